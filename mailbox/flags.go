@@ -1,0 +1,76 @@
+package mailbox
+
+import (
+	"slices"
+	"strings"
+)
+
+// Flag is a system flag such as `\Seen` or a keyword (RFC 3501 §2.3.2). Case does not matter; stores keep the form in
+// which a keyword first came.
+type Flag string
+
+// The system flags of RFC 3501 that a store keeps.
+const (
+	Seen     Flag = `\Seen`
+	Answered Flag = `\Answered`
+	Flagged  Flag = `\Flagged`
+	Deleted  Flag = `\Deleted`
+	Draft    Flag = `\Draft`
+)
+
+// Is says whether f and other are the same flag.
+func (f Flag) Is(other Flag) bool { return strings.EqualFold(string(f), string(other)) }
+
+// System says whether f is a system flag rather than a keyword.
+func (f Flag) System() bool { return strings.HasPrefix(string(f), `\`) }
+
+// HasFlag says whether f is among flags.
+func HasFlag(flags []Flag, f Flag) bool { return slices.ContainsFunc(flags, f.Is) }
+
+// FlagOp says what becomes of flags.
+type FlagOp int
+
+// What SetFlags does with the flags that a message has.
+const (
+	// ReplaceFlags takes all off and puts the given ones on.
+	ReplaceFlags FlagOp = iota
+	// AddFlags puts the given ones on.
+	AddFlags
+	// RemoveFlags takes the given ones off.
+	RemoveFlags
+)
+
+// FlagChange is what SetFlags does.
+type FlagChange struct {
+	Op    FlagOp
+	Flags []Flag
+	// UnchangedSince, when not 0, leaves alone messages with a larger modseq (RFC 7162 §3.1.3).
+	UnchangedSince ModSeq
+}
+
+// Apply gives the flags that a message with these flags has after the change; it does not change its argument. The
+// result has no flag twice.
+func (c FlagChange) Apply(flags []Flag) []Flag {
+	var out []Flag
+	add := func(fs []Flag) {
+		for _, f := range fs {
+			if !HasFlag(out, f) {
+				out = append(out, f)
+			}
+		}
+	}
+	switch c.Op {
+	case ReplaceFlags:
+		add(c.Flags)
+	case AddFlags:
+		add(flags)
+		add(c.Flags)
+	case RemoveFlags:
+		for _, f := range flags {
+			if !HasFlag(c.Flags, f) {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}

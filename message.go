@@ -1,0 +1,198 @@
+package mailbricks
+
+import (
+	"bytes"
+	"io"
+	"iter"
+	"sync/atomic"
+)
+
+// Message is a header block that can be edited over a body that cannot. It can be read as often as wanted, also while
+// clones of it are read elsewhere. Editing one Message from two goroutines needs a lock of the caller's; clones do not
+// see each other's edits.
+//
+// Messages come from [NewMessage], or from a [Spool] when they may be large. The header is always in memory (at most
+// Spool.MaxHeader octets), the body is where the Spool put it. Close gives up what it holds.
+type Message struct {
+	header []byte // fields, each with its line end; replaced, never changed in place
+	tail   *tail  // the blank line and all behind it
+	closed bool
+}
+
+// NewMessage makes a Message of the bytes of a complete message, which must not change afterwards.
+func NewMessage(raw []byte) *Message {
+	end := headerEnd(raw)
+	return &Message{header: raw[:end:end], tail: newTail(bytes.NewReader(raw[end:]), int64(len(raw)-end), nil)}
+}
+
+// headerEnd is the length of the header block of raw, without the blank line behind it (RFC 5322 §2.1).
+func headerEnd(raw []byte) int {
+	if bytes.HasPrefix(raw, []byte("\r\n")) || bytes.HasPrefix(raw, []byte("\n")) {
+		return 0
+	}
+	for pos := 0; ; {
+		nl := bytes.IndexByte(raw[pos:], '\n')
+		if nl < 0 {
+			return len(raw)
+		}
+		pos += nl + 1
+		if rest := raw[pos:]; bytes.HasPrefix(rest, []byte("\r\n")) || bytes.HasPrefix(rest, []byte("\n")) {
+			return pos
+		}
+	}
+}
+
+// Clone gives a message over the same body whose header can be edited on its own. Both must be closed.
+func (m *Message) Clone() *Message {
+	m.tail.refs.Add(1)
+	return &Message{header: m.header, tail: m.tail}
+}
+
+// Close gives up the message; the spool file goes with its last clone. Further calls do nothing.
+func (m *Message) Close() error {
+	if m.closed {
+		return nil
+	}
+	m.closed = true
+	return m.tail.release()
+}
+
+// Size is the length of the message in octets.
+func (m *Message) Size() int64 { return int64(len(m.header)) + m.tail.size }
+
+// Reader reads the message from its start, header and body. Each call gives a reader of its own, good until Close.
+func (m *Message) Reader() io.Reader {
+	return io.MultiReader(bytes.NewReader(m.header), m.tail.reader())
+}
+
+// WriteTo writes the whole message to w.
+func (m *Message) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(m.header)
+	if err != nil {
+		return int64(n), err
+	}
+	copied, err := io.Copy(w, m.tail.reader())
+	return int64(n) + copied, err
+}
+
+// Body reads what stands behind the blank line that ends the header.
+func (m *Message) Body() io.Reader {
+	skip := m.tail.blank()
+	return io.NewSectionReader(m.tail.at, skip, m.tail.size-skip)
+}
+
+// Header is the header block: fields with their line ends, without the blank line. It must not be changed.
+func (m *Message) Header() []byte { return m.header }
+
+// Fields goes through the header from top to bottom. Lines that are no fields come with an empty name.
+func (m *Message) Fields() iter.Seq[Field] { return scanFields(m.header) }
+
+// Get is the value of the topmost field of this name, unfolded; empty when there is none.
+func (m *Message) Get(name string) string {
+	for f := range m.Fields() {
+		if f.Is(name) {
+			return f.Value()
+		}
+	}
+	return ""
+}
+
+// Values has the values of all fields of this name from top to bottom, unfolded.
+func (m *Message) Values(name string) []string {
+	var values []string
+	for f := range m.Fields() {
+		if f.Is(name) {
+			values = append(values, f.Value())
+		}
+	}
+	return values
+}
+
+// Prepend puts a field in front of all others, where trace fields go (RFC 5321 §4.4). The value may hold folds
+// ("\r\n" and white space); any other line break or control character in it becomes a space.
+func (m *Message) Prepend(name, value string) {
+	m.header = bytes.Join([][]byte{formatField(name, value), m.header}, nil)
+}
+
+// Append puts a field behind all others. Its value is cleaned as Prepend cleans it.
+func (m *Message) Append(name, value string) {
+	header := m.header
+	if len(header) > 0 && header[len(header)-1] != '\n' { // a message of nothing but an unfinished line
+		header = append(header[:len(header):len(header)], "\r\n"...)
+	}
+	m.header = bytes.Join([][]byte{header, formatField(name, value)}, nil)
+}
+
+// Set makes name a field with this value where its topmost one stands, and removes its others; it appends the field
+// when there is none.
+func (m *Message) Set(name, value string) {
+	var out []byte
+	found := false
+	for f := range m.Fields() {
+		switch {
+		case !f.Is(name):
+			out = append(out, f.raw...)
+		case !found:
+			found = true
+			out = append(out, formatField(name, value)...)
+		}
+	}
+	if !found {
+		m.Append(name, value)
+		return
+	}
+	m.header = out
+}
+
+// Remove takes out the fields that drop names and says how many.
+func (m *Message) Remove(drop func(Field) bool) int {
+	var out []byte
+	removed := 0
+	for f := range m.Fields() {
+		if drop(f) {
+			removed++
+		} else {
+			out = append(out, f.raw...)
+		}
+	}
+	if removed > 0 {
+		m.header = out
+	}
+	return removed
+}
+
+// tail is the shared part of a message and its clones: the blank line and the body.
+type tail struct {
+	at    io.ReaderAt
+	size  int64
+	refs  atomic.Int64
+	close func() error // nil: nothing to give up
+}
+
+func newTail(at io.ReaderAt, size int64, close func() error) *tail {
+	t := &tail{at: at, size: size, close: close}
+	t.refs.Store(1)
+	return t
+}
+
+func (t *tail) reader() io.Reader { return io.NewSectionReader(t.at, 0, t.size) }
+
+// blank is the length of the blank line, 0 for a message that is all header.
+func (t *tail) blank() int64 {
+	var start [2]byte
+	n, _ := t.at.ReadAt(start[:min(2, t.size)], 0)
+	switch {
+	case n == 2 && start[0] == '\r' && start[1] == '\n':
+		return 2
+	case n >= 1 && start[0] == '\n':
+		return 1
+	}
+	return 0
+}
+
+func (t *tail) release() error {
+	if t.refs.Add(-1) == 0 && t.close != nil {
+		return t.close()
+	}
+	return nil
+}
