@@ -1,0 +1,195 @@
+package mailbricks_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+const letter = "From: a@example.com\r\nSubject: one\r\n two\r\nX: 1\r\nx: 2\r\n\r\nbody\r\n"
+
+func text(t require.TestingT, m *mailbricks.Message) string {
+	b, err := io.ReadAll(m.Reader())
+	require.NoError(t, err)
+	require.EqualValues(t, len(b), m.Size())
+	return string(b)
+}
+
+func TestMessageReadsHeaderAndBody(t *testing.T) {
+	t.Parallel()
+	m := mailbricks.NewMessage([]byte(letter))
+	require.Equal(t, letter, text(t, m))
+	require.Equal(t, "one two", m.Get("subject"))
+	require.Equal(t, []string{"1", "2"}, m.Values("X"))
+	require.Empty(t, m.Get("To"))
+	body, err := io.ReadAll(m.Body())
+	require.NoError(t, err)
+	require.Equal(t, "body\r\n", string(body))
+}
+
+func TestMessageEdits(t *testing.T) {
+	t.Parallel()
+	m := mailbricks.NewMessage([]byte(letter))
+	c := m.Clone()
+	m.Prepend("Received", "from x\r\n\tby y")
+	m.Set("Subject", "three")
+	m.Append("Z", "9")
+	require.Equal(t, 2, m.Remove(func(f mailbricks.Field) bool { return f.Is("X") }))
+	require.Equal(t, "Received: from x\r\n\tby y\r\nFrom: a@example.com\r\nSubject: three\r\nZ: 9\r\n\r\nbody\r\n", text(t, m))
+	require.Equal(t, letter, text(t, c), "a clone does not see the edits")
+	m.Set("New", "n")
+	require.Equal(t, "n", m.Get("New"))
+}
+
+func TestMessageOddShapes(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ raw, header, body string }{
+		"empty":             {"", "", ""},
+		"no header":         {"\r\nbody", "", "body"},
+		"header only":       {"A: 1\r\n", "A: 1\r\n", ""},
+		"header and blank":  {"A: 1\r\n\r\n", "A: 1\r\n", ""},
+		"unfinished header": {"A: 1", "A: 1", ""},
+		"line feeds only":   {"A: 1\n\nbody\n", "A: 1\n", "body\n"},
+		"junk in header":    {"A: 1\r\njunk\r\nB: 2\r\n\r\nx", "A: 1\r\njunk\r\nB: 2\r\n", "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := mailbricks.NewMessage([]byte(tc.raw))
+			require.Equal(t, tc.raw, text(t, m))
+			require.Equal(t, tc.header, string(m.Header()))
+			body, err := io.ReadAll(m.Body())
+			require.NoError(t, err)
+			require.Equal(t, tc.body, string(body))
+		})
+	}
+}
+
+func TestPrependCannotBeginAnotherField(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"x\r\nBcc: evil@example.com", "x\nBcc: e", "x\r\n\r\nbody", "x\r\n \r\n\r\nbody", "x\r\n ", "\r\r\n x", "a\x00b"} {
+		m := mailbricks.NewMessage([]byte("A: 1\r\n\r\nbody"))
+		m.Prepend("X\r\nY", value)
+		fields := 0
+		for f := range m.Fields() {
+			require.Contains(t, []string{"XY", "A"}, f.Name)
+			fields++
+		}
+		require.Equal(t, 2, fields, "value %q", value)
+		body, err := io.ReadAll(m.Body())
+		require.NoError(t, err)
+		require.Equal(t, "body", string(body), "value %q", value)
+	}
+}
+
+func TestSpoolWritesLargeMessagesToAFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	spool := &mailbricks.Spool{Dir: dir, Threshold: 1000}
+	raw := letter + strings.Repeat("line\r\n", 10_000)
+	m, err := spool.Read(strings.NewReader(raw))
+	require.NoError(t, err)
+	require.Equal(t, raw, text(t, m))
+	c := m.Clone()
+	require.NoError(t, m.Close())
+	require.NoError(t, m.Close(), "closing twice does nothing")
+	c.Prepend("Y", "1")
+	require.Equal(t, "Y: 1\r\n"+raw, text(t, c), "the file stays while a clone is open")
+	require.NoError(t, c.Close())
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestSpoolGivesWhatWasWrittenHoweverItIsCut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.StringMatching(`([A-C]: [a-z]{0,20}(\r\n )?\r\n){0,4}(\r\n)?([a-z\r\n]{0,40})`).Draw(t, "raw")
+		spool := &mailbricks.Spool{Dir: dir, Threshold: rapid.Int64Range(1, 60).Draw(t, "threshold")}
+		w := spool.Writer()
+		for rest := raw; rest != ""; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "n")
+			_, err := w.Write([]byte(rest[:n]))
+			require.NoError(t, err)
+			rest = rest[n:]
+		}
+		m, err := w.Message()
+		require.NoError(t, err)
+		defer m.Close()
+		require.Equal(t, raw, text(t, m))
+		want := mailbricks.NewMessage([]byte(raw))
+		require.Equal(t, string(want.Header()), string(m.Header()))
+	})
+}
+
+func TestSpoolRefusesAHeaderWithoutEnd(t *testing.T) {
+	t.Parallel()
+	for _, threshold := range []int64{10, 1 << 20} {
+		spool := &mailbricks.Spool{Dir: t.TempDir(), Threshold: threshold, MaxHeader: 1000}
+		_, err := spool.Read(strings.NewReader(strings.Repeat("A: 1\r\n", 300)))
+		require.ErrorIs(t, err, mailbricks.ErrHeaderTooLarge)
+		require.False(t, mailbricks.IsTemporary(err))
+	}
+}
+
+func TestSpoolFaultIsTemporary(t *testing.T) {
+	t.Parallel()
+	spool := &mailbricks.Spool{Dir: t.TempDir() + "/missing", Threshold: 1}
+	_, err := spool.Read(strings.NewReader(letter))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.True(t, mailbricks.IsTemporary(err))
+}
+
+func TestSpoolWriterAfterItsEnd(t *testing.T) {
+	t.Parallel()
+	w := (&mailbricks.Spool{Dir: t.TempDir(), Threshold: 1}).Writer()
+	_, err := w.Write([]byte(letter))
+	require.NoError(t, err)
+	require.EqualValues(t, len(letter), w.Size())
+	w.Abort()
+	_, err = w.Write([]byte("more"))
+	require.Error(t, err)
+	_, err = w.Message()
+	require.Error(t, err)
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(letter), "X", "v\r\n w")
+	f.Add([]byte("\n"), "", "\r\n")
+	f.Fuzz(func(t *testing.T, raw []byte, name, value string) {
+		m := mailbricks.NewMessage(raw)
+		require.Equal(t, string(raw), text(t, m))
+		before, err := io.ReadAll(m.Body())
+		require.NoError(t, err)
+		m.Prepend("N"+name, value)
+		after, err := io.ReadAll(m.Body())
+		require.NoError(t, err)
+		if !strings.HasPrefix(string(raw), " ") && !strings.HasPrefix(string(raw), "\t") {
+			require.Equal(t, string(before), string(after))
+		}
+	})
+}
+
+func TestReplyTo(t *testing.T) {
+	t.Parallel()
+	require.Nil(t, mailbricks.ReplyTo(nil))
+	secret := errors.New("disk /dev/sda1 is full")
+	reply := mailbricks.ReplyTo(secret)
+	require.Equal(t, 451, reply.Code)
+	require.True(t, reply.Temporary())
+	require.NotContains(t, strings.Join(reply.Lines(), ""), "sda1")
+	require.ErrorIs(t, reply, secret)
+	own := &mailbricks.Reply{Code: 550, Text: "no\r\n250 yes\x00"}
+	require.Same(t, own, mailbricks.ReplyTo(errors.Join(own)))
+	require.Equal(t, []string{"no", "250 yes"}, own.Lines())
+	require.Equal(t, "5.0.0", own.EnhancedCode())
+	require.False(t, mailbricks.IsTemporary(own))
+	require.False(t, mailbricks.IsTemporary(nil))
+}
