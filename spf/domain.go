@@ -2,6 +2,7 @@ package spf
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -34,6 +35,9 @@ func mailDomain(name string) (string, bool) {
 func toASCII(name string) (string, bool) {
 	if isASCII(name) {
 		return name, true
+	}
+	if !utf8.ValidString(name) {
+		return "", false
 	}
 	name, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(name)
 	return name, err == nil && isASCII(name)

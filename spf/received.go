@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	foldAt   = 78  // RFC 5322 §2.1.1
-	maxValue = 256 // of one value in a field, in octets
+	foldAt     = 78  // RFC 5322 §2.1.1
+	maxValue   = 256 // of one value in a field, in octets; twice as much where all of it is escaped
+	maxComment = 400 // likewise; no line may have 998 (RFC 5322 §2.1.1)
 )
 
 // ReceivedSPF is the value of a Received-SPF field (RFC 7208 §9.1) that tells of the verdict, folded with CRLF and TAB,
@@ -99,7 +100,7 @@ func (f *folder) token(text string) {
 
 // comment appends a comment, word by word.
 func (f *folder) comment(text string) {
-	text = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(clean(text, 3*maxValue))
+	text = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(clean(text, maxComment))
 	for word := range strings.FieldsSeq("(" + text + ")") {
 		f.token(word)
 	}
