@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -73,4 +74,40 @@ func (c FlagChange) Apply(flags []Flag) []Flag {
 		}
 	}
 	return out
+}
+
+// MaxKeyword is the longest keyword that CleanFlags lets through, in octets.
+const MaxKeyword = 255
+
+// CleanFlags gives flags as stores keep them: none twice, system flags written as in the constants above. It fails with
+// [ErrFlags] for a system flag that is not one of them and for a keyword that is no atom (RFC 3501 §9, flag-keyword) or
+// is longer than [MaxKeyword].
+func CleanFlags(flags []Flag) ([]Flag, error) {
+	out := make([]Flag, 0, len(flags))
+	for _, f := range flags {
+		if f.System() {
+			i := slices.IndexFunc(systemFlags(), f.Is)
+			if i < 0 {
+				return nil, fmt.Errorf("%w: %.40q", ErrFlags, string(f))
+			}
+			f = systemFlags()[i]
+		} else if !isAtom(string(f)) || len(f) > MaxKeyword {
+			return nil, fmt.Errorf("%w: %.40q", ErrFlags, string(f))
+		}
+		if !HasFlag(out, f) {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+func systemFlags() []Flag { return []Flag{Answered, Flagged, Deleted, Seen, Draft} }
+
+func isAtom(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`(){%*"\]`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return s != ""
 }

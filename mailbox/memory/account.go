@@ -1,0 +1,262 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// Limits of an account.
+const (
+	// MaxExpunged is how many removed messages a mailbox remembers. Changes fails with mailbox.ErrTooOld for a modseq
+	// from before.
+	MaxExpunged = 10_000
+	// MaxMailboxes is how many mailboxes an account may have.
+	MaxMailboxes = 10_000
+	// MaxKeywords is how many keywords a mailbox may have.
+	MaxKeywords = 1000
+)
+
+var errFull = errors.New("memory: account has too many mailboxes")
+
+// Account is the mail of one account. All its methods may be called from several goroutines at once.
+type Account struct {
+	quota int64
+
+	mu         sync.Mutex
+	boxes      map[string]*box // by name
+	subscribed map[string]bool
+	used       int64
+	validity   uint32
+}
+
+// New makes an account with an empty INBOX that holds at most quota octets; 0 or less: any number.
+func New(quota int64) *Account {
+	a := &Account{
+		quota:      quota,
+		boxes:      map[string]*box{},
+		subscribed: map[string]bool{},
+		validity:   uint32(time.Now().Unix()),
+	}
+	a.boxes[mailbox.Inbox] = a.newBox()
+	return a
+}
+
+// newBox makes a mailbox with a UIDVALIDITY that none had before.
+func (a *Account) newBox() *box {
+	a.validity++
+	return &box{account: a, validity: a.validity, next: 1, modseq: 1, recent: 1, keywords: map[string]mailbox.Flag{}}
+}
+
+// Store begins a session.
+func (a *Account) Store() mailbox.Store { return &store{a} }
+
+// Used is the sum of the sizes of all messages in octets.
+func (a *Account) Used() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used
+}
+
+// fits says whether size more octets are within the quota.
+func (a *Account) fits(size int64) bool { return a.quota <= 0 || size <= a.quota-a.used }
+
+// find gives a mailbox by its name.
+func (a *Account) find(name string) (*box, error) {
+	name, err := mailbox.CleanName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", mailbox.ErrNoMailbox, err)
+	}
+	b := a.boxes[name]
+	if b == nil {
+		return nil, fmt.Errorf("%w: %q", mailbox.ErrNoMailbox, name)
+	}
+	return b, nil
+}
+
+// hasBelow says whether there are mailboxes under a name.
+func (a *Account) hasBelow(name string) bool {
+	for n := range a.boxes {
+		if mailbox.IsBelow(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// store is a session. It has no state of its own.
+type store struct{ *Account }
+
+var _ interface {
+	mailbox.Store
+	mailbox.Organizer
+} = (*store)(nil)
+
+func (s *store) Close() error { return nil }
+
+func (s *store) List(context.Context) ([]mailbox.Info, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	infos := map[string]*mailbox.Info{}
+	for name, b := range s.boxes {
+		infos[name] = &mailbox.Info{Name: name, Uses: slices.Clone(b.uses)}
+	}
+	for name := range s.boxes {
+		for _, level := range mailbox.Above(name) {
+			if infos[level] == nil {
+				infos[level] = &mailbox.Info{Name: level, NoSelect: true}
+			}
+		}
+	}
+	for name := range s.subscribed {
+		if infos[name] == nil {
+			infos[name] = &mailbox.Info{Name: name, NonExistent: true}
+		}
+		infos[name].Subscribed = true
+	}
+	out := make([]mailbox.Info, 0, len(infos))
+	for _, info := range infos {
+		out = append(out, *info)
+	}
+	slices.SortFunc(out, func(a, b mailbox.Info) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func (s *store) Open(_ context.Context, name string) (mailbox.Mailbox, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return &session{box: b}, nil
+}
+
+func (s *store) Create(_ context.Context, name string, use mailbox.Use) error {
+	name, err := mailbox.CleanName(name)
+	if err != nil {
+		return err
+	}
+	if use != "" && !slices.Contains(uses(), use) {
+		return fmt.Errorf("%w: unknown use %.20q", mailbox.ErrNotAllowed, use)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boxes[name] != nil {
+		return fmt.Errorf("%w: %q", mailbox.ErrExists, name)
+	}
+	if len(s.boxes) >= MaxMailboxes {
+		return errFull
+	}
+	b := s.newBox()
+	if use != "" {
+		b.uses = []mailbox.Use{use}
+	}
+	s.boxes[name] = b
+	return nil
+}
+
+func uses() []mailbox.Use {
+	return []mailbox.Use{mailbox.UseAll, mailbox.UseArchive, mailbox.UseDrafts, mailbox.UseFlagged,
+		mailbox.UseJunk, mailbox.UseSent, mailbox.UseTrash}
+}
+
+func (s *store) Delete(_ context.Context, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.find(name)
+	if err != nil {
+		if clean, nameErr := mailbox.CleanName(name); nameErr == nil && s.hasBelow(clean) {
+			return fmt.Errorf("%w: %q has mailboxes below it", mailbox.ErrNotAllowed, clean)
+		}
+		return err
+	}
+	if b == s.boxes[mailbox.Inbox] {
+		return fmt.Errorf("%w: INBOX cannot be deleted", mailbox.ErrNotAllowed)
+	}
+	for n, other := range s.boxes {
+		if other == b {
+			delete(s.boxes, n)
+		}
+	}
+	b.gone = true
+	for _, m := range b.messages {
+		s.used -= int64(len(m.content))
+	}
+	b.messages = nil
+	b.wake()
+	return nil
+}
+
+func (s *store) Rename(_ context.Context, from, to string) error {
+	from, err := mailbox.CleanName(from)
+	if err != nil {
+		return fmt.Errorf("%w (%w)", mailbox.ErrNoMailbox, err)
+	}
+	if to, err = mailbox.CleanName(to); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boxes[to] != nil {
+		return fmt.Errorf("%w: %q", mailbox.ErrExists, to)
+	}
+	if from == mailbox.Inbox {
+		b := s.newBox()
+		s.boxes[to] = b
+		inbox := s.boxes[mailbox.Inbox]
+		moveAll(inbox, b)
+		return nil
+	}
+	if s.boxes[from] == nil && !s.hasBelow(from) {
+		return fmt.Errorf("%w: %q", mailbox.ErrNoMailbox, from)
+	}
+	if mailbox.IsBelow(to, from) {
+		return fmt.Errorf("%w: %q is below %q", mailbox.ErrNotAllowed, to, from)
+	}
+	moved := map[string]*box{}
+	for name, b := range s.boxes {
+		if name != from && !mailbox.IsBelow(name, from) {
+			continue
+		}
+		target, err := mailbox.CleanName(to + name[len(from):])
+		if err != nil {
+			return err
+		}
+		if s.boxes[target] != nil {
+			return fmt.Errorf("%w: %q", mailbox.ErrExists, target)
+		}
+		moved[target] = b
+	}
+	for target := range moved {
+		delete(s.boxes, from+target[len(to):])
+	}
+	for target, b := range moved {
+		s.boxes[target] = b
+	}
+	return nil
+}
+
+func (s *store) Subscribe(_ context.Context, name string, on bool) error {
+	name, err := mailbox.CleanName(name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !on {
+		delete(s.subscribed, name)
+		return nil
+	}
+	if len(s.subscribed) >= MaxMailboxes {
+		return errFull
+	}
+	s.subscribed[name] = true
+	return nil
+}
