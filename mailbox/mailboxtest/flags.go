@@ -1,0 +1,184 @@
+package mailboxtest
+
+import (
+	"fmt"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+func testFlags(w *world) {
+	w.begin()
+	b, other := w.open(mailbox.Inbox), w.openIn(w.session(), mailbox.Inbox)
+	uid, untouched := b.append(message(1)), b.append(message(2), mailbox.Draft)
+	seq := b.modseq()
+	all := []mailbox.Flag{mailbox.Seen, mailbox.Answered, mailbox.Flagged, mailbox.Deleted, mailbox.Draft}
+
+	m := b.setFlags(uid, mailbox.AddFlags, all...)
+	sameFlags(w, all, m.Flags)
+	require.Greater(w, m.ModSeq, seq)
+	require.Equal(w, m, other.meta(uid), "every session sees it")
+	m = b.setFlags(uid, mailbox.RemoveFlags, mailbox.Draft, mailbox.Seen)
+	sameFlags(w, []mailbox.Flag{mailbox.Answered, mailbox.Flagged, mailbox.Deleted}, m.Flags)
+	m = b.setFlags(uid, mailbox.ReplaceFlags, `\SEEN`, `\seen`, "Kw")
+	sameFlags(w, []mailbox.Flag{mailbox.Seen, "Kw"}, m.Flags)
+
+	// What changes nothing has no modseq.
+	seq = b.modseq()
+	for _, same := range []mailbox.Meta{
+		b.setFlags(uid, mailbox.AddFlags, mailbox.Seen),
+		b.setFlags(uid, mailbox.RemoveFlags, mailbox.Deleted, "Never-seen"),
+		b.setFlags(uid, mailbox.ReplaceFlags, "Kw", mailbox.Seen),
+		b.setFlags(uid, mailbox.AddFlags),
+	} {
+		require.Equal(w, m.ModSeq, same.ModSeq)
+	}
+	require.Equal(w, seq, b.modseq())
+
+	m = b.setFlags(uid, mailbox.ReplaceFlags)
+	require.Empty(w, m.Flags)
+	sameFlags(w, []mailbox.Flag{mailbox.Draft}, b.meta(untouched).Flags)
+	require.Equal(w, message(1), b.text(uid))
+
+	seq = b.modseq()
+	for _, bad := range []mailbox.Flag{`\Recent`, `\Other`, "", "a b", "a(b", "a*", "a\"", "\x01", "a]", "ä"} {
+		_, err := b.SetFlags(w.ctx, []mailbox.UID{uid}, mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{"fine", bad}})
+		require.ErrorIs(w, err, mailbox.ErrFlags, "%q", bad)
+	}
+	require.Equal(w, seq, b.modseq())
+
+	// Many at once: all are told, in order.
+	uids := []mailbox.UID{uid, untouched}
+	for n := range 20 {
+		uids = append(uids, b.append(message(n)))
+	}
+	metas, err := b.SetFlags(w.ctx, uids, mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Flagged}})
+	require.NoError(w, err)
+	require.Len(w, metas, len(uids))
+	for i, m := range metas {
+		require.Equal(w, uids[i], m.UID)
+		require.True(w, mailbox.HasFlag(m.Flags, mailbox.Flagged))
+		require.Greater(w, m.ModSeq, seq)
+	}
+}
+
+func testKeywords(w *world) {
+	w.begin()
+	b := w.open(mailbox.Inbox)
+	uid := b.append(message(1), "$Forwarded", "NonJunk")
+	m := b.setFlags(uid, mailbox.AddFlags, "NONJUNK", "nonjunk")
+	sameFlags(w, []mailbox.Flag{"$Forwarded", "NonJunk"}, m.Flags)
+	second := b.append(message(2), "nonjunk")
+	sameFlags(w, []mailbox.Flag{"NonJunk"}, b.meta(second).Flags)
+	m = b.setFlags(second, mailbox.RemoveFlags, "nOnJunk")
+	require.Empty(w, m.Flags)
+
+	var many []mailbox.Flag
+	for n := range 60 {
+		many = append(many, mailbox.Flag(fmt.Sprintf("kw-%d", n)))
+	}
+	m = b.setFlags(uid, mailbox.ReplaceFlags, many...)
+	sameFlags(w, many, m.Flags)
+	sameFlags(w, many, b.status().Keywords)
+	m = b.setFlags(uid, mailbox.RemoveFlags, many[:57]...)
+	sameFlags(w, many[57:], m.Flags)
+	odd := []mailbox.Flag{"a.b/c", "a:2,S", "~", "..", "x,y", "#'!$&+-;<=>?@^_`|}~[", "0", "a"}
+	m = b.setFlags(uid, mailbox.ReplaceFlags, odd...)
+	sameFlags(w, odd, m.Flags)
+
+	copied, err := b.Copy(w.ctx, []mailbox.UID{uid}, mailbox.Inbox)
+	require.NoError(w, err)
+	sameFlags(w, odd, b.meta(copied.Dest[0]).Flags)
+	w.restart()
+	sameFlags(w, odd, w.open(mailbox.Inbox).meta(uid).Flags)
+}
+
+func testUnchangedSince(w *world) {
+	w.begin()
+	b := w.open(mailbox.Inbox)
+	old, young := b.append(message(1)), b.append(message(2))
+	seq := b.modseq()
+	changed := b.setFlags(young, mailbox.AddFlags, mailbox.Flagged)
+	metas, err := b.SetFlags(w.ctx, []mailbox.UID{old, young}, mailbox.FlagChange{
+		Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}, UnchangedSince: seq,
+	})
+	require.NoError(w, err)
+	require.Len(w, metas, 2, "those left alone are told as well")
+	sameFlags(w, []mailbox.Flag{mailbox.Seen}, metas[0].Flags)
+	require.Equal(w, changed, metas[1])
+	require.Equal(w, changed, b.meta(young))
+
+	metas, err = b.SetFlags(w.ctx, []mailbox.UID{young}, mailbox.FlagChange{
+		Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}, UnchangedSince: changed.ModSeq,
+	})
+	require.NoError(w, err)
+	sameFlags(w, []mailbox.Flag{mailbox.Seen, mailbox.Flagged}, metas[0].Flags)
+}
+
+func testChanges(w *world) {
+	w.begin()
+	b := w.open(mailbox.Inbox)
+	start := b.modseq()
+	first, second := b.append(message(1)), b.append(message(2))
+	appended := b.modseq()
+	b.setFlags(first, mailbox.AddFlags, mailbox.Seen)
+	flagged := b.modseq()
+	b.expunge(second)
+	third := b.append(message(3))
+	end := b.modseq()
+	require.Less(w, start, appended)
+	require.Less(w, appended, flagged)
+	require.Less(w, flagged, end)
+
+	uidsOf := func(c mailbox.Changes) []mailbox.UID {
+		var out []mailbox.UID
+		for _, m := range c.Changed {
+			require.Equal(w, b.meta(m.UID), m)
+			require.LessOrEqual(w, m.ModSeq, c.ModSeq)
+			out = append(out, m.UID)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		since             mailbox.ModSeq
+		changed, expunged []mailbox.UID
+	}{
+		{start, []mailbox.UID{first, third}, []mailbox.UID{second}},
+		{appended, []mailbox.UID{first, third}, []mailbox.UID{second}},
+		{flagged, []mailbox.UID{third}, []mailbox.UID{second}},
+		{end, nil, nil},
+	} {
+		got := b.changes(c.since)
+		require.Equal(w, end, got.ModSeq)
+		require.Equal(w, c.changed, uidsOf(got), "since %d", c.since)
+		require.ElementsMatch(w, c.expunged, got.Expunged, "since %d", c.since)
+	}
+}
+
+func testRecent(w *world) {
+	w.begin()
+	b := w.open(mailbox.Inbox)
+	keeper, ok := b.Mailbox.(mailbox.RecentKeeper)
+	if !ok {
+		w.Skip("the mailbox is no mailbox.RecentKeeper")
+	}
+	other := w.openIn(w.session(), mailbox.Inbox).Mailbox.(mailbox.RecentKeeper)
+	first := b.append(message(1))
+	b.append(message(2))
+	require.Equal(w, 2, b.status().Recent)
+	from, err := keeper.TakeRecent(w.ctx)
+	require.NoError(w, err)
+	require.LessOrEqual(w, from, first)
+	require.Zero(w, b.status().Recent)
+	from, err = other.TakeRecent(w.ctx)
+	require.NoError(w, err)
+	require.Greater(w, from, first+1, "only one session is told")
+	third := b.append(message(3))
+	require.Equal(w, 1, b.status().Recent)
+	w.restart()
+	b = w.open(mailbox.Inbox)
+	from, err = b.Mailbox.(mailbox.RecentKeeper).TakeRecent(w.ctx)
+	require.NoError(w, err)
+	require.Equal(w, third, from)
+}

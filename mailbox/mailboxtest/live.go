@@ -1,0 +1,302 @@
+package mailboxtest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// restart closes the session and begins again from what is on disk, if the store has one.
+func (w *world) restart() {
+	w.Helper()
+	if w.account.Restart == nil {
+		return
+	}
+	require.NoError(w, w.store.Close())
+	require.NoError(w, w.account.Restart())
+	w.store = w.session()
+}
+
+// wakeTime is how long a wake-up from the same process may take. The contract has no number; a client that idles wants
+// to see its mail at once.
+const wakeTime = 2 * time.Second
+
+func testWatch(w *world) {
+	w.begin()
+	b, other := w.open(mailbox.Inbox), w.openIn(w.session(), mailbox.Inbox)
+	watcher, ok := b.Mailbox.(mailbox.Watcher)
+	if !ok {
+		w.Skip("the mailbox is no mailbox.Watcher")
+	}
+	wake := make(chan struct{}, 1)
+	stop := watcher.Watch(wake)
+	uid := mailbox.UID(0)
+	for what, change := range map[string]func(){
+		"append":  func() { uid = other.append(message(1)) },
+		"flags":   func() { other.setFlags(other.append(message(2)), mailbox.AddFlags, mailbox.Seen) },
+		"expunge": func() { other.expunge(other.append(message(3))) },
+		"move": func() {
+			_, err := other.Move(w.ctx, []mailbox.UID{other.append(message(4))}, mailbox.Inbox)
+			require.NoError(w, err)
+		},
+	} {
+		seq := b.modseq()
+		change()
+		deadline := time.After(wakeTime)
+		for b.modseq() == seq { // a wake-up may be doubled, so it proves nothing alone
+			select {
+			case <-wake:
+			case <-deadline:
+				w.Fatalf("%s: no wake-up within %v", what, wakeTime)
+			}
+		}
+		select {
+		case <-wake:
+		case <-deadline:
+			w.Fatalf("%s: no wake-up within %v", what, wakeTime)
+		}
+	}
+	require.NotZero(w, uid)
+	stop()
+	stop() // twice is allowed: defer and Close meet
+	time.Sleep(10 * time.Millisecond)
+	select {
+	case <-wake: // one that was on its way
+	default:
+	}
+	other.append(message(5))
+	time.Sleep(50 * time.Millisecond)
+	select {
+	case <-wake:
+		w.Fatal("a wake-up after stop")
+	default:
+	}
+
+	// One who does not listen holds up nobody.
+	full := make(chan struct{}, 1)
+	full <- struct{}{}
+	defer watcher.Watch(full)()
+	for range 3 {
+		other.append(message(6))
+	}
+}
+
+func testRestart(w *world) {
+	w.begin()
+	if w.account.Restart == nil {
+		w.Skip("the backend cannot restart")
+	}
+	b := w.open(mailbox.Inbox)
+	var uids []mailbox.UID
+	for n := range 8 {
+		uids = append(uids, b.append(message(n), []mailbox.Flag{mailbox.Seen, "Kw", mailbox.Deleted}[:n%4]...))
+	}
+	start := b.modseq()
+	b.setFlags(uids[2], mailbox.AddFlags, mailbox.Flagged, "Second")
+	b.expunge(uids[0], uids[7])
+	status := b.status()
+	metas, err := b.Messages(w.ctx, uids)
+	require.NoError(w, err)
+	changes := b.changes(start)
+	require.NoError(w, b.Close())
+
+	w.restart()
+	b = w.open(mailbox.Inbox)
+	after := b.status()
+	require.GreaterOrEqual(w, after.ModSeq, status.ModSeq, "a modseq never goes back")
+	require.GreaterOrEqual(w, after.UIDNext, status.UIDNext)
+	status.ModSeq, status.UIDNext, status.Keywords = after.ModSeq, after.UIDNext, after.Keywords
+	require.Equal(w, status, after)
+	got, err := b.Messages(w.ctx, uids)
+	require.NoError(w, err)
+	require.Len(w, got, len(metas))
+	for i, m := range got {
+		require.Equal(w, metas[i].UID, m.UID)
+		require.GreaterOrEqual(w, m.ModSeq, metas[i].ModSeq)
+		sameFlags(w, metas[i].Flags, m.Flags)
+		require.True(w, metas[i].InternalDate.Equal(m.InternalDate))
+		require.Equal(w, metas[i].Size, m.Size)
+	}
+	again, err := b.Changes(w.ctx, start)
+	if !errors.Is(err, mailbox.ErrTooOld) {
+		require.NoError(w, err)
+		require.Equal(w, changes.Expunged, again.Expunged)
+		require.GreaterOrEqual(w, len(again.Changed), len(changes.Changed))
+	}
+	require.Greater(w, b.append(message(9)), uids[7], "UIDs are not used again after a restart")
+}
+
+func testSessions(w *world) {
+	w.begin()
+	first := w.open(mailbox.Inbox)
+	uid := first.append(message(1))
+	s := w.session()
+	second := w.openIn(s, mailbox.Inbox)
+	require.Equal(w, first.status(), second.status())
+	require.NoError(w, first.Close())
+	require.NoError(w, w.store.Close())
+	require.Equal(w, message(1), second.text(uid), "closing one session leaves the others")
+	require.Equal(w, []mailbox.UID{uid}, second.uids())
+	c, err := second.Content(w.ctx, uid)
+	require.NoError(w, err)
+	require.NoError(w, second.Close())
+	require.NoError(w, s.Close())
+	checkReader(w, c, message(1)) // contents that were opened stay readable
+	require.NoError(w, c.Close())
+	third := w.openIn(w.session(), mailbox.Inbox)
+	require.Equal(w, []mailbox.UID{uid}, third.uids())
+}
+
+// testConcurrent has many sessions append, flag, copy and expunge at once, each only its own messages.
+func testConcurrent(w *world) {
+	w.begin()
+	const workers, rounds = 8, 6
+	var mu sync.Mutex
+	want := map[mailbox.UID]string{}
+	var wg sync.WaitGroup
+	for n := range workers {
+		s := w.session()
+		wg.Go(func() {
+			if err := work(w, s, n, rounds, func(uid mailbox.UID, text string) {
+				mu.Lock()
+				defer mu.Unlock()
+				if old, ok := want[uid]; ok {
+					w.Errorf("UID %d given twice: %q, %q", uid, old, text)
+				}
+				want[uid] = text
+			}); err != nil {
+				w.Errorf("worker %d: %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+	check := func() {
+		w.Helper()
+		b := w.open(mailbox.Inbox)
+		require.Equal(w, slices.Sorted(maps.Keys(want)), b.uids())
+		for uid, text := range want {
+			require.Equal(w, text, b.text(uid))
+			sameFlags(w, []mailbox.Flag{mailbox.Flagged}, b.meta(uid).Flags)
+		}
+	}
+	check()
+	w.restart()
+	check()
+}
+
+func work(w *world, s mailbox.Store, worker, rounds int, left func(mailbox.UID, string)) error {
+	b, err := s.Open(w.ctx, mailbox.Inbox)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	flag := mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Flagged}}
+	for round := range rounds {
+		text := message(worker*1000 + round)
+		uid, err := b.Append(w.ctx, strings.NewReader(text), mailbox.AppendOptions{Size: int64(len(text))})
+		if err != nil {
+			return err
+		}
+		if _, err := b.SetFlags(w.ctx, []mailbox.UID{uid}, flag); err != nil {
+			return err
+		}
+		copied, err := b.Copy(w.ctx, []mailbox.UID{uid}, mailbox.Inbox)
+		if err != nil {
+			return err
+		}
+		gone, err := b.Expunge(w.ctx, []mailbox.UID{uid})
+		if err != nil || len(gone) != 1 || len(copied.Dest) != 1 {
+			return fmt.Errorf("copied %v, expunged %v: %w", copied, gone, err)
+		}
+		left(copied.Dest[0], text)
+	}
+	return nil
+}
+
+// replica is what a client knows that follows a mailbox by its changes.
+type replica struct {
+	seq      mailbox.ModSeq
+	messages map[mailbox.UID]mailbox.Meta
+}
+
+// follow brings it up to date.
+func (r *replica) follow(w *world, b mailbox.Mailbox) error {
+	c, err := b.Changes(w.ctx, r.seq)
+	switch {
+	case errors.Is(err, mailbox.ErrTooOld):
+		uids, seq, err := b.UIDs(w.ctx)
+		if err != nil {
+			return err
+		}
+		metas, err := b.Messages(w.ctx, uids)
+		if err != nil {
+			return err
+		}
+		clear(r.messages)
+		c = mailbox.Changes{ModSeq: seq, Changed: metas}
+	case err != nil:
+		return err
+	}
+	if c.ModSeq < r.seq {
+		return fmt.Errorf("modseq went back from %d to %d", r.seq, c.ModSeq)
+	}
+	for _, m := range c.Changed {
+		if m.ModSeq <= r.seq && err == nil {
+			return fmt.Errorf("UID %d has modseq %d and is not news after %d", m.UID, m.ModSeq, r.seq)
+		}
+		r.messages[m.UID] = m
+	}
+	for _, uid := range c.Expunged {
+		delete(r.messages, uid)
+	}
+	r.seq = c.ModSeq
+	return nil
+}
+
+// testFollow lets one session follow by Changes what another does, all the time.
+func testFollow(w *world) {
+	w.begin()
+	b := w.open(mailbox.Inbox)
+	follower := w.openIn(w.session(), mailbox.Inbox)
+	r := replica{messages: map[mailbox.UID]mailbox.Meta{}}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(done)
+		for n := range 40 {
+			uid := b.append(message(n))
+			if n%3 == 0 {
+				b.setFlags(uid, mailbox.AddFlags, mailbox.Seen)
+			}
+			if n%5 == 0 {
+				b.expunge(uid)
+			}
+		}
+	})
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		if err := r.follow(w, follower.Mailbox); err != nil {
+			w.Errorf("follow: %v", err)
+			break
+		}
+	}
+	wg.Wait()
+	require.NoError(w, r.follow(w, follower.Mailbox))
+	uids := b.uids()
+	require.Equal(w, uids, slices.Sorted(maps.Keys(r.messages)))
+	for _, uid := range uids {
+		require.Equal(w, b.meta(uid), r.messages[uid])
+	}
+}

@@ -1,0 +1,121 @@
+package memory_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/mailbox/mailboxtest"
+	"github.com/mailbricks/mailbricks/mailbox/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	mailboxtest.Run(t, mailboxtest.Backend{
+		New: func(_ testing.TB, quota int64) mailboxtest.Account {
+			a := memory.New(quota)
+			return mailboxtest.Account{Open: func() (mailbox.Store, error) { return a.Store(), nil }}
+		},
+	})
+}
+
+func inbox(t *testing.T, a *memory.Account) mailbox.Mailbox {
+	t.Helper()
+	b, err := a.Store().Open(t.Context(), mailbox.Inbox)
+	require.NoError(t, err)
+	return b
+}
+
+func appendTo(t *testing.T, b mailbox.Mailbox, text string, flags ...mailbox.Flag) mailbox.UID {
+	t.Helper()
+	uid, err := b.Append(t.Context(), strings.NewReader(text), mailbox.AppendOptions{Size: -1, Flags: flags})
+	require.NoError(t, err)
+	return uid
+}
+
+func TestChangeLogIsBounded(t *testing.T) {
+	t.Parallel()
+	b := inbox(t, memory.New(0))
+	_, start, err := b.UIDs(t.Context())
+	require.NoError(t, err)
+	for range memory.MaxExpunged + 1 {
+		uid := appendTo(t, b, "x")
+		_, err := b.Expunge(t.Context(), []mailbox.UID{uid})
+		require.NoError(t, err)
+	}
+	_, err = b.Changes(t.Context(), start)
+	require.ErrorIs(t, err, mailbox.ErrTooOld)
+	c, err := b.Changes(t.Context(), start+2)
+	require.NoError(t, err)
+	require.Len(t, c.Expunged, memory.MaxExpunged)
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	a := memory.New(0)
+	b := inbox(t, a)
+	uid := appendTo(t, b, "x")
+	var flags []mailbox.Flag
+	for n := range memory.MaxKeywords + 1 {
+		flags = append(flags, mailbox.Flag("k"+strings.Repeat("x", n%200)+string(rune('a'+n/200))))
+	}
+	_, err := b.SetFlags(t.Context(), []mailbox.UID{uid}, mailbox.FlagChange{Flags: flags})
+	require.ErrorIs(t, err, mailbox.ErrFlags)
+	_, err = b.SetFlags(t.Context(), []mailbox.UID{uid}, mailbox.FlagChange{Flags: flags[1:]})
+	require.NoError(t, err)
+}
+
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	var accounts memory.Accounts
+	ann := accounts.Add("Ann@Example.com", 0)
+	require.Same(t, ann, accounts.Add("ann@example.com", 5))
+	full := accounts.Add("full@example.com", 10)
+	_, err := accounts.Store(ctx, mailbricks.Identity{User: "none@example.com"})
+	require.ErrorIs(t, err, mailbricks.ErrAuth)
+
+	msg := mailbricks.NewMessage([]byte("Return-Path: <forged@example.net>\r\nSubject: x\r\n\r\nbody\r\n"))
+	env := &mailbricks.Envelope{From: "a@b.example", Quarantine: "forged", Recipients: []mailbricks.Recipient{
+		{Address: "none@example.com"}, {Address: "ANN@example.com"}, {Address: "full@example.com"},
+	}}
+	results := mailbricks.ResultsOf(accounts.Handle(ctx, env, msg), 3)
+	require.Equal(t, "5.1.1", mailbricks.ReplyTo(results[0]).Enhanced)
+	require.NoError(t, results[1])
+	require.Equal(t, "5.2.2", mailbricks.ReplyTo(results[2]).Enhanced)
+	require.Zero(t, full.Used())
+	require.NotZero(t, ann.Used())
+
+	store, err := accounts.Store(ctx, mailbricks.Identity{User: "ann@EXAMPLE.com"})
+	require.NoError(t, err)
+	junk, err := store.Open(ctx, "Junk")
+	require.NoError(t, err)
+	uids, _, err := junk.UIDs(ctx)
+	require.NoError(t, err)
+	require.Len(t, uids, 1)
+	infos, err := store.List(ctx)
+	require.NoError(t, err)
+	require.Contains(t, infos, mailbox.Info{Name: "Junk", Uses: []mailbox.Use{mailbox.UseJunk}})
+	require.NoError(t, accounts.Handle(ctx, env.WithRecipients(env.Recipients[1:2]), msg))
+	uids, _, err = junk.UIDs(ctx)
+	require.NoError(t, err)
+	require.Len(t, uids, 2, "the same mailbox for junk again")
+}
+
+func BenchmarkAppend(b *testing.B) {
+	box, err := memory.New(0).Store().Open(b.Context(), mailbox.Inbox)
+	require.NoError(b, err)
+	text := strings.Repeat("0123456789\r\n", 300)
+	for b.Loop() {
+		if _, err := box.Append(b.Context(), strings.NewReader(text), mailbox.AppendOptions{Size: int64(len(text))}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
