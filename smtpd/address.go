@@ -1,0 +1,285 @@
+package smtpd
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// Limits of addresses in octets (RFC 5321 §4.5.3.1).
+const (
+	maxDomain = 255
+	maxPath   = 256 // with its angle brackets
+)
+
+// What can be wrong with an address.
+var (
+	errBrackets     = errors.New("address must be in angle brackets")
+	errUnqualified  = errors.New("address has no domain")
+	errLocalPart    = errors.New("local part is malformed")
+	errDomain       = errors.New("domain is malformed")
+	errLiteral      = errors.New("address literal is malformed")
+	errRoute        = errors.New("source route is malformed")
+	errUTF8         = errors.New("address is not UTF-8")
+	errLocalTooLong = errors.New("local part is too long")
+	errDomainLong   = errors.New("domain is too long")
+	errPathLong     = errors.New("path is too long")
+	errEmptyPath    = errors.New("address is empty")
+)
+
+// ParseAddress checks a mailbox address, without angle brackets, by the syntax of RFC 5321 §4.1.2 with what RFC 6531 §3.3
+// adds to it, and the lengths of RFC 5321 §4.5.3.1. It gives the address with the least quoting of its local part that
+// has the same meaning ("ann"@example.com is ann@example.com); the domain stays as it is.
+func ParseAddress(address string) (string, error) {
+	if strings.HasPrefix(address, "@") { // no source route here
+		return "", errLocalPart
+	}
+	return parsePath(address, DefaultMaxLocalPart)
+}
+
+// splitPath cuts the arguments of MAIL or RCPT into the path without its brackets and the words of the parameters.
+func splitPath(arg string) (path string, words []string, reply *mailbricks.Reply) {
+	if !strings.HasPrefix(arg, "<") {
+		return "", nil, badArgument("The " + errBrackets.Error())
+	}
+	end := pathEnd(arg)
+	if end < 0 {
+		return "", nil, badArgument("The " + errBrackets.Error())
+	}
+	rest := arg[end+1:]
+	if rest != "" && rest[0] != ' ' {
+		return "", nil, badArgument("There is something behind the address")
+	}
+	return arg[1:end], strings.Fields(rest), nil
+}
+
+// pathEnd is the index of the ">" that ends the path at the start of s, or -1. One within a quoted string does not.
+func pathEnd(s string) int {
+	quoted := false
+	for i := 1; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == '>' && !quoted:
+			return i
+		}
+	}
+	return -1
+}
+
+// parsePath checks a path without its angle brackets and gives its mailbox; a source route is dropped (RFC 5321 §3.3 and
+// appendix C). For a local part alone it gives that and errUnqualified.
+func parsePath(path string, maxLocal int) (string, error) {
+	switch {
+	case path == "":
+		return "", errEmptyPath
+	case len(path)+2 > maxPath:
+		return "", errPathLong
+	case !utf8.ValidString(path):
+		return "", errUTF8
+	}
+	if path[0] == '@' {
+		var err error
+		if path, err = dropRoute(path); err != nil {
+			return "", err
+		}
+	}
+	local, rest, err := cutLocalPart(path)
+	if err != nil {
+		return "", err
+	}
+	if over(len(local), maxLocal) {
+		return "", errLocalTooLong
+	}
+	if rest == "" {
+		return local, errUnqualified
+	}
+	domain := rest[1:] // behind the "@"
+	if err := checkDomain(domain); err != nil {
+		return "", err
+	}
+	return local + "@" + domain, nil
+}
+
+// dropRoute gives what is behind a source route "@a,@b:".
+func dropRoute(path string) (string, error) {
+	route, mailbox, found := strings.Cut(path, ":")
+	if strings.Contains(route, "[") { // an IPv6 literal in a route has colons of its own
+		if end := strings.LastIndex(path, "]:"); end >= 0 {
+			route, mailbox, found = path[:end+1], path[end+2:], true
+		}
+	}
+	if !found || mailbox == "" || mailbox[0] == '@' {
+		return "", errRoute
+	}
+	for _, hop := range strings.Split(route, ",") {
+		domain, at := strings.CutPrefix(hop, "@")
+		if !at || checkDomain(domain) != nil {
+			return "", errRoute
+		}
+	}
+	return mailbox, nil
+}
+
+// cutLocalPart cuts a valid local part off, and gives it with the least quoting; rest is empty or begins with "@".
+func cutLocalPart(s string) (local, rest string, err error) {
+	if strings.HasPrefix(s, `"`) {
+		content, length, ok := unquote(s)
+		if !ok {
+			return "", "", errLocalPart
+		}
+		local, rest = quoteLocal(content), s[length:]
+	} else {
+		at := strings.IndexByte(s, '@')
+		if at < 0 {
+			at = len(s)
+		}
+		local, rest = s[:at], s[at:]
+		if !isDotString(local) {
+			return "", "", errLocalPart
+		}
+	}
+	if rest != "" && rest[0] != '@' {
+		return "", "", errLocalPart
+	}
+	return local, rest, nil
+}
+
+// unquote gives the content of the quoted string at the start of s and its length with the quotes (RFC 5321 §4.1.2).
+func unquote(s string) (content string, length int, ok bool) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch ch := s[i]; {
+		case ch == '"':
+			return b.String(), i + 1, true
+		case ch == '\\':
+			if i++; i == len(s) || s[i] < ' ' || s[i] > '~' {
+				return "", 0, false
+			}
+			b.WriteByte(s[i])
+		case ch < ' ' || ch == 0x7f:
+			return "", 0, false
+		default:
+			b.WriteByte(ch)
+		}
+	}
+	return "", 0, false
+}
+
+// quoteLocal is the local part that means content, with as little quoting as can be.
+func quoteLocal(content string) string {
+	if isDotString(content) {
+		return content
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(content) + `"`
+}
+
+// isDotString says whether s is a Dot-string: atoms with single dots between them.
+func isDotString(s string) bool {
+	for atom := range strings.SplitSeq(s, ".") {
+		if atom == "" {
+			return false
+		}
+		for _, r := range atom {
+			if r < utf8.RuneSelf && !isAtext(byte(r)) || r >= 0x80 && r < 0xa0 { // C1 controls are controls
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isAtext says whether b is atext (RFC 5322 §3.2.3).
+func isAtext(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", b) >= 0
+}
+
+// labels checks what is IDNA in a domain: U-labels and A-labels (RFC 5890 §2.3.2.1).
+var labels = idna.New(idna.ValidateLabels(true), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
+// checkDomain says what is wrong with a domain or address literal.
+func checkDomain(domain string) error {
+	if len(domain) > maxDomain {
+		return errDomainLong
+	}
+	if literal, ok := strings.CutPrefix(domain, "["); ok {
+		if !isLiteral(literal) {
+			return errLiteral
+		}
+		return nil
+	}
+	plain := true
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return errDomain
+		}
+		plain = plain && isLDH(label) && !strings.HasPrefix(strings.ToLower(label), "xn--")
+	}
+	if plain {
+		return nil
+	}
+	if _, err := labels.ToASCII(strings.ToLower(domain)); err != nil {
+		return errDomain
+	}
+	return nil
+}
+
+// isLDH says whether s has letters, digits and hyphens only.
+func isLDH(s string) bool {
+	for i := range len(s) {
+		b := s[i]
+		if b != '-' && (b < '0' || b > '9') && (b < 'A' || b > 'Z') && (b < 'a' || b > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// isLiteral checks an address literal behind its "[" (RFC 5321 §4.1.3). Of the tagged forms only IPv6 is registered.
+func isLiteral(s string) bool {
+	s, ok := strings.CutSuffix(s, "]")
+	if !ok {
+		return false
+	}
+	if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
+		addr, err := netip.ParseAddr(s[5:])
+		return err == nil && addr.Is6() && addr.Zone() == ""
+	}
+	addr, err := netip.ParseAddr(s)
+	return err == nil && addr.Is4()
+}
+
+// validHello says whether name is fit for EHLO: a domain, which in practice may have underscores and a dot at its end, or
+// something that looks like an address literal (RFC 5321 §4.1.1.1; what it names is no reason to refuse, §4.1.4).
+func validHello(name string) bool {
+	if name == "" || len(name) > maxDomain {
+		return false
+	}
+	if literal, ok := strings.CutPrefix(name, "["); ok {
+		literal, ok = strings.CutSuffix(literal, "]")
+		return ok && literal != "" && strings.Trim(literal, "0123456789abcdefABCDEFIPVipv:.") == ""
+	}
+	for i := range len(name) {
+		if b := name[i]; b != '.' && b != '_' && !isLDH(name[i:i+1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isASCII says whether s has no octet above 127.
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,206 @@
+package smtpd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// Outcomes of an AUTH exchange that are not the Exchange's.
+var (
+	errCancelled = errors.New("smtpd: AUTH cancelled by the client")
+	errNoBase64  = errors.New("smtpd: AUTH response is not base64")
+	errAuthLine  = errors.New("smtpd: AUTH response too long")
+	errNotEmpty  = errors.New("smtpd: AUTH response after the last challenge is not empty")
+)
+
+// mechanisms are those on offer now.
+func (c *conn) mechanisms() []string {
+	if c.set.Auth == nil || c.session.Peer.TLS == nil && !c.set.AllowInsecureAuth {
+		return nil
+	}
+	return c.set.Auth.Mechanisms(c.session.Peer)
+}
+
+// auth is AUTH (RFC 4954 §4).
+func (c *conn) auth(arg string) *mailbricks.Reply {
+	mechanism, initial, hasInitial := strings.Cut(arg, " ")
+	mechanism = strings.ToUpper(mechanism)
+	switch {
+	case c.set.Auth == nil:
+		return badSequence("AUTH is not available here")
+	case c.session.Peer.Hello == "" || !c.extended:
+		return badSequence("EHLO first")
+	case c.session.Peer.Identity != nil:
+		return badSequence("You have logged in already")
+	case c.tx != nil:
+		return badSequence("Not within a mail transaction")
+	case c.session.Peer.TLS == nil && !c.set.AllowInsecureAuth:
+		return misuse(538, "5.7.11", "Encryption required, use STARTTLS first")
+	case mechanism == "" || strings.Contains(initial, " "):
+		return badArgument("AUTH needs a mechanism")
+	}
+	var first []byte
+	if hasInitial {
+		var err error
+		if first, err = decodeResponse(initial); err != nil {
+			return c.authDone(mechanism, nil, err)
+		}
+	}
+	exchange, err := c.startExchange(mechanism)
+	if err != nil {
+		c.logger.Info("smtpd: no such mechanism", "mechanism", mechanism, "err", err)
+		if errors.Is(err, mailbricks.ErrTemporary) {
+			return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
+		}
+		return misuse(504, "5.5.4", "Unrecognized authentication mechanism")
+	}
+	id, err := c.exchange(exchange, first)
+	if c.end != nil {
+		return nil
+	}
+	return c.authDone(mechanism, id, err)
+}
+
+// startExchange begins the exchange if the mechanism is one of those on offer.
+func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, err error) {
+	err = c.step("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+		exchange, err = c.set.Auth.Start(ctx, mechanism, c.session.Peer)
+		return err
+	})
+	if err == nil && exchange == nil {
+		err = errors.New("smtpd: Authenticator gave no exchange")
+	}
+	return exchange, err
+}
+
+// exchange goes through challenges and responses to the identity or an error. When the connection breaks c.end is set.
+func (c *conn) exchange(exchange mailbricks.Exchange, response []byte) (*mailbricks.Identity, error) {
+	for {
+		var challenge []byte
+		var id *mailbricks.Identity
+		err := c.step("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+			challenge, id, err = exchange.Next(ctx, response)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if id != nil && challenge == nil {
+			return id, nil
+		}
+		response, err = c.challenge(challenge)
+		if err != nil {
+			return nil, err
+		}
+		if id != nil {
+			if len(response) > 0 {
+				return nil, errNotEmpty
+			}
+			return id, nil
+		}
+	}
+}
+
+// challenge sends a challenge and waits for the response.
+func (c *conn) challenge(challenge []byte) ([]byte, error) {
+	c.out = append(c.out, "334 "...)
+	c.out = base64.StdEncoding.AppendEncode(c.out, challenge)
+	c.out = append(c.out, "\r\n"...)
+	line, err := c.readLine(time.Now().Add(c.set.commandTime), false)
+	if err != nil {
+		c.readFailed(err)
+		return nil, err
+	}
+	text, crlf := strings.CutSuffix(string(line), "\r\n")
+	switch {
+	case !crlf:
+		return nil, errNoBase64
+	case len(line) > maxAnyLine:
+		return nil, errAuthLine
+	case text == "*":
+		return nil, errCancelled
+	case text == "":
+		return []byte{}, nil
+	}
+	response, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errNoBase64
+	}
+	return response, nil
+}
+
+// decodeResponse decodes an initial response, in which "=" stands for an empty one (RFC 4954 §4).
+func decodeResponse(text string) ([]byte, error) {
+	if text == "=" {
+		return []byte{}, nil
+	}
+	response, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || text == "" {
+		return nil, errNoBase64
+	}
+	return response, nil
+}
+
+// authDone takes the outcome of an exchange and gives the reply (RFC 4954 §4 and §6).
+func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *mailbricks.Reply {
+	if t := c.set.Trace.Auth; t != nil && err != nil {
+		t(c.session, mechanism, err)
+	}
+	if err == nil {
+		c.session.Peer.Identity = id
+		c.session.Peer.Protocol = c.protocol(false)
+		c.uncount()
+		c.logger.Info("smtpd: logged in", "login", id.Login, "mechanism", mechanism, "peer", c.session.Peer.Addr)
+		if t := c.set.Trace.Auth; t != nil {
+			t(c.session, mechanism, nil)
+		}
+		return &mailbricks.Reply{Code: 235, Enhanced: "2.7.0", Text: "Authentication successful"}
+	}
+	reply := authReply(err)
+	c.logger.Info("smtpd: log-in failed", "mechanism", mechanism, "peer", c.session.Peer.Addr, "err", err)
+	if reply.Code/100 == 5 {
+		if c.authFailures++; c.set.maxAuthFailures > 0 && c.authFailures >= c.set.maxAuthFailures {
+			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many failed log-ins, closing"}
+		}
+	}
+	return reply
+}
+
+// authReply is the reply for an exchange that failed.
+func authReply(err error) *mailbricks.Reply {
+	reply, isReply := errors.AsType[*mailbricks.Reply](err)
+	switch {
+	case isReply:
+		return refusal(reply)
+	case errors.Is(err, mailbricks.ErrAuth):
+		return &mailbricks.Reply{Code: 535, Enhanced: "5.7.8", Text: "Authentication failed"}
+	case errors.Is(err, errCancelled):
+		return &mailbricks.Reply{Code: 501, Enhanced: "5.7.0", Text: "Authentication cancelled"}
+	case errors.Is(err, errNoBase64):
+		return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Response is not base64"}
+	case errors.Is(err, errAuthLine):
+		return &mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long"}
+	case errors.Is(err, mailbricks.ErrTemporary), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), isPanic(err):
+		return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
+	}
+	return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Malformed authentication response"}
+}
+
+// panicError is what a panic in code of the embedder's becomes.
+type panicError struct {
+	step  string
+	value any
+}
+
+func (p panicError) Error() string { return fmt.Sprintf("smtpd: panic in %s: %v", p.step, p.value) }
+
+func isPanic(err error) bool {
+	_, is := errors.AsType[panicError](err)
+	return is
+}

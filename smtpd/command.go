@@ -1,0 +1,236 @@
+package smtpd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// errQuit says that the session ended by QUIT.
+var errQuit = errors.New("smtpd: QUIT")
+
+// readCommand waits for the next command line.
+func (c *conn) readCommand() ([]byte, error) {
+	if c.tx == nil && c.isDraining() {
+		return nil, errDraining
+	}
+	deadline := time.Now().Add(c.set.commandTime)
+	if c.refused {
+		deadline = time.Now().Add(refusedTime)
+	}
+	if end := c.born.Add(c.set.sessionTime); end.Before(deadline) {
+		deadline = end
+	}
+	return c.readLine(deadline, c.tx == nil)
+}
+
+// refusedTime is how long a session that was refused in the greeting may take for its QUIT.
+const refusedTime = 30 * time.Second
+
+// command runs one command line and queues its reply.
+func (c *conn) command(line []byte) {
+	verb, arg, reply := parseCommand(line)
+	if reply == nil {
+		reply = c.dispatch(verb, arg)
+	}
+	if reply == nil { // the command has answered for itself, or the session is over
+		return
+	}
+	c.answer(verb, reply)
+}
+
+// answer queues the reply to a command, unless the session has run into a limit, and ends the session where the reply
+// says so.
+func (c *conn) answer(verb string, reply *mailbricks.Reply) {
+	if errors.Is(reply.Err, errProtocol) {
+		if c.errors++; c.set.maxErrors > 0 && c.errors >= c.set.maxErrors {
+			reply = &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many errors, closing"}
+		}
+	}
+	if reply.Code == 421 && c.end == nil {
+		c.end = errTold
+	}
+	c.reply(reply)
+	c.logger.Debug("smtpd: command", "verb", verb, "code", reply.Code)
+	if t := c.set.Trace.Command; t != nil {
+		t(c.session, verb, reply.Code)
+	}
+}
+
+// parseCommand cuts a command line into its verb and what follows. A line that is none gives a reply.
+func parseCommand(line []byte) (verb, arg string, reply *mailbricks.Reply) {
+	verb = "UNKNOWN"
+	body, crlf := bytes.CutSuffix(line, []byte("\r\n"))
+	if !crlf {
+		return verb, "", misuse(500, "5.5.2", "Lines must end with CR LF")
+	}
+	for _, b := range body {
+		if b < ' ' && b != '\t' || b == 0x7f {
+			return verb, "", misuse(500, "5.5.2", "Control characters are not allowed in commands")
+		}
+	}
+	// RFC 5321 §4.1.1: white space at the end is tolerated.
+	text := strings.TrimRight(string(body), " \t")
+	word, rest, _ := strings.Cut(text, " ")
+	word = strings.ToUpper(word)
+	longest := maxLine
+	switch word {
+	case "AUTH":
+		longest = maxAnyLine
+	case "MAIL", "RCPT":
+		longest = maxPathLine
+	}
+	if len(line) > longest {
+		return verb, "", misuse(500, "5.5.2", "Line too long") // RFC 5321 §4.5.3.1.10
+	}
+	return word, rest, nil
+}
+
+// dispatch runs one command. It returns nil when there is nothing left to answer.
+func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
+	if c.refused && verb != "QUIT" {
+		return badSequence("No service here, see the greeting") // RFC 5321 §3.1
+	}
+	switch verb {
+	case "MAIL", "RCPT", "DATA", "AUTH", "STARTTLS", "QUIT":
+	default:
+		if c.idleCommands++; over(c.idleCommands, c.set.maxIdleCommands) {
+			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many commands without a message, closing"}
+		}
+	}
+	switch verb {
+	case "EHLO", "HELO":
+		return c.hello(verb, arg)
+	case "MAIL":
+		return c.mail(arg)
+	case "RCPT":
+		return c.rcpt(arg)
+	case "DATA":
+		return c.dataCommand(arg)
+	case "RSET":
+		return c.rset(arg)
+	case "NOOP":
+		return ok("2.0.0", "Ok")
+	case "QUIT":
+		return c.quit(arg)
+	case "VRFY":
+		return c.vrfy(arg)
+	case "HELP":
+		return &mailbricks.Reply{Code: 214, Enhanced: "2.0.0", Text: "See RFC 5321"}
+	case "STARTTLS":
+		return c.startTLS(arg)
+	case "AUTH":
+		return c.auth(arg)
+	}
+	return c.notServed(verb)
+}
+
+// notServed answers the commands that are known for not being served, and all others.
+func (c *conn) notServed(verb string) *mailbricks.Reply {
+	switch verb {
+	case "EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BDAT", "BURL", "XCLIENT", "XFORWARD", "LHLO", "VERB", "ONEX":
+		return misuse(502, "5.5.1", "Command not implemented")
+	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI":
+		// A web browser that was talked into this (ALPACA): what follows are lines that others chose.
+		c.end = errTold
+		return misuse(502, "5.7.0", "This is a mail server, not a web server")
+	}
+	return misuse(500, "5.5.1", "Unknown command")
+}
+
+// hello is EHLO and HELO (RFC 5321 §4.1.1.1).
+func (c *conn) hello(verb, arg string) *mailbricks.Reply {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, " "), " ") // older clients add words of explanation: RFC 5321 §4.1.1.1
+	if !validHello(name) {
+		return badArgument(verb + " needs a domain name or an address literal")
+	}
+	c.tx = nil
+	c.session.Peer.Hello = name
+	c.extended = verb == "EHLO"
+	c.session.Peer.Protocol = c.protocol(false)
+	err := c.ask("hello", func(check *Check) func(context.Context) error {
+		if check.Hello == nil {
+			return nil
+		}
+		return func(ctx context.Context) error { return check.Hello(ctx, c.session, name) }
+	})
+	if t := c.set.Trace.Hello; t != nil {
+		t(c.session, err)
+	}
+	if err != nil {
+		c.session.Peer.Hello, c.session.Peer.Protocol = "", ""
+		return refusal(err)
+	}
+	if !c.extended {
+		return &mailbricks.Reply{Code: 250, Enhanced: "2.0.0", Text: c.set.hostname}
+	}
+	c.lines(250, "", append([]string{c.set.hostname}, c.extensions()...))
+	if t := c.set.Trace.Command; t != nil {
+		t(c.session, verb, 250)
+	}
+	return nil
+}
+
+// extensions are the lines of the EHLO reply that offer something.
+func (c *conn) extensions() []string {
+	lines := []string{"PIPELINING", fmt.Sprintf("SIZE %d", max(c.set.maxMessageSize, 0)), "8BITMIME", "ENHANCEDSTATUSCODES"}
+	if !c.set.NoSMTPUTF8 {
+		lines = append(lines, "SMTPUTF8")
+	}
+	if c.set.TLSConfig != nil && c.session.Peer.TLS == nil {
+		lines = append(lines, "STARTTLS")
+	}
+	if names := c.mechanisms(); len(names) > 0 && c.session.Peer.Identity == nil {
+		lines = append(lines, "AUTH "+strings.Join(names, " "))
+	}
+	return append(lines, "HELP")
+}
+
+// protocol is the word for Received's with clause (RFC 3848, RFC 6531 §4.3).
+func (c *conn) protocol(smtputf8 bool) string {
+	word := "SMTP"
+	switch {
+	case !c.extended:
+		return word
+	case smtputf8:
+		word = "UTF8SMTP"
+	default:
+		word = "ESMTP"
+	}
+	if c.session.Peer.TLS != nil {
+		word += "S"
+	}
+	if c.session.Peer.Identity != nil {
+		word += "A"
+	}
+	return word
+}
+
+func (c *conn) rset(arg string) *mailbricks.Reply {
+	if arg != "" {
+		return badArgument("RSET takes no argument")
+	}
+	c.tx = nil
+	return ok("2.0.0", "Ok")
+}
+
+func (c *conn) quit(arg string) *mailbricks.Reply {
+	if arg != "" {
+		return badArgument("QUIT takes no argument")
+	}
+	c.end = errQuit
+	return &mailbricks.Reply{Code: 221, Enhanced: "2.0.0", Text: c.set.hostname + " closing connection"}
+}
+
+// vrfy tells nobody who has an account here (RFC 5321 §7.3).
+func (c *conn) vrfy(arg string) *mailbricks.Reply {
+	if arg == "" {
+		return badArgument("VRFY needs a name")
+	}
+	return &mailbricks.Reply{Code: 252, Enhanced: "2.0.0", Text: "Cannot verify users, but will take mail for those who exist"}
+}

@@ -1,0 +1,186 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// minDrain is how many octets beyond the size limit are read at least, so that a client that does not look at replies before
+// it is done gets to see the one that refuses it. At most that, or MaxMessageSize once more, is read; then the connection
+// is closed.
+const minDrain = 64 << 20
+
+// dataCommand is DATA (RFC 5321 §4.1.1.4).
+func (c *conn) dataCommand(arg string) *mailbricks.Reply {
+	switch {
+	case c.tx == nil:
+		return badSequence("MAIL first")
+	case len(c.tx.Envelope.Recipients) == 0 && c.badRecipients > 0:
+		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: "No valid recipients"} // RFC 5321 §3.3
+	case len(c.tx.Envelope.Recipients) == 0:
+		return badSequence("RCPT first")
+	case arg != "":
+		return badArgument("DATA takes no argument")
+	}
+	tx := c.tx
+	err := c.ask("data", func(check *Check) func(context.Context) error {
+		if check.Data == nil {
+			return nil
+		}
+		return func(ctx context.Context) error { return check.Data(ctx, tx) }
+	})
+	if err != nil {
+		c.tx = nil
+		return refusal(err)
+	}
+	c.reply(&mailbricks.Reply{Code: 354, Text: "End the message with a line of one dot"})
+	return c.message(tx)
+}
+
+// message takes in the message and answers for it.
+func (c *conn) message(tx *Transaction) *mailbricks.Reply {
+	began := time.Now()
+	w := c.set.spool.Writer()
+	size, err := c.receive(w)
+	if err == nil {
+		err = c.accept(tx, w)
+	} else {
+		w.Abort()
+	}
+	took := time.Since(began)
+	if t := c.set.Trace.Message; t != nil {
+		t(tx, size, took, err)
+	}
+	env := tx.Envelope
+	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", size, "took", took, "peer", c.session.Peer.Addr}
+	if err != nil {
+		c.logger.Info("smtpd: message refused", append(args, "err", err)...)
+	} else {
+		c.logger.Info("smtpd: message accepted", args...)
+		c.idleCommands = 0
+	}
+	reply := ok("2.0.0", "Ok: queued as "+env.ID)
+	if err != nil {
+		reply = refusal(err)
+	}
+	if c.end != nil && !errors.Is(c.end, errTold) {
+		c.tx = nil
+		return nil // the peer has left
+	}
+	c.answer("DATA", reply)
+	c.tx = nil // not before: the reply may have addresses in UTF-8
+	return nil
+}
+
+// receive reads to the end of the message. An error says why the message is refused; when it was not read to its end,
+// c.end is set as well.
+func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
+	scanner := dotScanner{out: w, maxLine: c.set.maxLine}
+	if c.set.BareLineEnds == RepairBareLineEnds {
+		scanner.out, scanner.repair = &repairWriter{out: w}, true
+	}
+	began := time.Now()
+	received := int64(0)
+	for {
+		taken, done := scanner.scan(c.in.buf[c.in.r:c.in.w])
+		c.in.r += taken
+		received += int64(taken)
+		if scanner.err == nil && over(scanner.size, c.set.maxMessageSize) {
+			scanner.err = c.tooLarge()
+		}
+		if done {
+			break
+		}
+		if c.set.maxMessageSize > 0 && received > c.set.maxMessageSize+max(c.set.maxMessageSize, minDrain) {
+			c.end = errTold
+			break
+		}
+		c.in.room(dataBuffer)
+		if err := c.fill(c.dataDeadline(began, received), false); err != nil {
+			return scanner.size, c.broken(err)
+		}
+	}
+	c.in.shrink()
+	if err := c.flaw(&scanner); err != nil {
+		return scanner.size, err
+	}
+	return scanner.size, nil
+}
+
+// dataDeadline is until when the next octets of a message must come.
+func (c *conn) dataDeadline(began time.Time, received int64) time.Time {
+	deadline := time.Now().Add(c.set.dataTime)
+	if c.set.minDataRate > 0 {
+		earned := time.Duration(received/int64(c.set.minDataRate)) * time.Second
+		if slowest := began.Add(c.set.dataTime + earned); slowest.Before(deadline) {
+			return slowest
+		}
+	}
+	return deadline
+}
+
+// broken ends the session because a message stopped short of its end: nothing that could follow may be read.
+func (c *conn) broken(err error) error {
+	c.end = err
+	if !isTimeout(err) {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("smtpd: message broke off: %w", err)
+	}
+	c.end = errTold
+	return &mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: "The message came too slowly, closing", Err: err}
+}
+
+// flaw is why a message that was read to its end is refused.
+func (c *conn) flaw(d *dotScanner) error {
+	var tooLarge *mailbricks.Reply
+	switch {
+	case errors.As(d.err, &tooLarge): // size first: it is what the sender can mend
+		return tooLarge
+	case errors.Is(d.flaw, errLongLine):
+		return &mailbricks.Reply{Code: 554, Enhanced: "5.6.0", Text: fmt.Sprintf("Message has a line longer than %d octets", c.set.maxLine), Err: d.flaw}
+	case d.flaw != nil:
+		return &mailbricks.Reply{Code: 550, Enhanced: "5.5.2", Text: "Message has a NUL or a line end that is not CR LF", Err: d.flaw}
+	case errors.Is(d.err, syscall.ENOSPC):
+		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: d.err}
+	}
+	return d.err
+}
+
+// accept takes a message that has arrived past the message checks to the Handler.
+func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
+	msg, err := w.Message()
+	if err != nil {
+		return err
+	}
+	defer msg.Close()
+	hops := 0
+	for f := range msg.Fields() {
+		if f.Is("Received") {
+			hops++
+		}
+	}
+	if c.set.maxHops > 0 && hops >= c.set.maxHops { // RFC 5321 §6.3
+		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
+	}
+	msg.Prepend("Received", received(tx))
+	return c.step("message", c.set.handlerTime, func(ctx context.Context) error {
+		err := c.askAll(ctx, "message", func(check *Check) func(context.Context) error {
+			if check.Message == nil {
+				return nil
+			}
+			return func(ctx context.Context) error { return check.Message(ctx, tx, msg) }
+		})
+		if err != nil {
+			return err
+		}
+		return single(c.set.Handler.Handle(ctx, tx.Envelope, msg), tx.Envelope.Recipients)
+	})
+}

@@ -1,0 +1,40 @@
+// Package smtpd is an SMTP and submission server: it speaks the protocol, asks its checks at every step and hands each
+// message to one [mailbricks.Handler].
+//
+//	srv := &smtpd.Server{
+//		Hostname: "mail.example.com",
+//		Handler: mailbricks.HandlerFunc(func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
+//			_, err := io.Copy(os.Stdout, msg.Reader())
+//			return err
+//		}),
+//	}
+//	log.Fatal(srv.ListenAndServe())
+//
+// It implements RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), ENHANCEDSTATUSCODES
+// (RFC 2034), STARTTLS (RFC 3207), AUTH (RFC 4954) and SMTPUTF8 (RFC 6531). What is not advertised is refused.
+//
+// # Checks
+//
+// A [Check] has a function for each step of a session that it wants a say in: connect, hello, mail, rcpt, data, message.
+// They run in the order of Server.Checks, and the first error is the reply that the peer gets (see
+// [mailbricks.ReplyTo]). What one check learns, later ones and the Handler read: [Transaction.Set] and
+// [Transaction.Value], or Value of the context that they are called with.
+//
+// # The end of a message
+//
+// Only CRLF "." CRLF ends a message. A message with a bare CR, a bare LF or a NUL is read to that true end and refused
+// (or repaired, see [BareLineEnds]); a connection that breaks off or falls silent inside a message is closed, and nothing
+// of what it sent is taken for a command or for a whole message.
+//
+// The Handler's nil becomes 250, its error the reply. Where it returns [mailbricks.Results] that differ, SMTP has one
+// reply only: if a recipient failed for now that failure is the reply, so that nothing is lost though the others may get
+// the message twice; otherwise a permanent failure is the reply, naming the recipients that it holds for. A Handler that
+// wants neither settles mixed outcomes itself, as package relay's Queue.Settle does: it queues what failed for now and
+// bounces what failed for good.
+//
+// # Limits
+//
+// Every limit and time-out is a field of Server, on by default. A connection costs about 12 KiB while it is idle, at most
+// 12 KiB of command line, and while a message arrives a buffer of 32 KiB and what Server.Spool keeps in memory
+// (256 KiB by default, and the header). Per address and per session state goes with the connection.
+package smtpd

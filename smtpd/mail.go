@@ -1,0 +1,163 @@
+package smtpd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// mail is MAIL (RFC 5321 §4.1.1.2).
+func (c *conn) mail(arg string) *mailbricks.Reply {
+	if reply := c.mayMail(); reply != nil {
+		return reply
+	}
+	rest, found := cutKeyword(arg, "FROM:")
+	if !found {
+		return badArgument("Syntax: MAIL FROM:<address> [parameters]")
+	}
+	path, words, reply := splitPath(rest)
+	if reply != nil {
+		return reply
+	}
+	env := &mailbricks.Envelope{ID: newID(), Received: time.Now()}
+	if reply := c.mailParameters(env, words); reply != nil {
+		return reply
+	}
+	if env.From, reply = c.reversePath(path, env.SMTPUTF8); reply != nil {
+		return reply
+	}
+	env.Peer = c.session.Peer
+	env.Peer.Protocol = c.protocol(env.SMTPUTF8)
+	return c.begin(&Transaction{Session: c.session, Envelope: env})
+}
+
+// mayMail says why there can be no MAIL now.
+func (c *conn) mayMail() *mailbricks.Reply {
+	switch {
+	case c.session.Peer.Hello == "":
+		return badSequence("EHLO first")
+	case c.tx != nil:
+		return badSequence("A mail transaction is open already")
+	case c.set.RequireAuth && c.session.Peer.Identity == nil && c.session.Peer.TLS == nil && !c.set.AllowInsecureAuth:
+		return misuse(530, "5.7.0", "STARTTLS and authentication required") // RFC 3207 §4, RFC 4954 §6
+	case c.set.RequireAuth && c.session.Peer.Identity == nil:
+		return misuse(530, "5.7.0", "Authentication required")
+	case c.set.Handler == nil:
+		return &mailbricks.Reply{Code: 451, Enhanced: "4.3.5", Text: "This server takes no mail yet"}
+	case c.isDraining():
+		return shutdownReply(c.set.hostname)
+	}
+	return nil
+}
+
+// begin asks the Mail checks and opens the transaction.
+func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
+	if c.transactions++; over(c.transactions, c.set.maxTransactions) {
+		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many messages in one session, closing"}
+	}
+	c.tx = tx
+	err := c.ask("mail", func(check *Check) func(context.Context) error {
+		if check.Mail == nil {
+			return nil
+		}
+		return func(ctx context.Context) error { return check.Mail(ctx, tx) }
+	})
+	if from := tx.Envelope.From; err == nil && from != "" && !strings.Contains(from, "@") {
+		err = &mailbricks.Reply{Code: 501, Enhanced: "5.1.7", Text: fmt.Sprintf("<%s>: sender address has no domain", from)}
+	}
+	if t := c.set.Trace.Mail; t != nil {
+		t(tx, err)
+	}
+	if err != nil {
+		reply := refusal(err)
+		c.logger.Info("smtpd: sender refused", "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
+		c.tx = nil
+		return reply
+	}
+	return ok("2.1.0", "Sender ok")
+}
+
+// reversePath checks the address of MAIL; the null reverse-path is "".
+func (c *conn) reversePath(path string, smtputf8 bool) (string, *mailbricks.Reply) {
+	if path == "" {
+		return "", nil
+	}
+	from, err := parsePath(path, c.set.maxLocal)
+	if err == errUnqualified && c.set.UnqualifiedSenders && c.session.Peer.Identity != nil {
+		err = nil
+	}
+	if err != nil {
+		return "", misuse(501, "5.1.7", fmt.Sprintf("Sender address: %v", err))
+	}
+	if !smtputf8 && !isASCII(from) {
+		return "", misuse(553, "5.6.7", "Sender address needs SMTPUTF8") // RFC 6531 §3.5
+	}
+	return from, nil
+}
+
+// rcpt is RCPT (RFC 5321 §4.1.1.3).
+func (c *conn) rcpt(arg string) *mailbricks.Reply {
+	if c.tx == nil {
+		return badSequence("MAIL first")
+	}
+	rest, found := cutKeyword(arg, "TO:")
+	if !found {
+		return badArgument("Syntax: RCPT TO:<address>")
+	}
+	path, words, reply := splitPath(rest)
+	if reply != nil {
+		return reply
+	}
+	if len(words) > 0 {
+		return misuse(555, "5.5.4", fmt.Sprintf("RCPT parameter %s is not offered here", words[0]))
+	}
+	address, err := parsePath(path, c.set.maxLocal)
+	if err == errUnqualified && strings.EqualFold(address, "postmaster") { // RFC 5321 §4.5.1
+		err = nil
+	}
+	switch {
+	case err != nil:
+		return misuse(501, "5.1.3", fmt.Sprintf("Recipient address: %v", err))
+	case !c.tx.Envelope.SMTPUTF8 && !isASCII(address):
+		return misuse(553, "5.6.7", "Recipient address needs SMTPUTF8") // RFC 6531 §3.5
+	case c.set.maxRecipients > 0 && len(c.tx.Envelope.Recipients) >= c.set.maxRecipients:
+		return &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
+	}
+	return c.addRecipient(mailbricks.Recipient{Address: address})
+}
+
+// addRecipient asks the Rcpt checks.
+func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
+	tx := c.tx
+	given := rcpt.Address
+	err := c.ask("rcpt", func(check *Check) func(context.Context) error {
+		if check.Rcpt == nil {
+			return nil
+		}
+		return func(ctx context.Context) error { return check.Rcpt(ctx, tx, &rcpt) }
+	})
+	if t := c.set.Trace.Rcpt; t != nil {
+		t(tx, rcpt, err)
+	}
+	if err == nil {
+		tx.Envelope.Recipients = append(tx.Envelope.Recipients, rcpt)
+		return ok("2.1.5", "Recipient ok")
+	}
+	reply := refusal(err)
+	c.logger.Info("smtpd: recipient refused", "from", tx.Envelope.From, "to", given, "peer", c.session.Peer.Addr, "err", err)
+	if c.badRecipients++; c.set.maxBadRecipients > 0 && c.badRecipients >= c.set.maxBadRecipients {
+		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many refused recipients, closing"}
+	}
+	return reply
+}
+
+// cutKeyword cuts "FROM:" or "TO:" off, in any case; a blank behind it, which RFC 5321 §3.3 forbids, is let pass.
+func cutKeyword(arg, keyword string) (rest string, found bool) {
+	if len(arg) < len(keyword) || !strings.EqualFold(arg[:len(keyword)], keyword) {
+		return "", false
+	}
+	return strings.TrimLeft(arg[len(keyword):], " "), true
+}

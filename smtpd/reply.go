@@ -1,0 +1,135 @@
+package smtpd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+const (
+	// maxReplyLine is the longest reply line in octets, with code and CRLF (RFC 5321 §4.5.3.1.5).
+	maxReplyLine = 512
+	// maxReplyLines is how many lines a reply may have; what a check says beyond that is cut off.
+	maxReplyLines = 20
+	// maxOut is how many octets of replies wait before they are sent although more commands have arrived.
+	maxOut = 4 << 10
+)
+
+// errProtocol is the cause of the replies that say that the client misused the protocol: those that MaxErrors counts.
+var errProtocol = errors.New("smtpd: protocol error")
+
+// misuse is the reply to a command that is unknown, malformed or out of order.
+func misuse(code int, enhanced, text string) *mailbricks.Reply {
+	return &mailbricks.Reply{Code: code, Enhanced: enhanced, Text: text, Err: errProtocol}
+}
+
+// badSequence is the reply to a command at the wrong time.
+func badSequence(text string) *mailbricks.Reply { return misuse(503, "5.5.1", text) }
+
+// badArgument is the reply to arguments that do not parse.
+func badArgument(text string) *mailbricks.Reply { return misuse(501, "5.5.4", text) }
+
+// ok is a positive reply.
+func ok(enhanced, text string) *mailbricks.Reply {
+	return &mailbricks.Reply{Code: 250, Enhanced: enhanced, Text: text}
+}
+
+// refusal is the reply for the error of a check or Handler. One whose code is no refusal is a bug of theirs, and a message
+// is never accepted because of it.
+func refusal(err error) *mailbricks.Reply {
+	reply := mailbricks.ReplyTo(err)
+	if reply.Code < 400 || reply.Code > 599 {
+		return &mailbricks.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary local problem, please try again later", Err: err}
+	}
+	return reply
+}
+
+// reply queues a reply with its enhanced code on each line (RFC 2034 §4).
+func (c *conn) reply(r *mailbricks.Reply) {
+	enhanced := ""
+	if r.Code/100 != 3 { // intermediate replies have none
+		enhanced = enhancedCode(r)
+	}
+	c.lines(r.Code, enhanced, r.Lines())
+}
+
+// lines queues a reply line by line; enhanced may be empty.
+func (c *conn) lines(code int, enhanced string, lines []string) {
+	prefix := fmt.Sprintf("%03d ", code)
+	text := ""
+	if enhanced != "" {
+		text = enhanced + " "
+	}
+	var folded []string
+	for _, line := range lines {
+		folded = append(folded, fold(c.printable(line), maxReplyLine-len(prefix)-len(text)-2)...)
+	}
+	folded = folded[:min(len(folded), maxReplyLines)]
+	for i, line := range folded {
+		separator := byte('-')
+		if i == len(folded)-1 {
+			separator = ' '
+		}
+		c.out = append(c.out, prefix[:3]...)
+		c.out = append(c.out, separator)
+		c.out = append(c.out, text...)
+		c.out = append(c.out, line...)
+		c.out = append(c.out, "\r\n"...)
+	}
+	if len(c.out) > maxOut {
+		if err := c.flush(); err != nil && c.end == nil {
+			c.end = err
+		}
+	}
+}
+
+// printable makes text fit for the wire: no control characters, and UTF-8 only within a transaction that asked for it
+// (RFC 6531 §3.7.4).
+func (c *conn) printable(text string) string {
+	allowUTF8 := c.tx != nil && c.tx.Envelope.SMTPUTF8
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ' || r == 0x7f:
+			return ' '
+		case r >= utf8.RuneSelf && (!allowUTF8 || r == utf8.RuneError || r < 0xa0):
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// fold cuts a line into pieces of at most size octets, at blanks where there are any.
+func fold(line string, size int) []string {
+	var pieces []string
+	for len(line) > size {
+		cut := strings.LastIndexByte(line[:size+1], ' ')
+		if cut <= 0 {
+			cut = size
+			for cut > 0 && !utf8.RuneStart(line[cut]) {
+				cut--
+			}
+		}
+		pieces = append(pieces, line[:cut])
+		line = strings.TrimLeft(line[cut:], " ")
+	}
+	return append(pieces, line)
+}
+
+// enhancedCode is the enhanced status code of r, if it is one that fits the reply code, and the general one of its class
+// otherwise (RFC 2034 §4, RFC 3463 §2).
+func enhancedCode(r *mailbricks.Reply) string {
+	general := fmt.Sprintf("%d.0.0", r.Code/100)
+	parts := strings.Split(r.EnhancedCode(), ".")
+	if len(parts) != 3 || parts[0] != general[:1] {
+		return general
+	}
+	for _, part := range parts[1:] {
+		if len(part) == 0 || len(part) > 3 || strings.Trim(part, "0123456789") != "" {
+			return general
+		}
+	}
+	return r.EnhancedCode()
+}

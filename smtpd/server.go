@@ -1,0 +1,245 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// Defaults of a Server's limits.
+const (
+	DefaultMaxMessageSize      = 50 << 20 // octets
+	DefaultMaxRecipients       = 100      // RFC 5321 §4.5.3.1.8
+	DefaultMaxHops             = 50       // RFC 5321 §6.3
+	DefaultMaxLineLength       = 64 << 10 // octets
+	DefaultMaxLocalPart        = 64       // octets, RFC 5321 §4.5.3.1.1
+	DefaultMaxErrors           = 10
+	DefaultMaxBadRecipients    = 50
+	DefaultMaxAuthFailures     = 3
+	DefaultMaxIdleCommands     = 100
+	DefaultMaxTransactions     = 1000
+	DefaultMaxConnections      = 1000
+	DefaultMaxConnectionsPerIP = 50
+	DefaultMinDataRate         = 512 // octets a second
+)
+
+// Defaults of a Server's time-outs.
+const (
+	DefaultCommandTimeout = 5 * time.Minute  // RFC 5321 §4.5.3.2.7
+	DefaultDataTimeout    = 3 * time.Minute  // RFC 5321 §4.5.3.2.5
+	DefaultHandlerTimeout = 9 * time.Minute  // a client waits 10 minutes: RFC 5321 §4.5.3.2.6
+	DefaultCheckTimeout   = 4 * time.Minute  // a client waits 5 minutes: RFC 5321 §4.5.3.2.2 and .3
+	DefaultSessionTimeout = time.Hour        // ours
+	DefaultWriteTimeout   = time.Minute      // ours
+	DefaultTLSTimeout     = 30 * time.Second // ours
+)
+
+// ErrServerClosed is what Serve returns after Shutdown or Close.
+var ErrServerClosed = errors.New("smtpd: server closed")
+
+// Server is an SMTP or submission server. The zero value refuses mail for want of a Handler and is otherwise safe. Fields
+// are read when Serve is called and must not change afterwards.
+//
+// A limit of 0 is its default, a negative one is none. A time-out of 0 or less is its default.
+type Server struct {
+	// Addr is where ListenAndServe listens; empty: ":25", or ":465" for ListenAndServeTLS.
+	Addr string
+	// Hostname is this server's name in the greeting, in EHLO and in Received; empty: os.Hostname.
+	Hostname string
+	// Handler takes the messages. While it is nil every MAIL is answered by 451 4.3.5.
+	Handler mailbricks.Handler
+	// Checks are asked at each step, in their order.
+	Checks []Check
+	// Auth lets users log in. Nil: AUTH is not offered, and answered by 503 5.5.1.
+	Auth Authenticator
+	// TLSConfig makes STARTTLS available (RFC 3207) and is needed by ServeTLS. Certificates change while the server runs
+	// through its GetCertificate or GetConfigForClient. Nil: no TLS.
+	TLSConfig *tls.Config
+
+	// RequireAuth refuses MAIL with 530 5.7.0 before log-in, as a submission server does (RFC 6409 §4.3).
+	RequireAuth bool
+	// AllowInsecureAuth offers AUTH on connections without TLS, too. Without it AUTH is answered by 538 5.7.11 there.
+	AllowInsecureAuth bool
+	// UnqualifiedSenders lets MAIL FROM:<name>, without a domain, by a user who has logged in through to the checks, one of
+	// which must put an address in Envelope.From (as package submission does). Otherwise it is answered by 501.
+	UnqualifiedSenders bool
+	// NoSMTPUTF8 does not offer internationalised addresses (RFC 6531): for a Handler that cannot pass them on.
+	NoSMTPUTF8 bool
+	// BareLineEnds says what becomes of a message with a bare CR, a bare LF or a NUL; the default is to refuse it.
+	BareLineEnds BareLineEnds
+	// Spool is where messages are kept while they arrive; nil: a zero Spool.
+	Spool *mailbricks.Spool
+	// Logger gets a line for each message and each refusal, and more at debug level; nil: none.
+	Logger *slog.Logger
+	// Trace is told of what happens; see there.
+	Trace Trace
+
+	// MaxMessageSize is the size in octets, advertised as SIZE, above which a message gets 552 5.3.4; default
+	// DefaultMaxMessageSize.
+	MaxMessageSize int64
+	// MaxRecipients is how many recipients a message may have; a further RCPT gets 452 4.5.3, so that the client sends the
+	// message again for the rest (RFC 5321 §4.5.3.1.10). Default DefaultMaxRecipients.
+	MaxRecipients int
+	// MaxHops is the number of Received fields from which on a message counts as looping and gets 554 5.4.6; default
+	// DefaultMaxHops.
+	MaxHops int
+	// MaxLineLength is the longest line of a message in octets, without its CRLF; above it the message gets 554 5.6.0.
+	// Default DefaultMaxLineLength: RFC 5321 §4.5.3.1.6 asks for 998 at least, and mail in the wild has more.
+	MaxLineLength int
+	// MaxLocalPart is the longest local part of an address in octets; default DefaultMaxLocalPart. Rewritten sender
+	// addresses (SRS) may need more.
+	MaxLocalPart int
+	// MaxErrors is how many commands of a session may be unknown, malformed or out of order; the last one gets 421 4.7.0.
+	// Default DefaultMaxErrors.
+	MaxErrors int
+	// MaxBadRecipients is how many recipients of a session may be refused; the last one gets 421 4.7.0. Default
+	// DefaultMaxBadRecipients.
+	MaxBadRecipients int
+	// MaxAuthFailures is how many log-ins of a session may fail; the last one gets 421 4.7.0. Default
+	// DefaultMaxAuthFailures.
+	MaxAuthFailures int
+	// MaxIdleCommands is how many commands in a row may pass without a message (NOOP, RSET, VRFY and the like); a further
+	// one gets 421 4.7.0. Default DefaultMaxIdleCommands.
+	MaxIdleCommands int
+	// MaxTransactions is how many MAIL commands a session may have; a further one gets 421 4.7.0. Default
+	// DefaultMaxTransactions.
+	MaxTransactions int
+	// MaxConnections is how many connections there may be at a time; a further one gets 421 4.3.2. Default
+	// DefaultMaxConnections.
+	MaxConnections int
+	// MaxConnectionsPerIP is how many connections one address (of IPv6: one /64 network) may have that have not logged in; a
+	// further one gets 421 4.7.0. Default DefaultMaxConnectionsPerIP.
+	MaxConnectionsPerIP int
+	// MinDataRate is how many octets of message must arrive a second on average, once DataTimeout has passed; below it the
+	// connection is closed. Default DefaultMinDataRate.
+	MinDataRate int
+
+	// CommandTimeout is how long to wait for a whole command line, or a line of AUTH; default DefaultCommandTimeout.
+	CommandTimeout time.Duration
+	// DataTimeout is how long to wait for the next octets of a message; default DefaultDataTimeout.
+	DataTimeout time.Duration
+	// HandlerTimeout is when the context of the message checks and the Handler ends; default DefaultHandlerTimeout. The
+	// server then waits for them to return.
+	HandlerTimeout time.Duration
+	// CheckTimeout is when the context of the checks of any other step, and of each step of a log-in, ends; default
+	// DefaultCheckTimeout.
+	CheckTimeout time.Duration
+	// SessionTimeout is the age at which a session waiting for a command is closed with 421; default
+	// DefaultSessionTimeout. A message that arrives is not cut off: MinDataRate bounds its time.
+	SessionTimeout time.Duration
+	// WriteTimeout is how long the peer may take to accept replies; default DefaultWriteTimeout.
+	WriteTimeout time.Duration
+	// TLSTimeout is how long a TLS handshake may take; default DefaultTLSTimeout.
+	TLSTimeout time.Duration
+
+	mu        sync.Mutex
+	listeners map[*net.Listener]struct{} // pointers: a Listener need not be comparable
+	conns     map[*conn]struct{}
+	perIP     map[string]int
+	state     serverState
+	base      context.Context // ends with Close, or when Shutdown's time is over
+	cancel    context.CancelCauseFunc
+	drained   chan struct{} // closed when Shutdown has nothing left to wait for
+}
+
+// serverState says whether new work is taken.
+type serverState int
+
+const (
+	serving  serverState = iota
+	draining             // Shutdown: what runs may end
+	closed
+)
+
+// settings are a Server's fields with their defaults filled in, as one Serve uses them.
+type settings struct {
+	*Server
+	implicitTLS bool
+
+	hostname string
+	spool    *mailbricks.Spool
+	logger   *slog.Logger
+
+	maxMessageSize                               int64
+	maxRecipients, maxHops, maxLine, maxLocal    int
+	maxErrors, maxBadRecipients, maxAuthFailures int
+	maxIdleCommands, maxTransactions             int
+	maxConnections, maxPerIP, minDataRate        int
+
+	commandTime, dataTime, handlerTime, checkTime time.Duration
+	sessionTime, writeTime, tlsTime               time.Duration
+}
+
+// settings fills in the defaults.
+func (s *Server) settings() *settings {
+	c := &settings{
+		Server:           s,
+		hostname:         s.Hostname,
+		spool:            s.Spool,
+		logger:           s.Logger,
+		maxMessageSize:   limit(s.MaxMessageSize, DefaultMaxMessageSize),
+		maxRecipients:    limit(s.MaxRecipients, DefaultMaxRecipients),
+		maxHops:          limit(s.MaxHops, DefaultMaxHops),
+		maxLine:          limit(s.MaxLineLength, DefaultMaxLineLength),
+		maxLocal:         limit(s.MaxLocalPart, DefaultMaxLocalPart),
+		maxErrors:        limit(s.MaxErrors, DefaultMaxErrors),
+		maxBadRecipients: limit(s.MaxBadRecipients, DefaultMaxBadRecipients),
+		maxAuthFailures:  limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
+		maxIdleCommands:  limit(s.MaxIdleCommands, DefaultMaxIdleCommands),
+		maxTransactions:  limit(s.MaxTransactions, DefaultMaxTransactions),
+		maxConnections:   limit(s.MaxConnections, DefaultMaxConnections),
+		maxPerIP:         limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
+		minDataRate:      limit(s.MinDataRate, DefaultMinDataRate),
+		commandTime:      timeout(s.CommandTimeout, DefaultCommandTimeout),
+		dataTime:         timeout(s.DataTimeout, DefaultDataTimeout),
+		handlerTime:      timeout(s.HandlerTimeout, DefaultHandlerTimeout),
+		checkTime:        timeout(s.CheckTimeout, DefaultCheckTimeout),
+		sessionTime:      timeout(s.SessionTimeout, DefaultSessionTimeout),
+		writeTime:        timeout(s.WriteTimeout, DefaultWriteTimeout),
+		tlsTime:          timeout(s.TLSTimeout, DefaultTLSTimeout),
+	}
+	if c.hostname == "" {
+		c.hostname = ownHostname()
+	}
+	if c.spool == nil {
+		c.spool = new(mailbricks.Spool)
+	}
+	if c.logger == nil {
+		c.logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// limit gives the value of a limit: its default for 0; a negative one stays and is tested by over.
+func limit[N int | int64](given, otherwise N) N {
+	if given == 0 {
+		return otherwise
+	}
+	return given
+}
+
+// over says whether n is beyond limit; nothing is beyond a negative one.
+func over[N int | int64](n, limit N) bool { return limit >= 0 && n > limit }
+
+func timeout(given, otherwise time.Duration) time.Duration {
+	if given <= 0 {
+		return otherwise
+	}
+	return given
+}
+
+// ownHostname is the system's name for itself.
+func ownHostname() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}

@@ -1,0 +1,124 @@
+package smtpd
+
+import (
+	"context"
+	"sync"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// Session is one connection, as checks see it. Its fields are for reading, but for ReverseName.
+type Session struct {
+	// ID names the session in logs: letters and digits, unique in practice.
+	ID string
+	// Hostname is this server's name.
+	Hostname string
+	// Peer is the other end; it changes with EHLO, STARTTLS and AUTH.
+	Peer mailbricks.Peer
+	// ReverseName is the confirmed host name of Peer.Addr (RFC 8601 §3, iprev). A check sets it; Received shows it.
+	ReverseName string
+
+	values  values
+	pending func() int
+}
+
+// Set keeps a value for later checks of the session and its Handlers, under a key of a type of the caller's own.
+func (s *Session) Set(key, value any) { s.values.set(key, value) }
+
+// Value gives what Set keeps under key, or nil.
+func (s *Session) Value(key any) any { return s.values.get(key) }
+
+// Pending is how many octets the peer has sent that no step has asked for yet: before the greeting or at DATA any is too
+// many (RFC 2920 §3.1), at other times it is pipelining. While a check runs what arrives is counted.
+func (s *Session) Pending() int {
+	if s.pending == nil {
+		return 0
+	}
+	return s.pending()
+}
+
+// Transaction is one message on its way in, from MAIL to the reply after the message.
+type Transaction struct {
+	// Session is the connection that it comes over.
+	Session *Session
+	// Envelope is what is known of the message so far. Checks may change From, the recipients and Quarantine.
+	Envelope *mailbricks.Envelope
+
+	values values
+}
+
+// Set keeps a value for later checks of the transaction and its Handler, under a key of a type of the caller's own.
+func (tx *Transaction) Set(key, value any) { tx.values.set(key, value) }
+
+// Value gives what Set keeps under key for the transaction or, failing that, for its session; otherwise nil.
+func (tx *Transaction) Value(key any) any {
+	if v := tx.values.get(key); v != nil {
+		return v
+	}
+	return tx.Session.Value(key)
+}
+
+// TransactionFrom gives the transaction for which ctx was made: that of a Handler's call, or of a check's from Mail on.
+func TransactionFrom(ctx context.Context) (*Transaction, bool) {
+	tx, ok := ctx.Value(transactionKey{}).(*Transaction)
+	return tx, ok
+}
+
+// SessionFrom gives the session for which ctx was made: that of a Handler's or a check's call.
+func SessionFrom(ctx context.Context) (*Session, bool) {
+	s, ok := ctx.Value(sessionKey{}).(*Session)
+	return s, ok
+}
+
+type (
+	transactionKey struct{}
+	sessionKey     struct{}
+)
+
+// stepContext is the context of one step: it has the values of the session and the transaction.
+type stepContext struct {
+	context.Context
+	session *Session
+	tx      *Transaction // nil outside of one
+}
+
+func (c stepContext) Value(key any) any {
+	switch key.(type) {
+	case transactionKey:
+		if c.tx == nil {
+			return nil
+		}
+		return c.tx
+	case sessionKey:
+		return c.session
+	}
+	if c.tx != nil {
+		if v := c.tx.Value(key); v != nil {
+			return v
+		}
+	} else if v := c.session.Value(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
+}
+
+// values is a small map that may be read while it is written.
+type values struct {
+	mu sync.Mutex
+	m  map[any]any
+}
+
+func (v *values) set(key, value any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.m == nil {
+		v.m = make(map[any]any)
+	}
+	v.m[key] = value
+}
+
+func (v *values) get(key any) any {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.m[key]
+}
