@@ -1,0 +1,289 @@
+package smtpd_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/mailtest"
+	"github.com/mailbricks/mailbricks/smtpd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a server on a network in memory, within a synctest bubble: time passes only when everybody waits for it.
+type world struct {
+	t     *testing.T
+	net   *mailtest.Network
+	srv   *smtpd.Server
+	inbox *mailtest.Inbox
+	addr  string
+	done  chan error
+}
+
+// inWorld runs f in a bubble, with a server that setUp may change before it starts.
+func inWorld(t *testing.T, setUp func(*smtpd.Server), f func(w *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, net: mailtest.NewNetwork(), inbox: new(mailtest.Inbox), done: make(chan error, 2), addr: "192.0.2.1:25"}
+		w.srv = &smtpd.Server{Hostname: "mail.example.com", Handler: w.inbox}
+		if setUp != nil {
+			setUp(w.srv)
+		}
+		l, err := w.net.Listen("tcp", w.addr)
+		require.NoError(t, err)
+		go func() { w.done <- w.srv.Serve(l) }()
+		f(w)
+		require.NoError(t, w.srv.Close())
+		require.ErrorIs(t, <-w.done, smtpd.ErrServerClosed)
+		synctest.Wait()
+	})
+}
+
+// dial connects from an address.
+func (w *world) dial(from string) *client {
+	w.t.Helper()
+	conn, err := w.net.Dialer(from).Dial("tcp", w.addr)
+	require.NoError(w.t, err)
+	return newClient(w.t, conn)
+}
+
+// talk runs a dialogue over a new connection from 203.0.113.9; see client.talk.
+func (w *world) talk(script string) {
+	w.t.Helper()
+	c := w.dial("203.0.113.9")
+	defer c.conn.Close()
+	c.talk(script)
+}
+
+// messages are those that the inbox got.
+func (w *world) messages() []mailtest.Received { return w.inbox.Messages() }
+
+// client is a client that does as a script says.
+type client struct {
+	t    *testing.T
+	conn net.Conn
+	r    *bufio.Reader
+}
+
+func newClient(t *testing.T, conn net.Conn) *client {
+	return &client{t: t, conn: conn, r: bufio.NewReader(conn)}
+}
+
+// talk goes through a dialogue line by line:
+//
+//	C: text        sends the text and CRLF; further C lines before the next S line go in the same write
+//	R: "text"      sends the bytes of a Go string
+//	S: pattern     expects a line; "*" stands for anything
+//	S* code        expects a whole reply with this code, whatever it says
+//	S$             expects the end of the connection
+//	W: duration    waits
+//	H:             closes the direction to the server
+func (c *client) talk(script string) {
+	c.t.Helper()
+	var out bytes.Buffer
+	flush := func() {
+		if out.Len() > 0 {
+			_, err := c.conn.Write(out.Bytes())
+			require.NoError(c.t, err)
+			out.Reset()
+		}
+	}
+	for n, line := range strings.Split(script, "\n") {
+		line = strings.TrimLeft(line, "\t ")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if len(line) < 2 {
+			c.t.Fatalf("line %d: %q", n, line)
+		}
+		arg := strings.TrimPrefix(line[2:], " ")
+		switch line[:2] {
+		case "C:":
+			out.WriteString(arg + "\r\n")
+		case "R:":
+			text, err := strconv.Unquote(arg)
+			require.NoError(c.t, err, line)
+			out.WriteString(text)
+		case "S:":
+			flush()
+			got, err := c.line()
+			require.NoError(c.t, err, "line %d: %s", n, line)
+			require.True(c.t, glob(arg, got), "line %d: want %s, got %s", n, arg, got)
+		case "S*":
+			flush()
+			require.Equal(c.t, arg, c.reply(), "line %d", n)
+		case "S$":
+			flush()
+			got, err := c.line()
+			require.ErrorIs(c.t, err, io.EOF, "line %d: got %q", n, got)
+		case "W:":
+			flush()
+			d, err := time.ParseDuration(arg)
+			require.NoError(c.t, err)
+			time.Sleep(d)
+		case "H:":
+			flush()
+			require.NoError(c.t, c.conn.(interface{ CloseWrite() error }).CloseWrite())
+		default:
+			c.t.Fatalf("line %d: %q", n, line)
+		}
+	}
+	flush()
+}
+
+// line reads a line, which must end in CRLF.
+func (c *client) line() (string, error) {
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		return line, err
+	}
+	text, ok := strings.CutSuffix(line, "\r\n")
+	if !ok || len(line) > 512 {
+		return line, fmt.Errorf("bad reply line %q", line)
+	}
+	return text, nil
+}
+
+// reply reads a whole reply and gives its code.
+func (c *client) reply() string {
+	c.t.Helper()
+	for code := ""; ; {
+		line, err := c.line()
+		require.NoError(c.t, err)
+		require.GreaterOrEqual(c.t, len(line), 4, line)
+		if code == "" {
+			code = line[:3]
+		}
+		require.Equal(c.t, code, line[:3], "all lines of a reply have one code")
+		if line[3] == ' ' {
+			return code
+		}
+	}
+}
+
+// glob matches s against a pattern in which "*" stands for anything.
+func glob(pattern, s string) bool {
+	quoted := strings.NewReplacer(`\`, `\\`, "[", `\[`, "?", `\?`).Replace(pattern)
+	s = strings.ReplaceAll(s, "/", "\x00") // what path.Match takes "*" to end at
+	ok, err := path.Match(strings.ReplaceAll(quoted, "/", "\x00"), s)
+	return err == nil && ok
+}
+
+// hello begins a session; C lines after it are pipelined.
+const hello = `
+	S: 220 mail.example.com ESMTP
+	C: EHLO client.example.net
+	S* 250
+`
+
+// greeted is hello and a transaction up to DATA.
+const mailTo = hello + `
+	C: MAIL FROM:<ann@example.net>
+	S: 250 2.1.0 Sender ok
+	C: RCPT TO:<bob@example.com>
+	S: 250 2.1.5 Recipient ok
+`
+
+const toData = mailTo + `
+	C: DATA
+	S: 354 *
+`
+
+// users is an Authenticator with one user, ann@example.com, whose password is "secret". PLAIN takes one response, LOGIN two,
+// LAST a challenge that ends well once it is answered, SLOW never ends, DOWN always fails for now, PANIC panics.
+type users struct{ mechanisms []string }
+
+func (u users) Mechanisms(mailbricks.Peer) []string {
+	if u.mechanisms != nil {
+		return u.mechanisms
+	}
+	return []string{"PLAIN", "LOGIN"}
+}
+
+func (u users) Start(_ context.Context, mechanism string, _ mailbricks.Peer) (mailbricks.Exchange, error) {
+	switch mechanism {
+	case "PLAIN", "LOGIN", "LAST", "SLOW", "DOWN", "PANIC":
+		return &exchange{mechanism: mechanism}, nil
+	case "BROKEN":
+		return nil, mailbricks.ErrTemporary
+	}
+	return nil, errors.New("unknown")
+}
+
+type exchange struct {
+	mechanism string
+	got       []string
+}
+
+func (e *exchange) Next(ctx context.Context, response []byte) ([]byte, *mailbricks.Identity, error) {
+	id := &mailbricks.Identity{Login: "ann@example.com", User: "ann@example.com"}
+	switch e.mechanism {
+	case "PLAIN":
+		switch {
+		case response == nil:
+			return []byte{}, nil, nil
+		case string(response) == "\x00ann@example.com\x00secret":
+			return nil, id, nil
+		case bytes.Count(response, []byte{0}) != 2:
+			return nil, nil, errors.New("malformed")
+		}
+		return nil, nil, mailbricks.ErrAuth
+	case "LOGIN":
+		if response != nil {
+			e.got = append(e.got, string(response))
+		}
+		switch len(e.got) {
+		case 0:
+			return []byte("Username:"), nil, nil
+		case 1:
+			return []byte("Password:"), nil, nil
+		}
+		if e.got[0] == "ann@example.com" && e.got[1] == "secret" {
+			return nil, id, nil
+		}
+		return nil, nil, mailbricks.ErrAuth
+	case "LAST":
+		return []byte("v=done"), id, nil
+	case "SLOW":
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	case "PANIC":
+		panic("auth")
+	}
+	return nil, nil, fmt.Errorf("back end: %w", mailbricks.ErrTemporary)
+}
+
+// log keeps what was noted, from any goroutine.
+type notes struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (n *notes) add(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines = append(n.lines, fmt.Sprintf(format, args...))
+}
+
+func (n *notes) all() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]string(nil), n.lines...)
+}
