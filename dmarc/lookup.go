@@ -1,0 +1,96 @@
+package dmarc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// Resolver asks the DNS. *net.Resolver is one. A *net.DNSError with IsNotFound, anywhere in an error's chain, says that
+// the name or the type does not exist; any other error counts as temporary. Names come with a final dot.
+type Resolver interface {
+	LookupTXT(ctx context.Context, name string) ([]string, error)
+}
+
+// Existence is what a [Resolver] may have besides: it tells a name that does not exist (NXDOMAIN, RFC 8020) from one
+// that has no records of some type, which matters to records with an np tag (RFC 9989 §3.2.13). For a Resolver without
+// it, a name exists when it has an address, MX, NS or TXT record, as far as the Resolver has *net.Resolver's methods for
+// these.
+type Existence interface {
+	Exists(ctx context.Context, name string) (bool, error)
+}
+
+// absolute keeps resolvers from trying a search list.
+func absolute(name string) string { return name + "." }
+
+func notFound(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
+}
+
+// exists says whether the DNS has the name.
+func (s *session) exists(ctx context.Context, name string) (bool, error) {
+	if e, ok := s.resolver.(Existence); ok {
+		found, err := e.Exists(ctx, absolute(name))
+		if notFound(err) {
+			return false, nil
+		}
+		return found, lookupError(name, err)
+	}
+	able := false
+	for _, probe := range s.probes() {
+		switch found, err := probe(ctx, absolute(name)); {
+		case found:
+			return true, nil
+		case err != nil && !notFound(err):
+			return false, lookupError(name, err)
+		}
+		able = true
+	}
+	return !able, nil // who cannot ask takes names to exist
+}
+
+// probes are the questions that show that a name exists.
+func (s *session) probes() []func(context.Context, string) (bool, error) {
+	var out []func(context.Context, string) (bool, error)
+	if r, ok := s.resolver.(interface {
+		LookupNetIP(context.Context, string, string) ([]netip.Addr, error)
+	}); ok {
+		out = append(out, func(ctx context.Context, name string) (bool, error) {
+			addrs, err := r.LookupNetIP(ctx, "ip", name)
+			return len(addrs) > 0, err
+		})
+	}
+	if r, ok := s.resolver.(interface {
+		LookupMX(context.Context, string) ([]*net.MX, error)
+	}); ok {
+		out = append(out, func(ctx context.Context, name string) (bool, error) {
+			hosts, err := r.LookupMX(ctx, name)
+			return hosts != nil, err // also an empty list beside an error about invalid names
+		})
+	}
+	if r, ok := s.resolver.(interface {
+		LookupNS(context.Context, string) ([]*net.NS, error)
+	}); ok {
+		out = append(out, func(ctx context.Context, name string) (bool, error) {
+			hosts, err := r.LookupNS(ctx, name)
+			return hosts != nil, err
+		})
+	}
+	if len(out) > 0 {
+		out = append(out, func(ctx context.Context, name string) (bool, error) {
+			txts, err := s.resolver.LookupTXT(ctx, name)
+			return len(txts) > 0, err
+		})
+	}
+	return out
+}
+
+func lookupError(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("dmarc: look-up of %q: %w", name, err)
+}

@@ -1,0 +1,53 @@
+package dmarc_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+)
+
+// zone has TXT records by name, without the final dot. The record "TIMEOUT" makes the question fail for now.
+type zone map[string][]string
+
+func (z zone) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	records, ok := z[strings.TrimSuffix(name, ".")]
+	switch {
+	case !ok:
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	case len(records) == 1 && records[0] == "TIMEOUT":
+		return nil, &net.DNSError{Err: "i/o timeout", Name: name, IsTimeout: true}
+	}
+	return records, nil
+}
+
+// spy keeps the names that were asked for.
+type spy struct {
+	zone
+	mu    sync.Mutex
+	names []string
+}
+
+func (s *spy) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	s.mu.Lock()
+	s.names = append(s.names, name)
+	s.mu.Unlock()
+	return s.zone.LookupTXT(ctx, name)
+}
+
+// asked gives the names of the policy records that were asked for.
+func (s *spy) asked() string { return strings.Join(s.names, " ") }
+
+// knowing is a zone that also tells which names exist.
+type knowing struct {
+	zone
+	names map[string]bool
+	err   error
+}
+
+func (k knowing) Exists(_ context.Context, name string) (bool, error) {
+	return k.names[strings.TrimSuffix(name, ".")], k.err
+}
