@@ -148,7 +148,7 @@ func (p *addressParser) word() (string, bool) {
 			return p.s[p.i-n : p.i], true
 		}
 	}
-	text := p.until(" \t\r\n\"(<>@,:;)")
+	text := p.until(endOfAtom)
 	return text, text != ""
 }
 
@@ -285,16 +285,22 @@ func (p *addressParser) angle() Address {
 	return a
 }
 
+// maxRoute is how long a source route may be; looking further for its end would take quadratic time.
+const maxRoute = 1000
+
 // route takes @a,@b: in front of an address; without the colon it is none.
 func (p *addressParser) route() string {
-	end := strings.IndexAny(p.s[p.i:], ":>")
-	if end < 0 || p.s[p.i+end] == '>' {
+	rest := p.s[p.i:min(len(p.s), p.i+maxRoute)]
+	end := strings.IndexAny(rest, ":>")
+	if end < 0 || rest[end] == '>' {
 		return ""
 	}
-	route := strings.TrimRight(p.s[p.i:p.i+end], " \t")
 	p.i += end + 1
-	return route
+	return strings.TrimRight(rest[:end], " \t")
 }
+
+// endOfAtom are the octets that no atom has, for one that is as tolerant as can be.
+const endOfAtom = " \t\r\n\"(<>@,:;)"
 
 // domain takes a domain or a domain literal, with the blanks that RFC 5322 §4.4 allows around dots left out.
 func (p *addressParser) domain() string {
@@ -306,18 +312,19 @@ func (p *addressParser) domain() string {
 		}
 		return literal
 	}
-	domain := p.until(" \t\r\n\"(<>@,:;)")
+	first := p.until(endOfAtom)
+	domain := []byte(first)
 	for {
-		before := p.i
 		p.skipNote()
-		if p.peek() != '.' && (!strings.HasSuffix(domain, ".") || p.done()) {
-			return domain
+		dotted := len(domain) > 0 && domain[len(domain)-1] == '.'
+		if p.peek() != '.' && !dotted {
+			break
 		}
-		more := p.until(" \t\r\n\"(<>@,:;)")
+		more := p.until(endOfAtom)
 		if more == "" {
-			p.i = max(p.i, before)
-			return domain
+			break
 		}
-		domain += more
+		domain = append(domain, more...)
 	}
+	return string(domain)
 }

@@ -66,8 +66,7 @@ func setOnce(s *NString, f Field) {
 	}
 }
 
-// setType reads Content-Type. What is no media type at all counts as none, as RFC 2045 §5.2 recommends; text without
-// a subtype (RFC 1049) is plain text, other types without one keep it empty.
+// setType reads Content-Type. What is no media type at all counts as none, as RFC 2045 §5.2 recommends.
 func (c *contentFields) setType(value string) {
 	l := lexer{s: value}
 	l.skipCFWS()
@@ -81,10 +80,24 @@ func (c *contentFields) setType(value string) {
 		l.skipCFWS()
 		c.part.Subtype = l.token()
 	}
-	if c.part.Subtype == "" && strings.EqualFold(typ, "text") {
-		c.part.Subtype = "plain"
+	if c.part.Subtype == "" {
+		c.part.Subtype = defaultSubtype(typ)
 	}
 	c.part.Params = l.params()
+}
+
+// defaultSubtype stands in for a subtype that is missing (RFC 1049 had none). It is the one that RFC 2046 says is the least
+// that can be made of the type.
+func defaultSubtype(typ string) string {
+	switch strings.ToLower(typ) {
+	case "text":
+		return "plain"
+	case "multipart":
+		return "mixed"
+	case "application":
+		return "octet-stream"
+	}
+	return ""
 }
 
 func (c *contentFields) setEncoding(value string) {
@@ -100,8 +113,9 @@ func (c *contentFields) setEncoding(value string) {
 func (c *contentFields) setDisposition(value string) {
 	l := lexer{s: value}
 	l.skipCFWS()
-	if c.part.Disposition = l.token(); c.part.Disposition != "" {
-		c.part.DispositionParams = l.params()
+	c.part.Disposition = l.token()
+	if c.part.DispositionParams = l.params(); c.part.Disposition == "" && len(c.part.DispositionParams) > 0 {
+		c.part.Disposition = "attachment" // RFC 2183 §2.8: what is not understood is an attachment
 	}
 }
 

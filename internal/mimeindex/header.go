@@ -23,11 +23,11 @@ type Field struct {
 func (f Field) Is(name string) bool { return f.Name != "" && strings.EqualFold(f.Name, name) }
 
 // Value is what stands behind the colon, unfolded (RFC 5322 §2.2.3: line ends go, white space stays) and without
-// white space around it.
+// white space in front.
 func (f Field) Value() string { return unfold(f.Raw[f.value:]) }
 
 func unfold(raw []byte) string {
-	raw = bytes.Trim(raw, " \t\r\n")
+	raw = bytes.TrimLeft(bytes.TrimRight(raw, "\r\n"), " \t\r\n")
 	if bytes.IndexByte(raw, '\n') < 0 {
 		return string(raw)
 	}

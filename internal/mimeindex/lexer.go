@@ -7,6 +7,9 @@ import "strings"
 type lexer struct {
 	s string
 	i int
+	// open is set once a quoted string has no end: then none behind it has one either, and looking again would take
+	// quadratic time.
+	open bool
 }
 
 func (l *lexer) done() bool { return l.i >= len(l.s) }
@@ -73,6 +76,9 @@ func (l *lexer) comment() string {
 
 // quoted takes a quoted string. Without closing quote, it is not ok and nothing is taken.
 func (l *lexer) quoted() (value string, ok bool) {
+	if l.open {
+		return "", false
+	}
 	for j := l.i + 1; j < len(l.s); j++ {
 		switch l.s[j] {
 		case '"':
@@ -83,6 +89,7 @@ func (l *lexer) quoted() (value string, ok bool) {
 			j++
 		}
 	}
+	l.open = true
 	return "", false
 }
 

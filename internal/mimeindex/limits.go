@@ -4,12 +4,13 @@ package mimeindex
 const (
 	DefaultDepth            = 100
 	DefaultParts            = 1000
-	DefaultHeaderBytes      = 1 << 20
-	DefaultTotalHeaderBytes = 4 << 20
+	DefaultHeaderBytes      = 256 << 10
+	DefaultTotalHeaderBytes = 1 << 20
 )
 
-// maxBoundary is how many octets of a boundary are compared; RFC 2046 §5.1.1 allows 70.
-const maxBoundary = 1024
+// maxBoundary is how many octets of a boundary are compared; RFC 2046 §5.1.1 allows 70. A delimiter line must fit
+// the buffer.
+const maxBoundary = 16 << 10
 
 // bufferSize is the size of the read buffer: the one that does not depend on the message.
 const bufferSize = 64 << 10

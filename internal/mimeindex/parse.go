@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // Parse reads a message to its end and returns its structure, in one pass and without keeping its body. An error is
@@ -139,20 +138,14 @@ func (p *parser) endHeader(at mark) {
 	case len(p.stack) >= p.limits.Depth || p.parts >= p.limits.Parts:
 		part.Opaque = true
 	case multipart:
-		if boundary := boundaryOf(part); boundary != "" {
-			top.boundary = []byte(boundary)
+		if boundary := part.Param("boundary"); boundary != "" {
+			top.boundary = []byte(boundary[:min(len(boundary), maxBoundary)])
 			p.delimited++
 		}
 	default:
 		inner := p.open(true)
 		inner.start = at
 	}
-}
-
-// boundaryOf is the boundary of a multipart; blanks at its end cannot be part of it (RFC 2046 §5.1.1).
-func boundaryOf(part *Part) string {
-	boundary := strings.TrimRight(part.Param("boundary"), " \t")
-	return boundary[:min(len(boundary), maxBoundary)]
 }
 
 // delimiter ends the parts that a delimiter line ends. It returns false if the line is none.
@@ -223,11 +216,7 @@ func (p *parser) closePart(f frame, end mark) {
 	}
 }
 
-// finish ends everything at the end of input.
+// finish ends everything at the end of input. A delimiter without line end starts no part: its rest is missing.
 func (p *parser) finish() {
-	if p.startPart { // the delimiter had no line end
-		p.startPart = false
-		p.open(false)
-	}
 	p.closeAbove(-1, p.at)
 }

@@ -69,22 +69,29 @@ func (p *Part) Find(path []int) *Part {
 	return p
 }
 
-// Walk calls visit for the part and all in it, outer before inner, with the number of each as [Part.Find] takes it (empty for the
-// message itself; a message inside a part has the number of that part). It stops when visit returns false. The path is only valid
-// during the call.
+// Walk calls visit for the message and all parts in it, outer before inner, with the number of each as [Part.Find] takes
+// it. A multipart that is a message itself has no number of its own: it comes with that of the part it is in, which is
+// none for the whole message. Walk stops when visit returns false. The path is only valid during the call.
 func (p *Part) Walk(visit func(path []int, part *Part) bool) {
-	p.walk(make([]int, 0, 8), visit)
+	p.walkMessage(make([]int, 0, 8), visit)
 }
 
-func (p *Part) walk(path []int, visit func([]int, *Part) bool) bool {
+func (p *Part) walkMessage(path []int, visit func([]int, *Part) bool) bool {
+	if !p.isMultipart() {
+		path = append(path, 1)
+	}
+	return p.walkPart(path, visit)
+}
+
+func (p *Part) walkPart(path []int, visit func([]int, *Part) bool) bool {
 	if !visit(path, p) {
 		return false
 	}
 	if inner := p.Message(); inner != nil {
-		return inner.walk(path, visit)
+		return inner.walkMessage(path, visit)
 	}
 	for i, child := range p.Children {
-		if !child.walk(append(path, i+1), visit) {
+		if !child.walkPart(append(path, i+1), visit) {
 			return false
 		}
 	}

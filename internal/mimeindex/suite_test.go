@@ -76,3 +76,20 @@ func answer(t testing.TB, file string) value {
 	require.True(t, ok && len(list) == 2, "%s", file)
 	return list[1]
 }
+
+// suiteMessages are the messages of all suites that have some.
+func suiteMessages(t testing.TB) map[string][]byte {
+	t.Helper()
+	messages := make(map[string][]byte)
+	for _, pattern := range []string{"imap-bodystructure/emails/*/*.eml", "mime/mime4j/*.msg", "mime/enmime/*/*.raw"} {
+		files, err := filepath.Glob(suite(t, pattern))
+		require.NoError(t, err)
+		require.NotEmpty(t, files, pattern)
+		for _, file := range files {
+			message, err := os.ReadFile(file)
+			require.NoError(t, err)
+			messages[file] = message
+		}
+	}
+	return messages
+}
