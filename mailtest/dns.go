@@ -104,7 +104,7 @@ func (d *DNS) SetFailure(name string, failure Failure, rrtypes ...string) {
 		if t == dns.TypeNone && i < len(rrtypes) {
 			continue
 		}
-		d.failures[query{dns.CanonicalName(name), t}] = failure
+		d.failures[query{canonical(name), t}] = failure
 	}
 }
 
@@ -113,7 +113,7 @@ func (d *DNS) SetFailure(name string, failure Failure, rrtypes ...string) {
 func (d *DNS) SetAuthentic(origin string, authentic bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.secure[dns.CanonicalName(origin)] = authentic
+	d.secure[canonical(origin)] = authentic
 }
 
 // Queries says how often each name and type was asked for, of all Resolvers and servers together. Its keys are a
@@ -141,7 +141,7 @@ type answer struct {
 
 // ask answers one query and counts it.
 func (d *DNS) ask(name string, typ uint16) answer {
-	name = dns.CanonicalName(name)
+	name = canonical(name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.queries[name+" "+dns.TypeToString[typ]]++
@@ -165,7 +165,7 @@ func (d *DNS) ask(name string, typ uint16) answer {
 			return a
 		}
 		a.records = append(a.records, cname[0])
-		a.name = dns.CanonicalName(cname[0].(*dns.CNAME).Target)
+		a.name = canonical(cname[0].(*dns.CNAME).Target)
 	}
 	a.loop = true
 	return a
@@ -232,7 +232,7 @@ func parseZone(text string) (*zone, error) {
 }
 
 func (z *zone) add(rr dns.RR) {
-	name := dns.CanonicalName(rr.Header().Name)
+	name := canonical(rr.Header().Name)
 	for _, ancestor := range ancestors(name) {
 		if z.owners[ancestor] == nil {
 			z.owners[ancestor] = map[uint16][]dns.RR{}
@@ -285,6 +285,19 @@ func (z *zone) authority(name string) *dns.SOA {
 		Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: DefaultTTL},
 		Ns:  "ns.invalid.", Mbox: "hostmaster.invalid.", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: DefaultTTL,
 	}
+}
+
+// canonical is a name in lower case with a final dot, in one spelling whatever escapes it is written with.
+func canonical(name string) string {
+	name = dns.CanonicalName(name)
+	var wire [256]byte
+	if _, err := dns.PackDomainName(name, wire[:], 0, nil, false); err != nil {
+		return name // no name: it is found nowhere
+	}
+	if spelled, _, err := dns.UnpackDomainName(wire[:], 0); err == nil {
+		return dns.CanonicalName(spelled)
+	}
+	return name
 }
 
 // ancestors are a name and all above it up to the root.

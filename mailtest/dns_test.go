@@ -210,15 +210,16 @@ func TestWildcards(t *testing.T) {
 	t.Parallel()
 	ctx, r := t.Context(), mailtest.MustZone(t, zoneText).Resolver()
 	for name, want := range map[string]string{
-		"x.wild.example.com":    "found",
-		"x.y.wild.example.com":  "found",
-		"b.wild.example.com":    "no data", // an empty non-terminal (RFC 4592 §2.2.2)
-		"c.b.wild.example.com":  "no name", // its closest encloser has no wildcard
-		"a.b.wild.example.com":  "no data",
-		"wild.example.com":      "no data",
-		"x.notwild.example.com": "no name",
-		"*.wild.example.com":    "found",
-		"x.*.wild.example.com":  "no name", // RFC 4592 §2.2.1: no wildcard below a wildcard's own name
+		"x.wild.example.com":     "found",
+		"x.y.wild.example.com":   "found",
+		"b.wild.example.com":     "no data", // an empty non-terminal (RFC 4592 §2.2.2)
+		"c.b.wild.example.com":   "no name", // its closest encloser has no wildcard
+		"a.b.wild.example.com":   "no data",
+		"wild.example.com":       "no data",
+		"x.notwild.example.com":  "no name",
+		"*.wild.example.com":     "found",
+		"\\052.wild.example.com": "found",
+		"x.*.wild.example.com":   "no name", // RFC 4592 §2.2.1: no wildcard below a wildcard's own name
 	} {
 		a, err := r.Lookup(ctx, name, "A")
 		require.NoError(t, err, name)

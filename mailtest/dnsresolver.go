@@ -180,8 +180,10 @@ func lookup[RR dns.RR, T any](ctx context.Context, r *Resolver, name string, typ
 // ask gives an answer or, when there is none, an error.
 func (r *Resolver) ask(ctx context.Context, name string, typ uint16) (answer, error) {
 	if err := ctx.Err(); err != nil {
-		timeout := err == context.DeadlineExceeded
-		return answer{}, &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: name, IsTimeout: timeout, IsTemporary: timeout}
+		return answer{}, &net.DNSError{
+			UnwrapErr: err, Err: err.Error(), Name: name,
+			IsTimeout: err == context.DeadlineExceeded, IsTemporary: true,
+		}
 	}
 	ascii, err := idna.Punycode.ToASCII(name)
 	if _, ok := dns.IsDomainName(ascii); err != nil || !ok || ascii == "" {
