@@ -178,8 +178,9 @@ func TestPolicyDiscovery(t *testing.T) {
 func TestNonexistentSubdomain(t *testing.T) {
 	t.Parallel()
 	z := zone{"_dmarc.example.com": {"v=DMARC1; p=none; sp=quarantine; np=reject"}, "real.example.com": {"v=spf1 -all"}}
-	k := knowing{zone: z, names: map[string]bool{"real.example.com": true}}
+	k := knowing{zone: z, names: map[string]bool{"real.example.com": true}, aliases: map[string]bool{"alias.example.com": true}}
 	require.Equal(t, dmarc.PolicyQuarantine, eval(t, k, "x@real.example.com").Policy)
+	require.Equal(t, dmarc.PolicyQuarantine, eval(t, k, "x@Alias.example.com").Policy, "a CNAME that leads nowhere")
 	require.Equal(t, dmarc.PolicyReject, eval(t, k, "x@ghost.example.com").Policy)
 	require.Equal(t, dmarc.PolicyNone, eval(t, k, "x@example.com").Policy, "the domain itself")
 

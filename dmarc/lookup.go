@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"time"
 )
 
 // Resolver asks the DNS. *net.Resolver is one. A *net.DNSError with IsNotFound, anywhere in an error's chain, says that
@@ -14,12 +16,20 @@ type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
-// Existence is what a [Resolver] may have besides: it tells a name that does not exist (NXDOMAIN, RFC 8020) from one
-// that has no records of some type, which matters to records with an np tag (RFC 9989 §3.2.13). For a Resolver without
-// it, a name exists when it has an address, MX, NS or TXT record, as far as the Resolver has *net.Resolver's methods for
-// these.
-type Existence interface {
-	Exists(ctx context.Context, name string) (bool, error)
+// ExactResolver is what a [Resolver] may have besides: it tells a name that does not exist (NXDOMAIN, RFC 8020) from one
+// that has no records of some type, which matters to records with an np tag (RFC 9989 §3.2.13). The Resolver of package
+// resolver is one. For a Resolver that is not, a name exists when it has an address, MX, NS or TXT record, as far as the
+// Resolver has *net.Resolver's methods for these.
+type ExactResolver interface {
+	// Lookup gives the records of a type. Name is where the CNAME records of the name asked for lead to, with a final dot,
+	// NXDomain says that it does not exist. That there are no records is no error.
+	Lookup(ctx context.Context, name, rrtype string) (struct {
+		Name      string
+		Records   []string
+		TTL       time.Duration
+		Authentic bool
+		NXDomain  bool
+	}, error)
 }
 
 // absolute keeps resolvers from trying a search list.
@@ -32,12 +42,13 @@ func notFound(err error) bool {
 
 // exists says whether the DNS has the name.
 func (s *session) exists(ctx context.Context, name string) (bool, error) {
-	if e, ok := s.resolver.(Existence); ok {
-		found, err := e.Exists(ctx, absolute(name))
-		if notFound(err) {
-			return false, nil
+	if r, ok := s.resolver.(ExactResolver); ok {
+		answer, err := r.Lookup(ctx, absolute(name), "A")
+		if err != nil && !notFound(err) {
+			return false, lookupError(name, err)
 		}
-		return found, lookupError(name, err)
+		alias := !strings.EqualFold(strings.TrimSuffix(answer.Name, "."), name) // has a CNAME record, whatever it leads to
+		return err == nil && (alias || !answer.NXDomain), nil
 	}
 	able := false
 	for _, probe := range s.probes() {
@@ -89,8 +100,5 @@ func (s *session) probes() []func(context.Context, string) (bool, error) {
 }
 
 func lookupError(name string, err error) error {
-	if err == nil {
-		return nil
-	}
 	return fmt.Errorf("dmarc: look-up of %q: %w", name, err)
 }

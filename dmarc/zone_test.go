@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 )
 
 // zone has TXT records by name, without the final dot. The record "TIMEOUT" makes the question fail for now.
@@ -41,13 +42,24 @@ func (s *spy) LookupTXT(ctx context.Context, name string) ([]string, error) {
 // asked gives the names of the policy records that were asked for.
 func (s *spy) asked() string { return strings.Join(s.names, " ") }
 
-// knowing is a zone that also tells which names exist.
+// knowing is a zone that also tells which names exist; those that are aliases lead nowhere.
 type knowing struct {
 	zone
-	names map[string]bool
-	err   error
+	names, aliases map[string]bool
+	err            error
 }
 
-func (k knowing) Exists(_ context.Context, name string) (bool, error) {
-	return k.names[strings.TrimSuffix(name, ".")], k.err
+func (k knowing) Lookup(_ context.Context, name, _ string) (answer struct {
+	Name      string
+	Records   []string
+	TTL       time.Duration
+	Authentic bool
+	NXDomain  bool
+}, err error) {
+	answer.Name = name
+	answer.NXDomain = !k.names[strings.TrimSuffix(name, ".")]
+	if k.aliases[strings.TrimSuffix(name, ".")] {
+		answer.Name = "nowhere.example."
+	}
+	return answer, k.err
 }
