@@ -55,7 +55,6 @@ func TestMessageGoesToTheHandler(t *testing.T) {
 func TestPipelinedRepliesComeInOneWrite(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")
-		defer c.conn.Close()
 		c.talk(hello)
 		_, err := c.conn.Write([]byte("MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n"))
 		require.NoError(w.t, err)

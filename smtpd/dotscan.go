@@ -31,10 +31,6 @@ type dotScanner struct {
 // scan takes what it can of b and says how much, and whether the message ended there. It leaves at most two octets: those
 // that may be the start of a line end or of the end. Once a flaw or an error is known nothing is written any more.
 func (d *dotScanner) scan(b []byte) (taken int, done bool) {
-	if !d.repair && d.flaw == nil && bytes.IndexByte(b, 0) >= 0 {
-		// What stands behind the end of the message is commands, where a NUL is no better.
-		d.flaw = errNUL
-	}
 	start, i := 0, 0 // b[start:i] is to be written
 	for i < len(b) {
 		if !d.inLine && b[i] == '.' {
@@ -98,6 +94,9 @@ func (d *dotScanner) found(flaw error) {
 
 func (d *dotScanner) write(p []byte) {
 	d.size += int64(len(p))
+	if bytes.IndexByte(p, 0) >= 0 {
+		d.found(errNUL)
+	}
 	if len(p) == 0 || d.flaw != nil || d.err != nil {
 		return
 	}

@@ -49,10 +49,11 @@ func inWorld(t *testing.T, setUp func(*smtpd.Server), f func(w *world)) {
 		l, err := w.net.Listen("tcp", w.addr)
 		require.NoError(t, err)
 		go func() { w.done <- w.srv.Serve(l) }()
+		defer synctest.Wait()
+		defer w.srv.Close()
 		f(w)
 		require.NoError(t, w.srv.Close())
 		require.ErrorIs(t, <-w.done, smtpd.ErrServerClosed)
-		synctest.Wait()
 	})
 }
 
@@ -61,15 +62,14 @@ func (w *world) dial(from string) *client {
 	w.t.Helper()
 	conn, err := w.net.Dialer(from).Dial("tcp", w.addr)
 	require.NoError(w.t, err)
+	w.t.Cleanup(func() { conn.Close() })
 	return newClient(w.t, conn)
 }
 
 // talk runs a dialogue over a new connection from 203.0.113.9; see client.talk.
 func (w *world) talk(script string) {
 	w.t.Helper()
-	c := w.dial("203.0.113.9")
-	defer c.conn.Close()
-	c.talk(script)
+	w.dial("203.0.113.9").talk(script)
 }
 
 // messages are those that the inbox got.
