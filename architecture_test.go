@@ -1,0 +1,140 @@
+package mailbricks_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/mailbricks/mailbricks"
+
+// mayImport says which packages of the module each may import, beside internal ones: the arrows of ARCHITECTURE.md. A
+// package must be listed; "/..." stands for it and all below it, "*" for any.
+var mayImport = map[string][]string{
+	".":                     {},
+	"resolver":              {},
+	"spf":                   {},
+	"dkim":                  {},
+	"dmarc":                 {},
+	"auth":                  {"."},
+	"auth/directory":        {".", "auth"},
+	"mailbox":               {"."},
+	"mailbox/mailboxtest":   {".", "mailbox"},
+	"mailbox/memory":        {".", "mailbox"},
+	"maildir":               {".", "mailbox"},
+	"smtpd":                 {"."},
+	"smtpd/submission":      {".", "smtpd"},
+	"imapd":                 {".", "mailbox"},
+	"pop3d":                 {".", "mailbox"},
+	"relay":                 {"."},
+	"relay/queuetest":       {".", "relay"},
+	"senderauth":            {".", "smtpd", "spf", "dkim", "dmarc", "senderauth/authres"},
+	"senderauth/authres":    {},
+	"senderauth/sign":       {".", "dkim"},
+	"mailtest":              {"*"},
+	"interop":               {"*"},
+	"examples/fullserver":   {"*"},
+	"internal/...":          {},
+	"imapd/internal/...":    {},
+	"dkim/internal/...":     {},
+	"maildir/internal/...":  {},
+	"relay/internal/...":    {},
+	"resolver/internal/...": {},
+}
+
+// heavy are libraries that a program should get only when it asks for them.
+var heavy = []string{
+	"github.com/prometheus/", "github.com/BurntSushi/", "github.com/alecthomas/", "modernc.org/", "github.com/jackc/", "github.com/stretchr/",
+	"github.com/emersion/go-smtp", "github.com/emersion/go-imap", "github.com/caddyserver/",
+}
+
+type pkg struct {
+	ImportPath    string
+	Standard      bool
+	Imports, Deps []string
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Deps", "./...")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	var pkgs []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return pkgs
+		}
+		require.NoError(t, err)
+		pkgs = append(pkgs, p)
+	}
+}
+
+// within gives the path of a package inside the module.
+func within(path string) (string, bool) {
+	if path == module {
+		return ".", true
+	}
+	return strings.CutPrefix(path, module+"/")
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, p := range list(t) {
+		name, ours := within(p.ImportPath)
+		if !ours {
+			continue
+		}
+		checked++
+		allowed, known := rule(name)
+		require.True(t, known, "%s is not in the table of this test and of ARCHITECTURE.md", name)
+		for _, path := range p.Imports {
+			imported, ours := within(path)
+			if !ours || slices.Contains(allowed, "*") || slices.Contains(allowed, imported) || isInternal(imported) {
+				continue
+			}
+			t.Errorf("%s imports %s", name, imported)
+		}
+		if !slices.Contains(allowed, "*") && name != "mailbox/mailboxtest" && name != "relay/queuetest" {
+			for _, dep := range p.Deps {
+				for _, prefix := range heavy {
+					require.False(t, strings.HasPrefix(dep, prefix), "%s links %s", name, dep)
+				}
+			}
+		}
+	}
+	require.Greater(t, checked, 10)
+}
+
+func isInternal(name string) bool {
+	return strings.HasPrefix(name, "internal/") || strings.Contains(name, "/internal/")
+}
+
+// rule finds the line of the table for a package.
+func rule(name string) ([]string, bool) {
+	if allowed, ok := mayImport[name]; ok {
+		return allowed, true
+	}
+	for pattern, allowed := range mayImport {
+		if prefix, ok := strings.CutSuffix(pattern, "..."); ok && strings.HasPrefix(name+"/", prefix) {
+			return allowed, true
+		}
+	}
+	return nil, false
+}
+
+func TestNoPackageNeedsCgo(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-f", "{{if .CgoFiles}}{{.ImportPath}}{{end}}", "./...")
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	require.Empty(t, strings.TrimSpace(string(out)))
+}
