@@ -1,0 +1,337 @@
+package imapd
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// inputBuffer is the size of the read buffer that each connection has, in octets.
+const inputBuffer = 4 << 10
+
+// conn is one session. All of it belongs to the session's goroutine, but for what mu guards.
+type conn struct {
+	set *settings
+	Session
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	br  *bufio.Reader
+	dec *wire.Decoder
+	enc *wire.Encoder
+
+	tag       string       // of the command that runs
+	uidMode   bool         // it is a UID command: FETCH responses have the UID (RFC 3501 §6.4.8)
+	after     func() error // runs once the tagged response is sent: STARTTLS, LOGOUT
+	idling    bool         // another goroutine reads, and must not write
+	ipCounted bool         // counted in perIP
+	user      string       // counted in perUser
+	scratch   []byte       // for one response
+
+	errors       int // BAD in a row
+	authFailures int
+	store        mailbox.Store // nil before log-in
+	sel          *selected     // nil unless a mailbox is selected
+
+	// mu guards what interrupt and kill touch from other goroutines.
+	mu          sync.Mutex
+	net         net.Conn
+	waiting     bool      // between commands, or in IDLE
+	waitUntil   time.Time // the end of waiting
+	loginBy     time.Time // when log-in must be done; zero after it
+	interrupted bool      // Shutdown: wait no more
+}
+
+func newConn(base context.Context, nc net.Conn, set *settings) *conn {
+	c := &conn{set: set, net: nc}
+	c.ctx, c.cancel = context.WithCancelCause(base)
+	c.ID = rand.Text()
+	c.log = set.logger.With("session", c.ID)
+	c.br = bufio.NewReaderSize(input{c}, inputBuffer)
+	c.enc = wire.NewEncoder(output{c}, &set.buffers)
+	c.dec = wire.NewDecoder(c.br, set.loginLimits, c.goAhead)
+	return c
+}
+
+// goAhead asks for a synchronising literal (RFC 3501 §7.5). It goes out when the literal is read.
+func (c *conn) goAhead() error {
+	c.enc.Raw("+ OK\r\n")
+	return c.enc.Err()
+}
+
+// input reads from the peer with the right deadline, after sending what is buffered: nothing is left unsent while the
+// session waits.
+type input struct{ c *conn }
+
+func (in input) Read(p []byte) (int, error) {
+	if !in.c.idling {
+		if err := in.c.enc.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	return in.c.armRead().Read(p)
+}
+
+// armRead sets the read deadline for what the session does now.
+func (c *conn) armRead() net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	deadline := time.Now().Add(c.set.read)
+	if c.waiting {
+		deadline = c.waitUntil
+	}
+	if !c.loginBy.IsZero() && c.loginBy.Before(deadline) {
+		deadline = c.loginBy
+	}
+	if c.waiting && c.interrupted {
+		deadline = time.Unix(1, 0)
+	}
+	_ = c.net.SetReadDeadline(deadline) // fails on a closed connection only, as Read will
+	return c.net
+}
+
+// output writes to the peer, each write with a deadline of its own.
+type output struct{ c *conn }
+
+func (out output) Write(p []byte) (int, error) {
+	c := out.c
+	c.mu.Lock()
+	nc := c.net
+	c.mu.Unlock()
+	_ = nc.SetWriteDeadline(time.Now().Add(c.set.write)) // as above
+	return nc.Write(p)
+}
+
+// interrupt ends the session as soon as it waits.
+func (c *conn) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupted = true
+	if c.waiting {
+		_ = c.net.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+func (c *conn) isInterrupted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.interrupted
+}
+
+// kill closes the connection under the session's feet.
+func (c *conn) kill() {
+	c.cancel(ErrServerClosed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.net.Close()
+}
+
+// serve is the life of the connection. It returns when it is over.
+func (c *conn) serve(full bool) {
+	err := c.guard(func() error { return c.session(full) })
+	if errors.Is(err, errBye) || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	c.end(err)
+}
+
+// guard makes a panic the end of this session only.
+func (c *conn) guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("imapd: panic", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("imapd: panic: %v", p)
+		}
+	}()
+	return f()
+}
+
+// end gives up all that the session has.
+func (c *conn) end(err error) {
+	cleanup := c.guard(func() error {
+		c.deselect()
+		if c.store == nil {
+			return nil
+		}
+		return c.store.Close()
+	})
+	if cleanup != nil {
+		c.log.Warn("imapd: closing the store failed", "err", cleanup)
+	}
+	c.cancel(nil)
+	c.mu.Lock()
+	_ = c.net.Close() // nobody is left to tell
+	c.mu.Unlock()
+	c.releaseAddress()
+	if c.user != "" {
+		c.set.uncount(c.set.perUser, c.user)
+	}
+	if err != nil {
+		c.log.Debug("imapd: disconnected", "err", err)
+	}
+	if c.set.Trace.Disconnected != nil {
+		c.set.Trace.Disconnected(&c.Session, err)
+	}
+}
+
+func (c *conn) session(full bool) error {
+	c.Peer = mailbricks.Peer{Addr: addrPort(c.net.RemoteAddr()), Local: addrPort(c.net.LocalAddr()), Protocol: "IMAP"}
+	c.log = c.log.With("peer", c.Peer.Addr.String())
+	c.loginBy = time.Now().Add(c.set.login)
+	if reason := c.admit(full); reason != "" {
+		return c.refuse(reason)
+	}
+	if c.set.implicitTLS {
+		if err := c.startTLS(); err != nil {
+			return err
+		}
+	}
+	if c.set.Trace.Connected != nil {
+		c.set.Trace.Connected(&c.Session)
+	}
+	c.log.Debug("imapd: connected")
+	c.enc.Raw("* OK [CAPABILITY ").Raw(c.capabilities()).Raw("] ").Text(c.set.hostname).Raw(" IMAP server ready\r\n")
+	for {
+		if err := c.await(); err != nil {
+			return err
+		}
+		if err := c.command(); err != nil {
+			_ = c.enc.Flush() // the session ends for err
+			return err
+		}
+	}
+}
+
+func addrPort(addr net.Addr) netip.AddrPort {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// admit says why the connection is not wanted; empty: it is.
+func (c *conn) admit(full bool) string {
+	if full {
+		return "Too many connections"
+	}
+	key := network(c.Peer.Addr.Addr())
+	if key == "" {
+		return ""
+	}
+	if !c.set.count(c.set.perIP, key, c.set.maxPerIP) {
+		return "Too many connections from your address"
+	}
+	c.ipCounted = true
+	return ""
+}
+
+// releaseAddress takes the connection out of those that count for its address.
+func (c *conn) releaseAddress() {
+	if c.ipCounted {
+		c.ipCounted = false
+		c.set.uncount(c.set.perIP, network(c.Peer.Addr.Addr()))
+	}
+}
+
+func (c *conn) refuse(reason string) error {
+	c.log.Warn("imapd: connection refused", "reason", reason)
+	if c.set.Trace.Refused != nil {
+		c.set.Trace.Refused(c.Peer.Addr, reason)
+	}
+	if c.set.implicitTLS { // a handshake costs more than the connection is worth
+		return errBye
+	}
+	return c.bye(codeUnavailable, reason)
+}
+
+// bye says goodbye (RFC 3501 §7.1.5) and gives the error that ends the session.
+func (c *conn) bye(code, text string) error {
+	c.status("*", &reply{kind: "BYE", code: code, text: text})
+	_ = c.enc.Flush() // the session ends anyway
+	return errBye
+}
+
+// status writes a status response.
+func (c *conn) status(tag string, r *reply) {
+	c.enc.Raw(tag).SP().Raw(r.kind).SP()
+	if r.code != "" {
+		c.enc.Raw("[").Raw(r.code).Raw("] ")
+	}
+	c.enc.Text(r.text).CRLF()
+}
+
+// startTLS makes the handshake. The certificate is whatever the configuration gives for this connection.
+func (c *conn) startTLS() error {
+	tlsConn := tls.Server(c.net, c.set.TLSConfig)
+	_ = c.net.SetDeadline(c.loginBy) // fails on a closed connection only, as the handshake will
+	err := tlsConn.HandshakeContext(c.ctx)
+	if err == nil {
+		state := tlsConn.ConnectionState()
+		c.Peer.TLS = &state
+		c.mu.Lock()
+		c.net = tlsConn
+		c.mu.Unlock()
+	}
+	if c.set.Trace.TLS != nil {
+		c.set.Trace.TLS(&c.Session, err)
+	}
+	if err != nil {
+		return fmt.Errorf("imapd: TLS handshake: %w", err)
+	}
+	return nil
+}
+
+// await waits for the next command.
+func (c *conn) await() error {
+	if c.isInterrupted() {
+		return c.bye("", "Server is shutting down")
+	}
+	if c.br.Buffered() > 0 {
+		return nil
+	}
+	c.dec.Release()
+	c.setWaiting(true)
+	_, err := c.br.Peek(1)
+	c.setWaiting(false)
+	return c.waitError(err)
+}
+
+func (c *conn) setWaiting(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = on
+	c.waitUntil = time.Now().Add(c.set.idle)
+}
+
+// waitError is what an error of waiting means to the session; it says goodbye where somebody may hear it.
+func (c *conn) waitError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case c.isInterrupted():
+		return c.bye("", "Server is shutting down")
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.store == nil:
+		return errors.Join(c.bye("", "Log-in took too long"), err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.Join(c.bye("", "Idle for too long"), err)
+	}
+	return err
+}

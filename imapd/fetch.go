@@ -1,0 +1,412 @@
+package imapd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// maxFetchItems is how many data items one FETCH may name.
+const maxFetchItems = 1000
+
+// maxPartNumbers is how deep a section may go: deeper than the index does.
+const maxPartNumbers = mimeindex.DefaultDepth + 1
+
+// fetchItem is a data item of FETCH (RFC 3501 §6.4.5).
+type fetchItem struct {
+	// name is the item as it stands in the response, such as BODY[1.HEADER]<0>.
+	name string
+	kind fetchKind
+	// section is what a fetchSection asks for.
+	section section
+}
+
+type fetchKind int
+
+const (
+	fetchUID fetchKind = iota
+	fetchFlags
+	fetchInternalDate
+	fetchSize
+	fetchEnvelope
+	fetchBody
+	fetchBodyStructure
+	fetchSection
+)
+
+// section is a part of a message: BODY[...] and the RFC822 items.
+type section struct {
+	path []int
+	spec mimeindex.Specifier
+	// fields are the names of HEADER.FIELDS, without which it is nil; not makes it HEADER.FIELDS.NOT.
+	fields []string
+	not    bool
+	// partial limits the octets to n from off on.
+	partial bool
+	off, n  int64
+	// peek leaves \Seen alone.
+	peek bool
+}
+
+// fetchRequest is a parsed FETCH.
+type fetchRequest struct {
+	items []fetchItem
+	// metas and content say that something needs the store's Meta, or the message itself.
+	metas, content bool
+	// seen says that reading sets \Seen.
+	seen bool
+}
+
+// fetch is FETCH and UID FETCH (RFC 3501 §6.4.5, §6.4.8).
+func (c *conn) fetch(ctx context.Context) error {
+	var set wire.NumSet
+	var req fetchRequest
+	if !c.dec.SP() || !c.dec.NumSet(&set) || !c.dec.SP() || !c.fetchItems(&req) || !c.dec.End() {
+		return c.dec.Err()
+	}
+	if c.uidMode && !slices.ContainsFunc(req.items, func(it fetchItem) bool { return it.kind == fetchUID }) {
+		req.items = append([]fetchItem{{name: "UID", kind: fetchUID}}, req.items...)
+	}
+	req.seen = req.seen && !c.sel.readOnly
+	spans, err := c.messages(set)
+	if err != nil {
+		return err
+	}
+	return c.fetchAll(ctx, spans, req)
+}
+
+// messages finds the messages that a command names.
+func (c *conn) messages(set wire.NumSet) ([]span, error) {
+	if c.uidMode {
+		return c.sel.byUID(set), nil
+	}
+	spans, valid := c.sel.bySeq(set)
+	if !valid {
+		return nil, bad("No message has this number")
+	}
+	return spans, nil
+}
+
+// fetchItems reads a macro, an item or a list of items.
+func (c *conn) fetchItems(req *fetchRequest) bool {
+	if c.dec.Has('(') {
+		if !c.dec.List(func() bool { return c.fetchItem(req, false) }) {
+			return false
+		}
+		if len(req.items) == 0 {
+			return c.dec.Fail("expected a FETCH item")
+		}
+		return true
+	}
+	return c.fetchItem(req, true)
+}
+
+// fetchItem reads one item, or a macro where it may stand. Extensions add their items here.
+func (c *conn) fetchItem(req *fetchRequest, macro bool) bool {
+	var name string
+	if !c.dec.Name(&name) {
+		return false
+	}
+	if len(req.items) >= maxFetchItems {
+		return c.dec.Fail("too many FETCH items")
+	}
+	switch name {
+	case "UID":
+		req.add(fetchItem{name: name, kind: fetchUID})
+	case "FLAGS":
+		req.add(fetchItem{name: name, kind: fetchFlags})
+	case "INTERNALDATE":
+		req.add(fetchItem{name: name, kind: fetchInternalDate})
+	case "RFC822.SIZE":
+		req.add(fetchItem{name: name, kind: fetchSize})
+	case "ENVELOPE":
+		req.add(fetchItem{name: name, kind: fetchEnvelope})
+	case "BODYSTRUCTURE":
+		req.add(fetchItem{name: name, kind: fetchBodyStructure})
+	case "RFC822":
+		req.add(fetchItem{name: name, kind: fetchSection})
+	case "RFC822.HEADER":
+		req.add(fetchItem{name: name, kind: fetchSection, section: section{spec: mimeindex.HeaderText, peek: true}})
+	case "RFC822.TEXT":
+		req.add(fetchItem{name: name, kind: fetchSection, section: section{spec: mimeindex.Text}})
+	case "BODY", "BODY.PEEK":
+		return c.fetchBodyItem(req, name == "BODY.PEEK")
+	default:
+		if macro {
+			return c.fetchMacro(req, name)
+		}
+		return c.dec.Fail("unknown FETCH item")
+	}
+	return true
+}
+
+// fetchMacro is a word for several items (RFC 3501 §6.4.5).
+func (c *conn) fetchMacro(req *fetchRequest, name string) bool {
+	switch name {
+	case "ALL", "FULL", "FAST":
+	default:
+		return c.dec.Fail("unknown FETCH item")
+	}
+	req.add(fetchItem{name: "FLAGS", kind: fetchFlags})
+	req.add(fetchItem{name: "INTERNALDATE", kind: fetchInternalDate})
+	req.add(fetchItem{name: "RFC822.SIZE", kind: fetchSize})
+	if name != "FAST" {
+		req.add(fetchItem{name: "ENVELOPE", kind: fetchEnvelope})
+	}
+	if name == "FULL" {
+		req.add(fetchItem{name: "BODY", kind: fetchBody})
+	}
+	return true
+}
+
+func (r *fetchRequest) add(it fetchItem) {
+	r.items = append(r.items, it)
+	switch it.kind {
+	case fetchUID:
+	case fetchFlags, fetchInternalDate, fetchSize:
+		r.metas = true
+	case fetchSection:
+		r.metas = r.metas || !it.section.peek
+		r.seen = r.seen || !it.section.peek
+		r.content = true
+	default:
+		r.content = true
+	}
+}
+
+// fetchBodyItem reads what stands behind BODY or BODY.PEEK.
+func (c *conn) fetchBodyItem(req *fetchRequest, peek bool) bool {
+	if !c.dec.Has('[') {
+		if peek {
+			return c.dec.Fail("expected a section")
+		}
+		req.add(fetchItem{name: "BODY", kind: fetchBody})
+		return true
+	}
+	s := section{peek: peek}
+	if !c.section(&s) {
+		return false
+	}
+	name := "BODY[" + s.String() + "]"
+	if c.dec.Accept('<') {
+		if !c.dec.Number64(&s.off) || !c.dec.Expect('.') || !c.dec.Number64(&s.n) || !c.dec.Expect('>') {
+			return false
+		}
+		if s.n == 0 {
+			return c.dec.Fail("a partial FETCH of no octets")
+		}
+		s.partial = true
+		name += "<" + strconv.FormatInt(s.off, 10) + ">"
+	}
+	req.add(fetchItem{name: name, kind: fetchSection, section: s})
+	return true
+}
+
+// section reads "[" [section-spec] "]".
+func (c *conn) section(s *section) bool {
+	if !c.dec.Expect('[') || !c.sectionPath(s) {
+		return false
+	}
+	if c.dec.Accept(']') {
+		return true
+	}
+	var text string
+	if !c.dec.Name(&text) {
+		return false
+	}
+	switch text {
+	case "HEADER":
+		s.spec = mimeindex.HeaderText
+	case "TEXT":
+		s.spec = mimeindex.Text
+	case "MIME":
+		if s.spec = mimeindex.MIME; len(s.path) == 0 {
+			return c.dec.Fail("MIME needs a part number")
+		}
+	case "HEADER.FIELDS", "HEADER.FIELDS.NOT":
+		s.spec, s.not = mimeindex.HeaderText, text == "HEADER.FIELDS.NOT"
+		if !c.dec.SP() || !c.headerNames(&s.fields) {
+			return false
+		}
+	default:
+		return c.dec.Fail("unknown section")
+	}
+	return c.dec.Expect(']')
+}
+
+// sectionPath reads [nz-number *("." nz-number) ["."]]: the part numbers, and the dot in front of a section-text.
+func (c *conn) sectionPath(s *section) bool {
+	for c.dec.HasNumSet() {
+		var n uint32
+		if !c.dec.Number(&n) {
+			return false
+		}
+		if n == 0 || len(s.path) >= maxPartNumbers {
+			return c.dec.Fail("invalid part number")
+		}
+		s.path = append(s.path, int(n))
+		if c.dec.Has(']') {
+			return true
+		}
+		if !c.dec.Expect('.') {
+			return false
+		}
+	}
+	if len(s.path) > 0 && c.dec.Has(']') {
+		return c.dec.Fail("expected something behind the dot")
+	}
+	return true
+}
+
+// headerNames reads a header-list; its names are never nil.
+func (c *conn) headerNames(names *[]string) bool {
+	*names = []string{}
+	if !c.dec.List(func() bool {
+		var name string
+		if !c.dec.AString(&name) {
+			return false
+		}
+		*names = append(*names, name)
+		return true
+	}) {
+		return false
+	}
+	if len(*names) == 0 {
+		return c.dec.Fail("expected a field name")
+	}
+	return true
+}
+
+// String is the section as it stands between the brackets, but for the field names, which need quoting.
+func (s *section) String() string {
+	var b strings.Builder
+	for i, n := range s.path {
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(strconv.Itoa(n))
+	}
+	text := ""
+	switch {
+	case s.fields != nil && s.not:
+		text = "HEADER.FIELDS.NOT"
+	case s.fields != nil:
+		text = "HEADER.FIELDS"
+	case s.spec == mimeindex.HeaderText:
+		text = "HEADER"
+	case s.spec == mimeindex.Text:
+		text = "TEXT"
+	case s.spec == mimeindex.MIME:
+		text = "MIME"
+	}
+	if text != "" && len(s.path) > 0 {
+		b.WriteByte('.')
+	}
+	b.WriteString(text)
+	return b.String()
+}
+
+// fetchAll answers for the messages of spans. Messages that are gone are passed over, and so are those that cannot be read.
+func (c *conn) fetchAll(ctx context.Context, spans []span, req fetchRequest) error {
+	var outcome fetchOutcome
+	for _, sp := range spans {
+		for from := sp.from; from < sp.to; from += metaChunk {
+			chunk := c.sel.uids[from:min(from+metaChunk, sp.to)]
+			if err := c.fetchChunk(ctx, from+1, chunk, req, &outcome); err != nil {
+				return err
+			}
+		}
+	}
+	return outcome.reply(c.uidMode)
+}
+
+// fetchOutcome collects what went wrong.
+type fetchOutcome struct {
+	missing bool
+	failed  error
+}
+
+// reply follows RFC 2180 §4.1.3: a number that names nothing any more is a NO, a UID is not (RFC 3501 §6.4.8).
+func (o *fetchOutcome) reply(uidMode bool) error {
+	switch {
+	case o.failed != nil:
+		return &reply{kind: "NO", code: codeUnavailable, text: "Some messages cannot be read now", err: o.failed}
+	case o.missing && uidMode:
+		return ok(codeExpungeIssued, "Some messages are gone")
+	case o.missing:
+		return no(codeExpungeIssued, "Some messages are gone")
+	}
+	return nil
+}
+
+// fetchChunk answers for messages that stand in a row, the first with the number seq.
+func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req fetchRequest, outcome *fetchOutcome) error {
+	var metas []mailbox.Meta
+	if req.metas {
+		var err error
+		if metas, err = c.sel.box.Messages(ctx, uids); err != nil {
+			return err
+		}
+	}
+	for i, uid := range uids {
+		if err := c.broken(); err != nil {
+			return err
+		}
+		meta := mailbox.Meta{UID: uid}
+		if req.metas {
+			if len(metas) == 0 || metas[0].UID != uid {
+				outcome.missing = true
+				continue
+			}
+			meta, metas = metas[0], metas[1:]
+		}
+		err := c.fetchOne(ctx, seq+i, meta, req)
+		switch {
+		case errors.Is(err, mailbox.ErrExpunged):
+			outcome.missing = true
+		case err != nil && ctx.Err() != nil:
+			return err
+		case err != nil:
+			outcome.failed = err
+		}
+	}
+	return nil
+}
+
+// fetchOne answers for one message. All that can fail is done before the first octet is written.
+func (c *conn) fetchOne(ctx context.Context, seq int, meta mailbox.Meta, req fetchRequest) error {
+	var m *message
+	if req.content {
+		m = &message{box: c.sel.box, uid: meta.UID, cache: &c.sel.parsed}
+		defer m.close()
+		if err := m.prepare(ctx, req.items); err != nil {
+			return err
+		}
+	}
+	items := req.items
+	if req.seen && !mailbox.HasFlag(meta.Flags, mailbox.Seen) {
+		if c.setSeen(ctx, &meta) && !slices.ContainsFunc(items, func(it fetchItem) bool { return it.kind == fetchFlags }) {
+			items = append([]fetchItem{{name: "FLAGS", kind: fetchFlags}}, items...)
+		}
+	}
+	c.writeFetch(seq, meta, m, items)
+	return nil
+}
+
+// setSeen sets \Seen and says whether it did. That it cannot is no reason to withhold the message.
+func (c *conn) setSeen(ctx context.Context, meta *mailbox.Meta) bool {
+	metas, err := c.sel.box.SetFlags(ctx, []mailbox.UID{meta.UID},
+		mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}})
+	if err != nil || len(metas) != 1 {
+		c.log.Debug("imapd: cannot set \\Seen", "uid", meta.UID, "err", err)
+		return false
+	}
+	*meta = metas[0]
+	return true
+}

@@ -1,0 +1,119 @@
+package imapd
+
+import (
+	"strings"
+
+	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// writeFetch writes a FETCH response (RFC 3501 §7.4.2). m is prepared, or nil where no item needs the message.
+func (c *conn) writeFetch(seq int, meta mailbox.Meta, m *message, items []fetchItem) {
+	for i := range items {
+		if items[i].kind == fetchFlags {
+			c.announceKeywords(meta.Flags)
+			c.sel.tell(meta)
+			break
+		}
+	}
+	c.enc.Raw("* ").Number(int64(seq)).Raw(" FETCH (")
+	for i := range items {
+		if i > 0 {
+			c.enc.SP()
+		}
+		c.writeItem(meta, m, &items[i])
+	}
+	c.enc.Raw(")\r\n")
+}
+
+func (c *conn) writeItem(meta mailbox.Meta, m *message, it *fetchItem) {
+	switch it.kind {
+	case fetchUID:
+		c.enc.Raw("UID ").Number(int64(meta.UID))
+	case fetchFlags:
+		c.flags(meta)
+	case fetchInternalDate:
+		c.enc.Raw("INTERNALDATE ").DateTime(meta.InternalDate)
+	case fetchSize:
+		c.enc.Raw("RFC822.SIZE ").Number(meta.Size)
+	case fetchEnvelope:
+		c.enc.Raw("ENVELOPE ")
+		c.scratch = m.envelope().Append(c.scratch[:0])
+		_, _ = c.enc.Write(c.scratch) // the encoder keeps the error
+	case fetchBody:
+		c.writeStructure("BODY ", m, mimeindex.Basic)
+	case fetchBodyStructure:
+		c.writeStructure("BODYSTRUCTURE ", m, mimeindex.Extended)
+	case fetchSection:
+		c.writeSection(m, it)
+	}
+}
+
+func (c *conn) writeStructure(name string, m *message, format mimeindex.BodyFormat) {
+	c.enc.Raw(name)
+	c.scratch = m.root.AppendBody(c.scratch[:0], format)
+	_, _ = c.enc.Write(c.scratch) // the encoder keeps the error
+}
+
+// flags writes FLAGS with \Recent where the message is.
+func (c *conn) flags(meta mailbox.Meta) *wire.Encoder {
+	c.enc.Raw("FLAGS (")
+	recent := c.sel.isRecent(meta.UID)
+	if recent {
+		c.enc.Raw(`\Recent`)
+	}
+	for i, f := range meta.Flags {
+		if i > 0 || recent {
+			c.enc.SP()
+		}
+		c.enc.Flag(string(f))
+	}
+	return c.enc.Raw(")")
+}
+
+// writeSection writes the octets of a section, or NIL where the message has none such.
+func (c *conn) writeSection(m *message, it *fetchItem) {
+	s := &it.section
+	c.writeSectionName(it)
+	data, found := m.section(s)
+	if !found {
+		c.enc.Raw("NIL")
+		return
+	}
+	off, n := s.cut(data.n)
+	c.enc.LiteralHeader(n)
+	if data.bytes != nil {
+		_, _ = c.enc.Write(data.bytes[off : off+n]) // the encoder keeps the error
+		return
+	}
+	if err := c.enc.Copy(m.content, data.off+off, n); err != nil {
+		c.log.Warn("imapd: message cannot be read to its end", "uid", m.uid, "err", err)
+	}
+}
+
+// writeSectionName writes the name of the item, with field names as the client gave them.
+func (c *conn) writeSectionName(it *fetchItem) {
+	if it.section.fields == nil {
+		c.enc.Raw(it.name).SP()
+		return
+	}
+	before, after, _ := strings.Cut(it.name, "]")
+	c.enc.Raw(before).Raw(" (")
+	for i, name := range it.section.fields {
+		if i > 0 {
+			c.enc.SP()
+		}
+		c.enc.AString(name)
+	}
+	c.enc.Raw(")]").Raw(after).SP()
+}
+
+// cut applies the limits of a partial FETCH to n octets. What lies behind the end is empty (RFC 3501 §6.4.5).
+func (s *section) cut(n int64) (off, length int64) {
+	if !s.partial {
+		return 0, n
+	}
+	off = min(s.off, n)
+	return off, min(s.n, n-off)
+}

@@ -1,0 +1,228 @@
+package imapd
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// maxChallenges is how many challenges one AUTHENTICATE may have; no mechanism needs more than three.
+const maxChallenges = 16
+
+// insecure says whether nobody may log in for want of TLS (RFC 3501 §6.2.3).
+func (c *conn) insecure() bool { return c.Peer.TLS == nil && !c.set.AllowInsecureAuth }
+
+func (c *conn) mayLogIn() error {
+	switch {
+	case c.insecure():
+		return no(codePrivacyRequired, "Log in over TLS only") // RFC 5530 §3
+	case c.set.Auth == nil || c.set.Store == nil:
+		return no(codeUnavailable, "Nobody can log in here")
+	}
+	return nil
+}
+
+// login is LOGIN (RFC 3501 §6.2.3): the PLAIN mechanism (RFC 4616) by another name.
+func (c *conn) login(ctx context.Context) error {
+	var user, password string
+	if !c.dec.SP() || !c.dec.AString(&user) || !c.dec.SP() || !c.dec.AString(&password) || !c.dec.End() {
+		return c.dec.Err()
+	}
+	if err := c.mayLogIn(); err != nil {
+		return err
+	}
+	exchange, err := c.set.Auth.Start(ctx, "PLAIN", c.Peer)
+	if err != nil {
+		return c.loggedIn(ctx, "LOGIN", nil, err)
+	}
+	_, id, err := exchange.Next(ctx, []byte("\x00"+user+"\x00"+password))
+	if err == nil && id == nil {
+		err = mailbricks.ErrAuth
+	}
+	return c.loggedIn(ctx, "LOGIN", id, err)
+}
+
+// authenticate is AUTHENTICATE (RFC 3501 §6.2.2) with an initial response (RFC 4959).
+func (c *conn) authenticate(ctx context.Context) error {
+	var mechanism, initial string
+	if !c.dec.SP() || !c.dec.Keyword(&mechanism) {
+		return c.dec.Err()
+	}
+	if c.dec.Accept(' ') && !c.dec.Atom(&initial) || !c.dec.End() {
+		return c.dec.Err()
+	}
+	if err := c.mayLogIn(); err != nil {
+		return err
+	}
+	if !slices.Contains(c.set.Auth.Mechanisms(c.Peer), mechanism) {
+		return no(codeCannot, "Unknown mechanism")
+	}
+	response, err := initialResponse(initial)
+	if err != nil {
+		return err
+	}
+	exchange, err := c.set.Auth.Start(ctx, mechanism, c.Peer)
+	if err != nil {
+		return c.loggedIn(ctx, mechanism, nil, err)
+	}
+	id, err := c.exchange(ctx, exchange, response)
+	if _, ours := errors.AsType[*reply](err); ours || c.broken() != nil {
+		return err
+	}
+	return c.loggedIn(ctx, mechanism, id, err)
+}
+
+// initialResponse decodes the argument of AUTHENTICATE: nil for none, "=" for an empty one (RFC 4959 §3).
+func initialResponse(s string) ([]byte, error) {
+	switch s {
+	case "":
+		return nil, nil
+	case "=":
+		return []byte{}, nil
+	}
+	return decodeResponse(s)
+}
+
+func decodeResponse(s string) ([]byte, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return nil, bad("Invalid base64")
+	}
+	return b, nil
+}
+
+// exchange runs a mechanism. Its error is a reply when the client's lines are at fault.
+func (c *conn) exchange(ctx context.Context, ex mailbricks.Exchange, response []byte) (*mailbricks.Identity, error) {
+	for range maxChallenges {
+		challenge, id, err := ex.Next(ctx, response)
+		if err != nil || id != nil && challenge == nil {
+			return id, err
+		}
+		c.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString(challenge)).CRLF()
+		if err := c.dec.NextLine(); err != nil {
+			return nil, err
+		}
+		line := c.dec.Rest()
+		if line == "*" { // RFC 3501 §6.2.2
+			return nil, bad("Cancelled")
+		}
+		if response, err = decodeResponse(line); err != nil {
+			return nil, err
+		}
+		if id != nil { // that was the last challenge
+			if len(response) > 0 {
+				return nil, bad("Expected an empty response")
+			}
+			return id, nil
+		}
+	}
+	return nil, bad("Too many challenges")
+}
+
+// loggedIn ends a log-in: well, if err is nil and the user's store opens.
+func (c *conn) loggedIn(ctx context.Context, mechanism string, id *mailbricks.Identity, err error) error {
+	if c.set.Trace.Auth != nil {
+		defer func() { c.set.Trace.Auth(&c.Session, mechanism, err) }()
+	}
+	if err != nil {
+		return c.loginFailed(mechanism, err)
+	}
+	if err = c.enter(ctx, id); err != nil {
+		c.log.Warn("imapd: log-in refused", "mechanism", mechanism, "user", id.User, "err", err)
+		return err
+	}
+	c.log.Info("imapd: logged in", "mechanism", mechanism, "login", id.Login, "user", id.User)
+	return ok("CAPABILITY "+c.capabilities(), "Logged in")
+}
+
+// loginFailed answers a log-in that failed. Nothing tells an unknown user from a wrong password.
+func (c *conn) loginFailed(mechanism string, err error) error {
+	r := &reply{kind: "NO", code: codeAuthenticationFail, text: "Authentication failed", err: err}
+	switch {
+	case errors.Is(err, mailbricks.ErrAuth):
+	case errors.Is(err, mailbricks.ErrTemporary), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		r.code, r.text = codeUnavailable, "Cannot check credentials now, please try again later"
+		return r
+	case mechanism != "LOGIN":
+		r.kind, r.code, r.text = "BAD", "", "Malformed response"
+	}
+	c.log.Warn("imapd: authentication failed", "mechanism", mechanism, "err", err)
+	if c.authFailures++; c.set.maxAuthFailures >= 0 && c.authFailures >= c.set.maxAuthFailures {
+		c.status(c.tag, r)
+		return c.bye("", "Too many failed log-ins")
+	}
+	return r
+}
+
+// enter opens the user's store and makes the session one of theirs.
+func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
+	if !c.set.count(c.set.perUser, id.User, c.set.maxPerUser) {
+		return no(codeLimit, "Too many sessions of this user")
+	}
+	store, err := c.set.Store(ctx, *id)
+	if err != nil {
+		c.set.uncount(c.set.perUser, id.User)
+		if errors.Is(err, mailbricks.ErrAuth) { // RFC 5530 §3: the credentials are good, but not for this
+			return &reply{kind: "NO", code: codeAuthorizationFailed, text: "No mail for this user here", err: err}
+		}
+		return err
+	}
+	c.user, c.store = id.User, store
+	c.Peer.Identity = id
+	c.releaseAddress()
+	c.dec.SetLimits(c.set.limits)
+	c.mu.Lock()
+	c.loginBy = time.Time{}
+	c.mu.Unlock()
+	return nil
+}
+
+// starttls is STARTTLS (RFC 3501 §6.2.1).
+func (c *conn) starttls(context.Context) error {
+	if !c.dec.End() {
+		return c.dec.Err()
+	}
+	if c.Peer.TLS != nil {
+		return bad("TLS is on already")
+	}
+	if c.set.TLSConfig == nil {
+		return no(codeUnavailable, "TLS is not available")
+	}
+	c.after = func() error {
+		// What came in clear together with STARTTLS is a man in the middle's (CVE-2011-0411).
+		if c.br.Buffered() > 0 {
+			return c.bye("", "Plaintext behind STARTTLS")
+		}
+		if err := c.enc.Flush(); err != nil {
+			return err
+		}
+		return c.startTLS()
+	}
+	return ok("", "Begin TLS negotiation now")
+}
+
+// capabilities is what CAPABILITY lists for this connection (RFC 3501 §7.2.1). Extensions add their names here.
+func (c *conn) capabilities() string {
+	caps := []string{"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE", "NAMESPACE", "UNSELECT", "UIDPLUS", "MOVE",
+		"CHILDREN", "ESEARCH", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE",
+		c.appendLimit()}
+	if c.store != nil {
+		return strings.Join(caps, " ")
+	}
+	if c.Peer.TLS == nil && c.set.TLSConfig != nil {
+		caps = append(caps, "STARTTLS")
+	}
+	if c.insecure() {
+		caps = append(caps, "LOGINDISABLED")
+	} else if c.set.Auth != nil {
+		for _, mechanism := range c.set.Auth.Mechanisms(c.Peer) {
+			caps = append(caps, "AUTH="+mechanism)
+		}
+	}
+	return strings.Join(caps, " ")
+}

@@ -1,0 +1,200 @@
+package imapd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// message is a message that is being looked at, opened and read as far as needed.
+type message struct {
+	box   mailbox.Mailbox
+	uid   mailbox.UID
+	cache *parsedMessage // nil: none
+
+	content mailbox.Content
+	header  mimeindex.Header // its start, if it is longer than the limit
+	bodyAt  int64            // where the body starts; -1 while it is not known
+	root    *mimeindex.Part
+	env     *mimeindex.Envelope
+}
+
+// parsedMessage is the structure of one message, kept for the next command: clients fetch the parts of a large message
+// one after the other.
+type parsedMessage struct {
+	uid  mailbox.UID
+	root *mimeindex.Part
+}
+
+func (m *message) open(ctx context.Context) error {
+	if m.content != nil {
+		return nil
+	}
+	content, err := m.box.Content(ctx, m.uid)
+	if err != nil {
+		return err
+	}
+	m.content, m.bodyAt = content, -1
+	return nil
+}
+
+func (m *message) close() {
+	if m.content != nil {
+		_ = m.content.Close() // it was only read
+	}
+}
+
+// prepare reads what the items need, so that writing them cannot fail any more but by a broken disk.
+func (m *message) prepare(ctx context.Context, items []fetchItem) error {
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	for i := range items {
+		if err := m.prepareItem(&items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *message) prepareItem(it *fetchItem) error {
+	switch it.kind {
+	case fetchEnvelope:
+		return m.readHeader()
+	case fetchBody, fetchBodyStructure:
+		return m.parse()
+	case fetchSection:
+		s := &it.section
+		switch {
+		case len(s.path) > 0:
+			return m.parse()
+		case s.spec != mimeindex.Body:
+			return m.readHeader()
+		}
+	}
+	return nil
+}
+
+// parse reads the whole message for its structure.
+func (m *message) parse() error {
+	switch {
+	case m.root != nil:
+		return nil
+	case m.cache != nil && m.cache.uid == m.uid:
+		m.root = m.cache.root
+		return nil
+	}
+	root, err := mimeindex.Parse(io.NewSectionReader(m.content, 0, m.content.Size()), mimeindex.Limits{})
+	if err != nil {
+		return err
+	}
+	m.root = root
+	if m.cache != nil {
+		*m.cache = parsedMessage{m.uid, root}
+	}
+	return nil
+}
+
+// headerChunk is how much is read at a time to find the end of a header, in octets.
+const headerChunk = 8 << 10
+
+// readHeader finds the end of the header and reads it, up to mimeindex.DefaultHeaderBytes of it.
+func (m *message) readHeader() error {
+	if m.bodyAt >= 0 {
+		return nil
+	}
+	size := m.content.Size()
+	var buf []byte // the header so far, as far as it is kept
+	var line int   // octets in the line that is being read, CR not counted
+	var after, off int64
+	chunk := make([]byte, min(headerChunk, size))
+	for after == 0 && off < size {
+		n, err := m.content.ReadAt(chunk[:min(int64(len(chunk)), size-off)], off)
+		if n == 0 {
+			return fmt.Errorf("imapd: read header: %w", errors.Join(err, io.ErrUnexpectedEOF))
+		}
+		end, found := headerEnd(chunk[:n], &line)
+		if found {
+			after = off + int64(end)
+		}
+		if keep := min(end, mimeindex.DefaultHeaderBytes-len(buf)); keep > 0 {
+			buf = append(buf, chunk[:keep]...)
+		}
+		off += int64(n)
+	}
+	if after == 0 { // all header
+		after = size
+	}
+	m.header, m.bodyAt = buf, after
+	return nil
+}
+
+// headerEnd says how much of a chunk belongs to the header, and whether the empty line that ends it is in it. line carries the length of
+// an unfinished line from chunk to chunk.
+func headerEnd(chunk []byte, line *int) (n int, found bool) {
+	for n < len(chunk) {
+		nl := bytes.IndexByte(chunk[n:], '\n')
+		if nl < 0 {
+			*line += len(chunk) - n
+			return len(chunk), false
+		}
+		length := *line + nl
+		if nl > 0 && chunk[n+nl-1] == '\r' && length == 1 || length == 0 {
+			return n + nl + 1, true
+		}
+		n += nl + 1
+		*line = 0
+	}
+	return n, false
+}
+
+// envelope is the envelope of a message whose header was read.
+func (m *message) envelope() *mimeindex.Envelope {
+	if m.env == nil {
+		m.env = m.header.Envelope()
+	}
+	return m.env
+}
+
+// sectionData are the octets of a section: n octets of bytes, or of the content at off.
+type sectionData struct {
+	bytes  []byte
+	off, n int64
+}
+
+// section finds a section of a message that was prepared for it.
+func (m *message) section(s *section) (data sectionData, found bool) {
+	switch {
+	case len(s.path) > 0:
+		data.off, data.n, found = m.root.Section(s.path, s.spec)
+	case s.spec == mimeindex.Body:
+		data.n, found = m.content.Size(), true
+	case s.spec == mimeindex.HeaderText:
+		data.n, found = m.bodyAt, true
+	case s.spec == mimeindex.Text:
+		data.off, data.n, found = m.bodyAt, m.content.Size()-m.bodyAt, true
+	}
+	if found && s.fields != nil {
+		return m.subset(s, data)
+	}
+	return data, found
+}
+
+// subset is HEADER.FIELDS of the header at data.
+func (m *message) subset(s *section, data sectionData) (sectionData, bool) {
+	header := m.header
+	if len(s.path) > 0 {
+		header = make([]byte, min(data.n, mimeindex.DefaultHeaderBytes))
+		if n, err := m.content.ReadAt(header, data.off); n < len(header) {
+			_ = err // what cannot be read has no fields; a broken disk shows with the next message
+			header = header[:n]
+		}
+	}
+	subset := header.Subset(s.fields, s.not)
+	return sectionData{bytes: subset, n: int64(len(subset))}, true
+}

@@ -1,0 +1,272 @@
+package imapd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// searchKey decides on one message.
+type searchKey struct {
+	cost  cost
+	match func(*candidate) bool
+}
+
+// cost is what a key needs of a message.
+type cost int
+
+const (
+	costNothing cost = iota // number and UID
+	costMeta                // what the store knows
+	costHeader              // the header
+	costBody                // the whole message
+)
+
+func byCost(a, b searchKey) int { return cmp.Compare(a.cost, b.cost) }
+
+// candidate is a message that may match.
+type candidate struct {
+	ctx  context.Context
+	seq  int
+	meta mailbox.Meta
+	message
+	err error // what kept the message from being read; it then does not match
+}
+
+// searchBreath is how long a search runs before it looks whether the client is still there.
+const searchBreath = time.Second
+
+// findAll gives the numbers that match: UIDs for UID SEARCH, else sequence numbers.
+func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, err error) {
+	key := allKeys(req.keys)
+	lastBreath := time.Now()
+	uids := c.sel.uids
+	for from := 0; from < len(uids); from += metaChunk {
+		chunk := uids[from:min(from+metaChunk, len(uids))]
+		if key.cost == costNothing {
+			for i, uid := range chunk {
+				m := candidate{seq: from + i + 1, meta: mailbox.Meta{UID: uid}}
+				if key.match(&m) {
+					hits = append(hits, c.number(m.seq, uid))
+				}
+			}
+			continue
+		}
+		metas, err := c.sel.box.Messages(ctx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, meta := range metas {
+			matched, err := c.matches(ctx, key, meta)
+			if err != nil {
+				return nil, err
+			}
+			if matched {
+				hits = append(hits, c.number(c.sel.seq(meta.UID), meta.UID))
+			}
+			if time.Since(lastBreath) > searchBreath {
+				if err := c.stillThere(); err != nil {
+					return nil, err
+				}
+				lastBreath = time.Now()
+			}
+		}
+	}
+	return hits, nil
+}
+
+// number is what SEARCH tells of a message.
+func (c *conn) number(seq int, uid mailbox.UID) uint32 {
+	if c.uidMode {
+		return uint32(uid)
+	}
+	return uint32(seq)
+}
+
+// matches decides on one message. One that is gone does not match; one that cannot be read fails the search, since the
+// client would take silence for an answer.
+func (c *conn) matches(ctx context.Context, key searchKey, meta mailbox.Meta) (bool, error) {
+	m := candidate{ctx: ctx, seq: c.sel.seq(meta.UID), meta: meta, message: message{box: c.sel.box, uid: meta.UID}}
+	defer m.close()
+	matched := key.match(&m)
+	if errors.Is(m.err, mailbox.ErrExpunged) {
+		return false, nil
+	}
+	return matched, m.err
+}
+
+// try notes an error of reading.
+func (m *candidate) try(err error) bool {
+	if err != nil && m.err == nil {
+		m.err = err
+	}
+	return m.err == nil
+}
+
+func (m *candidate) withHeader() bool { return m.try(m.open(m.ctx)) && m.try(m.readHeader()) }
+
+// sentDate is what the Date field says.
+func (m *candidate) sentDate() (time.Time, bool) {
+	if !m.withHeader() || !m.envelope().Date.Valid {
+		return time.Time{}, false
+	}
+	return mimeindex.ParseDate(m.envelope().Date.Value)
+}
+
+func (m *candidate) hasField(name string) bool {
+	if !m.withHeader() {
+		return false
+	}
+	_, has := m.header.Get(name)
+	return has
+}
+
+// fieldContains looks into all fields of a name, decoded (RFC 2047).
+func (m *candidate) fieldContains(name string, matcher *mimeindex.Matcher) bool {
+	if !m.withHeader() {
+		return false
+	}
+	for value := range m.header.Values(name) {
+		if contains(matcher, mimeindex.DecodeHeader(value)) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(matcher *mimeindex.Matcher, text string) bool {
+	matcher.Reset()
+	_, _ = io.WriteString(matcher, text) // it never fails
+	return matcher.Found()
+}
+
+// textContains looks into the text of all parts and the headers of those inside the message, with withHeader into the
+// message's own header, too (RFC 3501 §6.4.4: BODY, TEXT).
+func (m *candidate) textContains(withHeader bool, matcher *mimeindex.Matcher) bool {
+	if !m.try(m.open(m.ctx)) || !m.try(m.parse()) {
+		return false
+	}
+	found := false
+	m.root.Walk(func(_ []int, part *mimeindex.Part) bool {
+		if part != m.root || withHeader {
+			found = m.headerContains(part, matcher)
+		}
+		if !found && isText(part) {
+			found = m.bodyContains(part, matcher)
+		}
+		return !found && m.err == nil
+	})
+	return found
+}
+
+func isText(part *mimeindex.Part) bool {
+	return len(part.Children) == 0 && (part.Is("text", "") || part.Is("message", ""))
+}
+
+// headerContains looks into the header of a part, field by field.
+func (m *candidate) headerContains(part *mimeindex.Part, matcher *mimeindex.Matcher) bool {
+	header := make(mimeindex.Header, min(part.HeaderSize(), mimeindex.DefaultHeaderBytes))
+	n, err := m.content.ReadAt(header, part.HeaderOffset())
+	if n < len(header) {
+		return m.try(errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	for f := range header.Fields() {
+		line := string(bytes.TrimRight(f.Raw, "\r\n"))
+		if f.Name != "" {
+			line = f.Name + ": " + mimeindex.DecodeHeader(f.Value())
+		}
+		if contains(matcher, line) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *candidate) bodyContains(part *mimeindex.Part, matcher *mimeindex.Matcher) bool {
+	body := io.NewSectionReader(m.content, part.BodyOffset(), part.BodySize())
+	matcher.Reset()
+	_, err := io.Copy(untilFound{matcher}, part.NewTextReader(body))
+	if errors.Is(err, errFound) {
+		return true
+	}
+	return m.try(err) && matcher.Found()
+}
+
+// errFound ends the reading of a text in which the string was found.
+var errFound = errors.New("imapd: found")
+
+type untilFound struct{ *mimeindex.Matcher }
+
+func (u untilFound) Write(p []byte) (int, error) {
+	n, err := u.Matcher.Write(p)
+	if err == nil && u.Found() {
+		err = errFound
+	}
+	return n, err
+}
+
+// stillThere looks whether the client has left during a long command, without waiting for it.
+func (c *conn) stillThere() error {
+	if c.br.Buffered() == c.br.Size() {
+		return nil
+	}
+	c.mu.Lock()
+	c.waiting, c.waitUntil = true, time.Now().Add(time.Millisecond)
+	c.mu.Unlock()
+	_, err := c.br.Peek(c.br.Buffered() + 1)
+	c.mu.Lock()
+	c.waiting = false
+	c.mu.Unlock()
+	if err == nil || isTimeout(err) {
+		return nil
+	}
+	return err
+}
+
+// writeSearch writes a SEARCH response (RFC 3501 §7.2.5).
+func (c *conn) writeSearch(hits []uint32) {
+	c.enc.Raw("* SEARCH")
+	for _, n := range hits {
+		c.enc.SP().Number(int64(n))
+	}
+	c.enc.CRLF()
+}
+
+// writeESearch writes an ESEARCH response (RFC 4731 §3.1): parts that have no value are left out.
+func (c *conn) writeESearch(req *searchRequest, hits []uint32) {
+	c.enc.Raw("* ESEARCH (TAG ").String(c.tag).Raw(")")
+	if c.uidMode {
+		c.enc.Raw(" UID")
+	}
+	if n := len(hits); n > 0 {
+		if req.min {
+			c.enc.Raw(" MIN ").Number(int64(hits[0]))
+		}
+		if req.max {
+			c.enc.Raw(" MAX ").Number(int64(hits[n-1]))
+		}
+		if req.all {
+			var set wire.NumSet
+			for _, n := range hits {
+				set.Add(n)
+			}
+			c.enc.Raw(" ALL ").NumSet(set)
+		}
+	}
+	if req.count {
+		c.enc.Raw(" COUNT ").Number(int64(len(hits)))
+	}
+	c.enc.CRLF()
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
