@@ -11,7 +11,8 @@ import (
 // MaxChain is how many CNAME records a DNS follows one after the other.
 const MaxChain = 16
 
-// DefaultTTL is the TTL in seconds of records whose zone text names none, and of the SOA record that a DNS makes up for
+// DefaultTTL is the TTL in seconds of records before the first one that has a TTL (after it, its TTL holds on, as
+// RFC 1035 §5.1 has it) and without a $TTL, and of the SOA record that a DNS makes up for
 // negative answers when the text has none.
 const DefaultTTL = 300
 

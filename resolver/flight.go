@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,7 @@ func (r *Resolver) begin(q question) pending {
 	defer r.mu.Unlock()
 	f := r.flights[q]
 	if f == nil {
+		q.name = strings.Clone(q.name) // what is kept must not hold the caller's text, of which it may be a part
 		ctx, cancel := context.WithTimeout(context.Background(), r.conf.flightTime)
 		f = &flight{done: make(chan struct{}), cancel: cancel}
 		r.flights[q] = f

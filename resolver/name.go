@@ -139,29 +139,20 @@ func isHostname(name string) bool {
 
 // reserved answers what never leaves this host. ok is false for all other names.
 func reserved(q question) (a Answer, ok bool) {
-	a = Answer{Name: q.fqdn(), TTL: DefaultMaxTTL}
 	switch top := q.name[strings.LastIndexByte(q.name, '.')+1:]; {
 	case top == "localhost": // RFC 6761 §6.3
-		switch q.typ {
-		case dns.TypeA:
-			a.Records = []string{"127.0.0.1"}
-		case dns.TypeAAAA:
-			a.Records = []string{"::1"}
-		}
-		return a, true
+		a.Records = map[uint16][]string{dns.TypeA: {"127.0.0.1"}, dns.TypeAAAA: {"::1"}}[q.typ]
 	case q.name == reverse4Localhost || q.name == reverse6Localhost:
-		if q.typ == dns.TypePTR {
-			a.Records = []string{"localhost."}
-		}
-		return a, true
+		a.Records = map[uint16][]string{dns.TypePTR: {"localhost."}}[q.typ]
 	case top == "invalid", top == "onion": // RFC 6761 §6.4, RFC 7686 §2
 		a.NXDomain = true
-		return a, true
 	case looksLikeIP(top) && isIP(q.name): // no name, and the root has no such domain
 		a.NXDomain = true
-		return a, true
+	default:
+		return a, false
 	}
-	return a, false
+	a.Name, a.TTL = q.fqdn(), DefaultMaxTTL
+	return a, true
 }
 
 const (

@@ -121,7 +121,10 @@ func readSections(m *dns.Msg, q question) (*reply, error) {
 	case len(rep.records) > 0:
 		return rep, nil
 	}
-	return rep, rep.negative(m)
+	if err := rep.negative(m); err != nil {
+		return nil, err
+	}
+	return rep, nil
 }
 
 // take keeps the records of a type, each once (RFC 2181 §5).
