@@ -28,13 +28,22 @@ func ParseDate(value string) (t time.Time, ok bool) {
 // maxDateTokens is how many words of a date are looked at.
 const maxDateTokens = 16
 
-// dateTokens cuts a date at blanks, commas and comments.
+// maxDate is how many octets of a date are looked at.
+const maxDate = 1000
+
+// dateTokens cuts a date at blanks, commas and comments, but not around the colons of the time (RFC 5322 §4.3).
 func dateTokens(value string) []string {
 	var tokens []string
-	l := lexer{s: value}
+	l := lexer{s: value[:min(len(value), maxDate)]}
 	for !l.done() && len(tokens) < maxDateTokens {
 		l.skipCFWS()
-		if token := l.until(" \t\r\n,("); token != "" {
+		token := l.until(" \t\r\n,(")
+		last := len(tokens) - 1
+		switch {
+		case token == "":
+		case last >= 0 && (token[0] == ':' || strings.HasSuffix(tokens[last], ":")):
+			tokens[last] += token
+		default:
 			tokens = append(tokens, token)
 		}
 		l.accept(',')

@@ -12,8 +12,11 @@ const (
 // the buffer.
 const maxBoundary = 16 << 10
 
-// bufferSize is the size of the read buffer: the one that does not depend on the message.
-const bufferSize = 64 << 10
+// The read buffer starts small, since most messages are, and grows to bufferSize and no further.
+const (
+	firstBuffer = 8 << 10
+	bufferSize  = 64 << 10
+)
 
 // Limits bound what one message may cost. A zero field means its default; a message over a limit is still indexed,
 // only less finely.

@@ -10,7 +10,7 @@ import (
 // always the reader's, wrapped.
 func Parse(r io.Reader, limits Limits) (*Part, error) {
 	p := &parser{
-		scanner: scanner{r: r, buf: make([]byte, bufferSize)},
+		scanner: scanner{r: r},
 		limits:  limits.withDefaults(),
 	}
 	root := p.open(true)

@@ -26,7 +26,7 @@ func (s *scanner) next() (piece []byte, first bool) {
 			return s.take(searched+i+1, false)
 		}
 		searched = s.end - s.pos
-		if searched == len(s.buf) {
+		if searched == bufferSize {
 			n := searched
 			if s.buf[s.end-1] == '\r' { // a CRLF is never cut in two
 				n--
@@ -50,12 +50,14 @@ func (s *scanner) take(n int, inLine bool) ([]byte, bool) {
 	return piece, first
 }
 
-// fill moves what is left to the front and reads behind it; there is room.
+// fill moves what is left to the front and reads behind it. The buffer grows while the reader fills it.
 func (s *scanner) fill() {
-	if s.pos > 0 {
-		s.end = copy(s.buf, s.buf[s.pos:s.end])
-		s.pos = 0
+	to := s.buf
+	if s.end == len(s.buf) && s.end < bufferSize {
+		to = make([]byte, min(max(2*s.end, firstBuffer), bufferSize))
 	}
+	s.end = copy(to, s.buf[s.pos:s.end])
+	s.buf, s.pos = to, 0
 	for range maxEmptyReads {
 		n, err := s.r.Read(s.buf[s.end:])
 		s.end += n
