@@ -1,0 +1,279 @@
+package relay
+
+import (
+	"container/heap"
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// Queue keeps messages on disk until they are delivered. It is a [mailbricks.Handler]. Its methods may be called at the
+// same time.
+type Queue struct {
+	opts    Options
+	dir     string
+	fs      durable.FS
+	log     *slog.Logger
+	spool   mailbricks.Spool
+	lock    io.Closer
+	journal *journal
+	dirs    *durable.DirSyncer
+	wake    chan struct{} // has room for one: look for something due
+	users   sync.WaitGroup
+
+	// Nothing waits for the disk or the network while it has mu.
+	mu      sync.Mutex
+	closed  bool
+	stop    context.CancelFunc // ends Run; nil: it does not run
+	entries map[string]*entry
+	due     dueHeap
+	bytes   int64 // sizes of entries and of what is being stored
+	storing int   // messages that are being stored
+
+	keys     map[string]string        // of messages in the queue and of those remembered: their IDs
+	keyBusy  map[string]chan struct{} // keys of messages that are being stored; closed at the end of that
+	ended    map[string]*entry        // remembered
+	endOrder []*entry                 // ended, oldest first
+	leaving  map[string]time.Time     // ended when, its file not removed yet
+	gone     map[string]time.Time     // file removed, which may not be on disk yet
+
+	dests   map[string]*dest
+	resting map[string]*dest // those with a rest that has to end
+	ready   []*dest          // may start an attempt, in their turn
+	busy    int              // attempts that run
+}
+
+func newQueue(dir string, opts Options) *Queue {
+	q := &Queue{
+		opts: opts, dir: dir, fs: opts.FS, log: opts.Logger, dirs: durable.NewDirSyncer(opts.FS),
+		wake:    make(chan struct{}, 1),
+		entries: map[string]*entry{}, keys: map[string]string{}, keyBusy: map[string]chan struct{}{},
+		ended: map[string]*entry{}, leaving: map[string]time.Time{}, gone: map[string]time.Time{},
+		dests: map[string]*dest{}, resting: map[string]*dest{},
+	}
+	q.journal = newJournal(opts.FS, dir, q.journalLines)
+	return q
+}
+
+func (q *Queue) messages() string      { return filepath.Join(q.dir, "msg") }
+func (q *Queue) corrupt() string       { return filepath.Join(q.dir, "corrupt") }
+func (q *Queue) file(id string) string { return filepath.Join(q.messages(), id) }
+
+// newEntry makes the index entry of a stored message, as if nothing had happened to it yet.
+func (q *Queue) newEntry(s *stored) *entry {
+	e := &entry{
+		id: s.ID, envID: s.EnvID, key: s.Key, from: s.From, size: s.Size, created: s.Created, notUntil: s.HoldUntil,
+		expires: s.Created.Add(q.opts.Lifetime), remember: s.Remember, index: -1,
+	}
+	if e.notUntil.After(e.created) { // RFC 4865 §5: the lifetime begins with the release
+		e.expires = e.notUntil.Add(q.opts.Lifetime)
+	}
+	if by := s.DeliverBy; by != nil && by.Return && by.Deadline.Before(e.expires) { // RFC 2852 §4.1.4
+		e.expires = by.Deadline
+	}
+	e.rcpts = make([]recipient, len(s.Rcpts))
+	for i, sr := range s.Rcpts {
+		r := &e.rcpts[i]
+		r.address = sr.Address
+		r.dest = destination(q.opts.Transport, s.From, sr.Address)
+		if sr.Status != nil {
+			r.status = *sr.Status
+		} else {
+			r.status = status{Kind: Queued, When: s.Created, Next: s.Created}
+			if e.notUntil.After(s.Created) {
+				r.Next = e.notUntil
+			}
+		}
+		r.seq = 1
+	}
+	return e
+}
+
+// insert makes a stored message known. q.mu is held, or nobody else is there yet.
+func (q *Queue) insert(e *entry) {
+	q.entries[e.id] = e
+	q.bytes += e.size
+	if e.key != "" {
+		q.keys[e.key] = e.id
+	}
+	q.schedule(e)
+}
+
+// schedule puts an entry into its place in the heap after something about it has changed. q.mu is held.
+func (q *Queue) schedule(e *entry) {
+	e.next = e.due()
+	switch {
+	case e.next.IsZero() || q.entries[e.id] != e:
+		if e.index >= 0 {
+			heap.Remove(&q.due, e.index)
+		}
+		return
+	case e.index >= 0:
+		heap.Fix(&q.due, e.index)
+	default:
+		heap.Push(&q.due, e)
+	}
+	if e.index == 0 {
+		q.poke()
+	}
+}
+
+// poke has Run look for something to do.
+func (q *Queue) poke() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// record notes the state of some recipients in the journal; commit makes it last. q.mu is held.
+func (q *Queue) record(e *entry, picks ...int) {
+	c := change{ID: e.id, Rcpts: make(map[int]status, len(picks))}
+	for _, i := range picks {
+		c.Rcpts[i] = e.rcpts[i].status
+	}
+	q.journal.add(c)
+}
+
+// finish takes a message out of the index if nothing is left to do for it, and says so in the journal. Once that is
+// committed, the caller calls discard. q.mu is held.
+func (q *Queue) finish(e *entry) bool {
+	if q.entries[e.id] != e || e.jobs > 0 || e.telling || !e.removed && !e.done() {
+		return false
+	}
+	e.endedAt = time.Now()
+	q.forget(e)
+	q.leaving[e.id] = e.endedAt
+	q.journal.add(change{ID: e.id, End: e.end()})
+	if e.remember {
+		q.keepEnded(e)
+	}
+	return true
+}
+
+// forget takes a message out of the index. q.mu is held.
+func (q *Queue) forget(e *entry) {
+	delete(q.entries, e.id)
+	q.bytes -= e.size
+	if q.keys[e.key] == e.id {
+		delete(q.keys, e.key)
+	}
+	q.schedule(e)
+}
+
+func (e *entry) end() *end {
+	if !e.remember {
+		return &end{At: e.endedAt}
+	}
+	out := &end{At: e.endedAt, Key: e.key, From: e.from}
+	for i := range e.rcpts {
+		out.Rcpts = append(out.Rcpts, e.rcpts[i].address)
+	}
+	return out
+}
+
+// keepEnded remembers a message that has ended, and forgets others for it. q.mu is held.
+func (q *Queue) keepEnded(e *entry) {
+	q.ended[e.id] = e
+	if e.key != "" {
+		q.keys[e.key] = e.id
+	}
+	at, _ := slices.BinarySearchFunc(q.endOrder, e, func(a, b *entry) int { return a.endedAt.Compare(b.endedAt) })
+	q.endOrder = slices.Insert(q.endOrder, at, e)
+	q.forgetEnded()
+}
+
+// forgetEnded forgets what is too old or too much. q.mu is held.
+func (q *Queue) forgetEnded() {
+	old := time.Now().Add(-q.opts.Remember)
+	for len(q.endOrder) > 0 && (len(q.endOrder) > q.opts.MaxRemembered || q.endOrder[0].endedAt.Before(old)) {
+		e := q.endOrder[0]
+		q.endOrder[0] = nil
+		q.endOrder = q.endOrder[1:]
+		delete(q.ended, e.id)
+		if q.keys[e.key] == e.id {
+			delete(q.keys, e.key)
+		}
+	}
+}
+
+// discard removes the file of a message whose end is committed. The name need not be off the disk at once: the journal
+// keeps the end until it is.
+func (q *Queue) discard(e *entry) {
+	err := q.fs.Remove(q.file(e.id))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err != nil && !os.IsNotExist(err) {
+		q.log.Warn("relay: file of a finished message stays until the next start", "id", e.id, "error", err)
+		return
+	}
+	q.gone[e.id] = q.leaving[e.id]
+	delete(q.leaving, e.id)
+}
+
+// journalLines has the lines of a journal that begins now.
+func (q *Queue) journalLines() ([]byte, error) {
+	q.mu.Lock()
+	gone := q.gone
+	q.gone = map[string]time.Time{}
+	q.mu.Unlock()
+	if len(gone) > 0 {
+		if err := q.fs.SyncDir(q.messages()); err != nil {
+			q.mu.Lock()
+			maps.Copy(q.gone, gone)
+			q.mu.Unlock()
+			return nil, err
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.journal.take() // in memory, thus in what follows
+	q.forgetEnded()
+	var lines []byte
+	put := func(c change) {
+		if line, err := checkedLine(c); err == nil {
+			lines = append(lines, line...)
+		}
+	}
+	for _, e := range q.entries {
+		if c, fresh := e.change(); !fresh {
+			put(c)
+		}
+	}
+	for _, e := range q.ended {
+		c, _ := e.change()
+		c.End = e.end()
+		put(c)
+	}
+	for _, ids := range []map[string]time.Time{q.leaving, q.gone} {
+		for id, at := range ids {
+			if q.ended[id] == nil {
+				put(change{ID: id, End: &end{At: at}})
+			}
+		}
+	}
+	return lines, nil
+}
+
+// change is all that the journal has to know of an entry; fresh when that is nothing.
+func (e *entry) change() (c change, fresh bool) {
+	c = change{ID: e.id, Rcpts: make(map[int]status, len(e.rcpts))}
+	fresh = !e.held
+	for i := range e.rcpts {
+		c.Rcpts[i] = e.rcpts[i].status
+		fresh = fresh && e.rcpts[i].Kind == Queued
+	}
+	if e.held {
+		c.Held = &e.held
+	}
+	return c, fresh
+}

@@ -1,0 +1,290 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// Open opens the queue in the folder dir, which it makes if need be, and brings it back to where it was. One process
+// has it at a time; durable's ErrLocked says that another one does. ErrVersion says that a newer version wrote it. A
+// message that cannot be read is moved to the folder corrupt and logged.
+//
+// The queue takes mail at once; it delivers while Run runs.
+func Open(dir string, opts Options) (*Queue, error) {
+	q := newQueue(dir, opts.withDefaults())
+	if v, ok := q.opts.Transport.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	if err := q.open(); err != nil {
+		return nil, fmt.Errorf("relay: open queue %s: %w", dir, err)
+	}
+	return q, nil
+}
+
+func (q *Queue) open() (err error) {
+	folders := []string{q.dir, q.messages(), q.corrupt()}
+	if q.fs == durable.OS() { // a Spool writes to the operating system's files
+		q.spool.Dir = filepath.Join(q.dir, "spool")
+		folders = append(folders, q.spool.Dir)
+	}
+	for _, d := range folders {
+		if err := durable.MkdirAll(q.fs, d, dirMode); err != nil {
+			return err
+		}
+	}
+	if q.lock, err = q.fs.TryLock(filepath.Join(q.dir, "lock")); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = q.lock.Close()
+		}
+	}()
+	if err := q.recover(); err != nil {
+		return err
+	}
+	return q.journal.commit() // begins a new one
+}
+
+// recover reads what is on disk. Nothing runs yet, so no lock is held.
+func (q *Queue) recover() error {
+	changes := make(map[string]*change)
+	number, skipped, err := readJournal(q.fs, q.dir, func(c change) { merge(changes, c) })
+	if err != nil {
+		return err
+	}
+	q.journal.number = number
+	if skipped > 0 {
+		q.log.Warn("relay: journal has lines that cannot be read", "lines", skipped)
+	}
+	if err := q.removeTemps(q.dir, tempSuffix); err != nil {
+		return err
+	}
+	if q.spool.Dir != "" { // where an open file has a name, a killed process leaves it
+		if err := q.removeTemps(q.spool.Dir, ""); err != nil {
+			return err
+		}
+	}
+	if err := q.readMessages(changes); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(changes)) { // what is left has no file
+		c := changes[id]
+		if c.End == nil {
+			q.log.Error("relay: message is missing", "id", id)
+			continue
+		}
+		if len(c.End.Rcpts) > 0 {
+			q.rememberChange(id, c)
+		}
+	}
+	return nil
+}
+
+// merge adds a change to those before it.
+func merge(changes map[string]*change, c change) {
+	have := changes[c.ID]
+	if have == nil {
+		changes[c.ID] = &c
+		return
+	}
+	if have.Rcpts == nil {
+		have.Rcpts = c.Rcpts
+	} else {
+		maps.Copy(have.Rcpts, c.Rcpts)
+	}
+	if c.Held != nil {
+		have.Held = c.Held
+	}
+	if c.End != nil {
+		have.End = c.End
+	}
+}
+
+// readMessages reads the message files and takes their changes out of the map.
+func (q *Queue) readMessages(changes map[string]*change) error {
+	if err := q.removeTemps(q.messages(), tempSuffix); err != nil {
+		return err
+	}
+	names, err := q.fs.ReadNames(q.messages())
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		c := changes[name]
+		if c != nil && c.End != nil { // it had ended, only its file was left
+			if err := q.fs.Remove(q.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			continue
+		}
+		delete(changes, name)
+		if err := q.readMessage(name, c); err != nil {
+			return err
+		}
+	}
+	return q.fs.SyncDir(q.messages())
+}
+
+// readMessage brings one message back into the index.
+func (q *Queue) readMessage(name string, c *change) error {
+	s, err := q.load(name)
+	switch {
+	case errors.Is(err, ErrVersion):
+		return err
+	case errors.Is(err, errCorrupt):
+		q.log.Error("relay: message cannot be read and is put aside", "id", name, "error", err)
+		return q.putAside(name)
+	case err != nil: // the disk, perhaps for now: the file stays for the next time
+		q.log.Error("relay: message cannot be read", "id", name, "error", err)
+		return nil
+	}
+	e := q.newEntry(s)
+	if c != nil {
+		q.restore(e, c)
+	}
+	if e.done() { // all but the last line was written
+		e.endedAt = time.Now()
+		if e.remember {
+			q.keepEnded(e)
+		}
+		return q.fs.Remove(q.file(name))
+	}
+	q.insert(e)
+	return nil
+}
+
+// load reads the envelope of a message.
+func (q *Queue) load(id string) (*stored, error) {
+	f, err := q.fs.OpenFile(q.file(id), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s, _, err := readStored(f)
+	if err == nil && s.ID != id {
+		err = fmt.Errorf("%w: message %q in file %q", errCorrupt, s.ID, id)
+	}
+	return s, err
+}
+
+// restore applies what the journal knows. An attempt that began and has no outcome was cut off by the end of the
+// process: it counts, and if its final dot may have been sent, its outcome is unknown.
+func (q *Queue) restore(e *entry, c *change) {
+	e.held = c.Held != nil && *c.Held
+	for i, st := range c.Rcpts {
+		if i < 0 || i >= len(e.rcpts) {
+			continue
+		}
+		r := &e.rcpts[i]
+		r.status = st
+		if !r.Open {
+			continue
+		}
+		kind, text := Deferred, "The attempt was cut off by the end of the program"
+		if r.Dot {
+			kind, text = Unknown, "The program ended after the message was sent and before the answer: the peer may have it"
+			r.Held = r.Held || q.opts.HoldUnknown
+		}
+		r.Open, r.Dot = false, false
+		r.Kind, r.Code, r.Status, r.Text, r.Reply = kind, 451, "4.4.2", text, ""
+	}
+}
+
+// rememberChange brings back what is remembered of a message that has ended.
+func (q *Queue) rememberChange(id string, c *change) {
+	e := &entry{id: id, key: c.End.Key, from: c.End.From, endedAt: c.End.At, remember: true, index: -1}
+	e.rcpts = make([]recipient, len(c.End.Rcpts))
+	for i, address := range c.End.Rcpts {
+		e.rcpts[i] = recipient{address: address, seq: 1, status: c.Rcpts[i]}
+		if e.rcpts[i].pending() { // its last line was lost
+			e.rcpts[i].Kind = Removed
+		}
+	}
+	q.keepEnded(e)
+}
+
+// putAside moves a file that cannot be read out of the way.
+func (q *Queue) putAside(name string) error {
+	to := filepath.Join(q.corrupt(), fmt.Sprintf("%s.%d", name, time.Now().UnixNano()))
+	if err := q.fs.Rename(q.file(name), to); err != nil {
+		return err
+	}
+	return q.fs.SyncDir(q.corrupt())
+}
+
+// removeTemps removes the files that a killed process had not finished, by the end of their names. Whoever has the lock
+// is alone here.
+func (q *Queue) removeTemps(dir, suffix string) error {
+	names, err := q.fs.ReadNames(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, suffix) {
+			if err := q.fs.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Close ends the queue: Run returns first, if it runs, and nothing is taken any more. What is in the queue stays on
+// disk.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return nil
+	}
+	q.closed = true
+	if q.stop != nil {
+		q.stop()
+	}
+	for _, e := range q.entries {
+		if e.changed != nil {
+			close(e.changed)
+			e.changed = nil
+		}
+	}
+	q.mu.Unlock()
+	q.users.Wait()
+
+	err := q.journal.commit()
+	_ = q.journal.group.Do() // waits for a run that is under way
+	q.journal.drop()
+	if c, ok := q.opts.Transport.(interface{ Close() error }); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return errors.Join(err, q.lock.Close())
+}
+
+// enter counts a call that uses the files, so that Close can wait for it; leave ends it.
+func (q *Queue) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	q.users.Add(1)
+	return nil
+}
+
+func (q *Queue) leave() { q.users.Done() }

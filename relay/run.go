@@ -1,0 +1,216 @@
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// reports is the destination of the notifications that are to be made.
+const reports = "\x00reports"
+
+// job is one attempt that waits or runs: some recipients of a message with the same destination, or, for reports, the
+// notification of its sender.
+type job struct {
+	e     *entry
+	rcpts []int
+	dest  *dest
+}
+
+// dest is a destination that has something to do, or is resting.
+type dest struct {
+	name    string
+	jobs    []*job // that wait, in order
+	active  int    // that run
+	misses  int    // attempts in a row that found nobody
+	rest    time.Time
+	inReady bool
+}
+
+// How long a destination rests where nobody could be reached: doubled from the first to the longest. After the rest a
+// single attempt finds out.
+const (
+	firstRest   = 30 * time.Second
+	longestRest = 10 * time.Minute
+)
+
+// Run delivers what is in the queue until ctx ends or Close is called. Running attempts then have Options.Grace to come
+// to an end. It returns nil then; ErrRunning or ErrClosed when it cannot run.
+func (q *Queue) Run(ctx context.Context) error {
+	if err := q.enter(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	defer q.leave()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	q.mu.Lock()
+	if q.stop != nil {
+		q.mu.Unlock()
+		return ErrRunning
+	}
+	q.stop = stop
+	if q.closed {
+		stop()
+	}
+	q.mu.Unlock()
+
+	attempts, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var wg sync.WaitGroup
+	for running.Err() == nil {
+		q.wait(running, q.dispatch(attempts, &wg))
+	}
+	grace := time.AfterFunc(q.opts.Grace, cancel)
+	wg.Wait()
+	grace.Stop()
+
+	q.mu.Lock()
+	q.stop = nil
+	q.mu.Unlock()
+	return nil
+}
+
+// wait returns when something may be due.
+func (q *Queue) wait(ctx context.Context, at time.Time) {
+	var timer <-chan time.Time
+	if !at.IsZero() {
+		t := time.NewTimer(time.Until(at))
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-q.wake:
+	case <-timer:
+	}
+}
+
+// dispatch starts what is due and may run, and gives when to look again; zero: when woken.
+func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Time) {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.due) > 0 && !q.due[0].next.After(now) {
+		e := q.due[0]
+		q.makeJobs(e, now)
+		q.schedule(e)
+	}
+	if len(q.due) > 0 {
+		next = q.due[0].next
+	}
+	for _, d := range q.resting {
+		if now.Before(d.rest) {
+			if next.IsZero() || d.rest.Before(next) {
+				next = d.rest
+			}
+			continue
+		}
+		delete(q.resting, d.name)
+		q.offer(d, now)
+		q.dropDest(d, now)
+	}
+	for q.busy < q.opts.MaxConcurrent && len(q.ready) > 0 {
+		d := q.ready[0]
+		q.ready[0] = nil
+		q.ready = q.ready[1:]
+		d.inReady = false
+		if !q.startable(d, now) {
+			continue
+		}
+		j := d.jobs[0]
+		d.jobs = d.jobs[1:]
+		d.active++
+		q.busy++
+		q.offer(d, now)
+		wg.Go(func() { q.runJob(ctx, j) })
+	}
+	return next
+}
+
+// makeJobs gives the destinations of an entry what is due for them. q.mu is held.
+func (q *Queue) makeJobs(e *entry, now time.Time) {
+	if e.jobs == 0 && !e.telling && e.untold() && !e.tellAt.After(now) {
+		e.telling = true
+		q.addJob(&job{e: e}, reports, now)
+	}
+	if e.held {
+		return
+	}
+	groups := make(map[string]*job)
+	for i := range e.rcpts {
+		r := &e.rcpts[i]
+		if !r.pending() || r.busy || r.Held || r.Next.After(now) {
+			continue
+		}
+		r.busy = true
+		if j := groups[r.dest]; j != nil {
+			j.rcpts = append(j.rcpts, i)
+			continue
+		}
+		j := &job{e: e, rcpts: []int{i}}
+		groups[r.dest] = j
+		e.jobs++
+		q.addJob(j, r.dest, now)
+	}
+}
+
+func (q *Queue) addJob(j *job, name string, now time.Time) {
+	d := q.dests[name]
+	if d == nil {
+		d = &dest{name: name}
+		q.dests[name] = d
+	}
+	j.dest = d
+	d.jobs = append(d.jobs, j)
+	q.offer(d, now)
+}
+
+// startable says whether a destination may have another attempt now. One that was not reached gets a single one.
+func (q *Queue) startable(d *dest, now time.Time) bool {
+	limit := q.opts.MaxPerDestination
+	if d.misses > 0 {
+		limit = 1
+	}
+	return len(d.jobs) > 0 && d.active < limit && !now.Before(d.rest)
+}
+
+// offer lines a destination up for another attempt if it may have one.
+func (q *Queue) offer(d *dest, now time.Time) {
+	if !d.inReady && q.startable(d, now) {
+		d.inReady = true
+		q.ready = append(q.ready, d)
+	}
+}
+
+// dropDest forgets a destination with nothing to do.
+func (q *Queue) dropDest(d *dest, now time.Time) {
+	if len(d.jobs) == 0 && d.active == 0 && !now.Before(d.rest) {
+		delete(q.dests, d.name)
+	}
+}
+
+// runJob runs one job to its end.
+func (q *Queue) runJob(ctx context.Context, j *job) {
+	missed := false
+	if j.rcpts == nil {
+		q.report(ctx, j.e)
+	} else {
+		missed = q.attempt(ctx, j)
+	}
+	now := time.Now()
+	q.mu.Lock()
+	q.busy--
+	d := j.dest
+	d.active--
+	if missed {
+		d.misses++
+		d.rest = now.Add(min(firstRest<<min(d.misses-1, 10), longestRest))
+		q.resting[d.name] = d
+	} else {
+		d.misses, d.rest = 0, time.Time{}
+	}
+	q.offer(d, now)
+	q.dropDest(d, now)
+	q.mu.Unlock()
+	q.poke()
+}
