@@ -1,0 +1,201 @@
+package smtpd_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/mailtest"
+	"github.com/mailbricks/mailbricks/smtpd"
+)
+
+func TestShutdownClosesIdleSessions(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		c, running := w.dial("203.0.113.9"), w.dial("203.0.113.9")
+		c.talk(hello)
+		running.talk(toData)
+		ended := make(chan error, 1)
+		began := time.Now()
+		go func() { ended <- w.srv.Shutdown(context.Background()) }()
+		c.talk("S: 421 4.3.2 mail.example.com is shutting down\nS$\n")
+		require.Zero(w.t, time.Since(began), "at once")
+		_, err := w.net.Dialer("").Dial("tcp", w.addr)
+		require.Error(w.t, err, "no new connections")
+		running.talk("W: 30s\nC: Subject: x\nC: .\nS: 250 *\nS: 421 4.3.2 *\nS$\n")
+		require.NoError(w.t, <-ended)
+		require.Len(w.t, w.messages(), 1)
+		require.ErrorIs(w.t, w.srv.Serve(listener(w)), smtpd.ErrServerClosed)
+		require.NoError(w.t, w.srv.Shutdown(context.Background()), "again")
+	})
+}
+
+func listener(w *world) net.Listener {
+	l, err := w.net.Listen("tcp", "192.0.2.1:2525")
+	require.NoError(w.t, err)
+	return l
+}
+
+func TestShutdownLetsATransactionEnd(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.talk(mailTo)
+		ended := make(chan error, 1)
+		go func() { ended <- w.srv.Shutdown(context.Background()) }()
+		c.talk("W: 1s\nC: RCPT TO:<x@example.com>\nS* 250\nC: RSET\nC: MAIL FROM:<a@example.net>\nS* 250\nS: 421 4.3.2 *\nS$\n")
+		require.NoError(w.t, <-ended)
+	})
+}
+
+func TestShutdownWhoseTimeIsOverEndsHandlers(t *testing.T) {
+	causes := make(chan error, 1)
+	hang := mailbricks.HandlerFunc(func(ctx context.Context, _ *mailbricks.Envelope, _ *mailbricks.Message) error {
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return ctx.Err()
+	})
+	inWorld(t, func(s *smtpd.Server) { s.Handler = hang }, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.talk(toData + "C: .\nW: 1s\n")
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.ErrorIs(w.t, w.srv.Shutdown(ctx), context.DeadlineExceeded)
+		require.ErrorIs(w.t, <-causes, smtpd.ErrServerClosed)
+	})
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.talk(toData)
+		require.NoError(w.t, w.srv.Close())
+		c.talk("S$\n")
+		require.Empty(w.t, w.messages())
+	})
+}
+
+func TestServersThatNeverServed(t *testing.T) {
+	t.Parallel()
+	var a, b smtpd.Server
+	require.NoError(t, a.Close())
+	require.NoError(t, b.Shutdown(context.Background()))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.ErrorIs(t, a.Serve(l), smtpd.ErrServerClosed)
+	require.ErrorContains(t, (&smtpd.Server{Addr: "256.0.0.1:1"}).ListenAndServe(), "smtpd: ")
+	require.ErrorContains(t, (&smtpd.Server{Addr: "256.0.0.1:1"}).ListenAndServeTLS(), "smtpd: ")
+}
+
+// tired is a listener whose Accept fails.
+type tired struct {
+	net.Listener
+	errs []error
+}
+
+type temporary struct{ error }
+
+func (temporary) Temporary() bool { return true }
+
+func (l *tired) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptErrors(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		emfile := temporary{errors.New("too many open files")}
+		l := &tired{listener(w), []error{emfile, emfile, emfile}}
+		began := time.Now()
+		go func() { w.done <- w.srv.Serve(l) }()
+		c, err := w.net.Dialer("").Dial("tcp", "192.0.2.1:2525")
+		require.NoError(w.t, err)
+		newClient(w.t, c).talk("S* 220\nC: QUIT\nS* 221\nS$\n")
+		require.Equal(w.t, 35*time.Millisecond, time.Since(began))
+		c.Close()
+
+		broken := &tired{nil, []error{errors.New("broken")}}
+		broken.Listener, err = w.net.Listen("tcp", "192.0.2.1:2526")
+		require.NoError(w.t, err)
+		require.ErrorContains(w.t, w.srv.Serve(broken), "smtpd: accept: broken")
+		require.NoError(w.t, w.srv.Close())
+		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
+	})
+}
+
+func TestTrace(t *testing.T) {
+	var seen notes
+	text := func(err error) string {
+		if err == nil {
+			return "ok"
+		}
+		return err.Error()
+	}
+	setUp := func(s *smtpd.Server) {
+		withAuth()(s)
+		s.MaxConnections = 1
+		s.Trace = smtpd.Trace{
+			Refused:   func(_ netip.AddrPort, r *mailbricks.Reply) { seen.add("refused %d", r.Code) },
+			Connected: func(_ *smtpd.Session, err error) { seen.add("connected %s", text(err)) },
+			Hello:     func(s *smtpd.Session, err error) { seen.add("hello %s %s", s.Peer.Hello, text(err)) },
+			Auth:      func(_ *smtpd.Session, m string, err error) { seen.add("auth %s %s", m, text(err)) },
+			Mail:      func(tx *smtpd.Transaction, err error) { seen.add("mail %s %s", tx.Envelope.From, text(err)) },
+			Rcpt: func(_ *smtpd.Transaction, r mailbricks.Recipient, err error) {
+				seen.add("rcpt %s %s", r.Address, text(err))
+			},
+			Message: func(_ *smtpd.Transaction, n int64, d time.Duration, err error) {
+				seen.add("message %d %v %s", n, d, text(err))
+			},
+			Command:      func(_ *smtpd.Session, verb string, code int) { seen.add("%s %d", verb, code) },
+			Disconnected: func(_ *smtpd.Session, err error) { seen.add("disconnected %s", text(err)) },
+		}
+	}
+	inWorld(t, setUp, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.talk(hello)
+		w.dial("203.0.113.9").talk("S* 421\n")
+		c.talk("C: AUTH PLAIN AGEAYg==\nS* 535\nC: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\n" + toData[len(hello):] + "W: 2s\nC: x\nC: .\nS* 250\nC: QUIT\nS* 221\nS$\n")
+		time.Sleep(time.Second)
+		require.Equal(w.t, []string{
+			"connected ok", "hello client.example.net ok", "EHLO 250", "refused 421",
+			"auth PLAIN mailbricks: authentication failed", "AUTH 535", "auth PLAIN ok", "AUTH 235",
+			"mail ann@example.net ok", "MAIL 250", "rcpt bob@example.com ok", "RCPT 250", "message 3 2s ok", "DATA 250",
+			"QUIT 221", "disconnected ok",
+		}, seen.all())
+		c = w.dial("203.0.113.9")
+		c.conn.Close()
+		time.Sleep(time.Second)
+		require.Contains(w.t, seen.all()[len(seen.all())-1], "disconnected ")
+		require.NotEqual(w.t, "disconnected ok", seen.all()[len(seen.all())-1])
+	})
+}
+
+// Connections without an IP address (Unix sockets) are served, too.
+func TestConnectionsWithoutAddress(t *testing.T) {
+	t.Parallel()
+	inbox := new(mailtest.Inbox)
+	l, err := net.Listen("unix", t.TempDir()+"/smtp")
+	if err != nil {
+		t.Skip("no Unix sockets here: ", err)
+	}
+	srv := &smtpd.Server{Hostname: "mail.example.com", Handler: inbox, MaxConnectionsPerIP: 1}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	for range 2 {
+		conn, err := net.Dial("unix", l.Addr().String())
+		require.NoError(t, err)
+		defer conn.Close()
+		newClient(t, conn).talk(toData + "C: .\nS* 250\n")
+	}
+	require.Contains(t, string(inbox.Messages()[0].Raw), "Received: from client.example.net\r\n\tby mail.example.com with ESMTP id ")
+	require.NoError(t, srv.Close())
+	require.ErrorIs(t, <-ended, smtpd.ErrServerClosed)
+}
