@@ -444,6 +444,44 @@ func TestServeEndsWithItsSockets(t *testing.T) {
 	require.NoError(t, d.Serve(cancelled, nil, nil))
 }
 
+// flaky is a socket of which some reads fail.
+type flaky struct {
+	net.PacketConn
+	failures int
+}
+
+func (f *flaky) ReadFrom(p []byte) (int, net.Addr, error) {
+	if f.failures > 0 {
+		f.failures--
+		return 0, nil, errors.New("not now")
+	}
+	return f.PacketConn.ReadFrom(p)
+}
+
+func TestServeOutlivesSomeReadErrors(t *testing.T) {
+	t.Parallel()
+	for failures, answers := range map[int]bool{16: true, 17: false} {
+		n := mailtest.NewNetwork()
+		pc, err := n.ListenPacket("udp", "192.0.2.53:53")
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- mailtest.MustZone(t, zoneText).Serve(ctx, &flaky{pc, failures}, nil) }()
+		if answers {
+			conn, err := n.Dialer("").Dial("udp", "192.0.2.53:53")
+			require.NoError(t, err)
+			_, _, err = new(dns.Client).ExchangeWithConn(question("example.com.", dns.TypeMX), &dns.Conn{Conn: conn})
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			cancel()
+			require.NoError(t, <-served)
+		} else {
+			require.ErrorContains(t, <-served, "not now")
+		}
+		cancel()
+	}
+}
+
 func TestServeOnRealSockets(t *testing.T) {
 	t.Parallel()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")

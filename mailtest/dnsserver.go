@@ -3,6 +3,7 @@ package mailtest
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -53,13 +54,21 @@ func endWith(ctx context.Context, cancel context.CancelCauseFunc, err error) {
 	}
 }
 
+// maxReadErrors is how many reads of a socket may fail one after the other. Windows reports the closed port of a client
+// that went away as an error of the next read.
+const maxReadErrors = 16
+
 func (d *DNS) servePackets(pc net.PacketConn) error {
 	buf := make([]byte, dns.MaxMsgSize)
-	for {
+	for failed := 0; ; {
 		n, addr, err := pc.ReadFrom(buf)
 		if err != nil {
-			return err
+			if failed++; failed > maxReadErrors || errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			continue
 		}
+		failed = 0
 		req := new(dns.Msg)
 		if req.Unpack(buf[:n]) != nil {
 			continue
