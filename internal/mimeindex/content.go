@@ -159,7 +159,7 @@ func (l *lexer) params() []Param {
 func (l *lexer) paramValue() (string, bool) {
 	l.skipCFWS()
 	if l.peek() != '"' {
-		value := l.until("; \t\r\n")
+		value := strings.TrimRight(l.until("; \t\r\n"), ",")
 		return value, value != ""
 	}
 	if value, ok := l.quoted(); ok {

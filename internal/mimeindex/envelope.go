@@ -2,7 +2,8 @@ package mimeindex
 
 import "strings"
 
-// Envelope is what ENVELOPE of RFC 3501 §7.4.2 says of a message, as it stands in the header.
+// Envelope is what ENVELOPE of RFC 3501 §7.4.2 says of a message, as it stands in the header: nothing is decoded or
+// put right, but lines are unfolded.
 type Envelope struct {
 	Date, Subject, InReplyTo, MessageID NString
 	// From and the others are kept as they are written and read with [AddressList.All].
@@ -27,7 +28,7 @@ func (e *Envelope) field(f Field) {
 	case "date":
 		e.Date = some(f.Value())
 	case "subject":
-		e.Subject = some(f.Value())
+		e.Subject = some(f.Text()) // a tab of a fold is shown by some clients
 	case "in-reply-to":
 		e.InReplyTo = some(f.Value())
 	case "message-id":

@@ -37,8 +37,8 @@ func TestEnvelope(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ header, want string }{
 		"nothing": {"\n", `(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)`},
-		"all of it, byte for byte": {"Date: soon\nSubject: =?utf-8?q?a?=\n  b\nFrom: a@b\nSender: c@d\nReply-To: e@f\nTo: g@h\nCc: i@j\nBcc: k@l\nIn-Reply-To: what you wrote\nMessage-ID: junk",
-			`("soon" "=?utf-8?q?a?=  b" ((NIL NIL "a" "b")) ((NIL NIL "c" "d")) ((NIL NIL "e" "f")) ((NIL NIL "g" "h")) ((NIL NIL "i" "j")) ((NIL NIL "k" "l")) "what you wrote" "junk")`},
+		"all of it, byte for byte": {"Date: soon\nSubject: =?utf-8?q?a?=  b \n\t c\nFrom: a@b\nSender: c@d\nReply-To: e@f\nTo: g@h\nCc: i@j\nBcc: k@l\nIn-Reply-To: what you wrote\nMessage-ID: junk",
+			`("soon" "=?utf-8?q?a?=  b c" ((NIL NIL "a" "b")) ((NIL NIL "c" "d")) ((NIL NIL "e" "f")) ((NIL NIL "g" "h")) ((NIL NIL "i" "j")) ((NIL NIL "k" "l")) "what you wrote" "junk")`},
 		"empty is not absent": {"Date:\nSubject:\nIn-Reply-To:\nMessage-ID: ", `("" "" NIL NIL NIL NIL NIL NIL "" "")`},
 		"sender and reply-to without an address": {"From: a@b\nSender: \nReply-To: (none)",
 			`(NIL NIL ((NIL NIL "a" "b")) ((NIL NIL "a" "b")) ((NIL NIL "a" "b")) NIL NIL NIL NIL NIL)`},

@@ -44,6 +44,21 @@ func unfold(raw []byte) string {
 	}
 }
 
+// Text is the value as a line to be read: each fold is one space, whatever white space it had, and there is none at either
+// end.
+func (f Field) Text() string {
+	raw := bytes.Trim(f.Raw[f.value:], " \t\r\n")
+	var text []byte
+	for {
+		i := bytes.IndexByte(raw, '\n')
+		if i < 0 {
+			return string(append(text, raw...))
+		}
+		text = append(append(text, bytes.TrimRight(raw[:i], " \t\r")...), ' ')
+		raw = bytes.TrimLeft(raw[i:], " \t\r\n")
+	}
+}
+
 // Fields goes through the header up to the empty line, in order.
 func (h Header) Fields() iter.Seq[Field] {
 	return func(yield func(Field) bool) {
