@@ -1,0 +1,267 @@
+package authres_test
+
+import (
+	"bytes"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/mailbricks/mailbricks/senderauth/authres"
+	"github.com/stretchr/testify/require"
+)
+
+func prop(ptype, name, value string) authres.Property {
+	return authres.Property{Type: ptype, Name: name, Value: value}
+}
+
+// RFC 8601 Appendix B.
+func TestParseTheStandardsExamples(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		want authres.Field
+	}{
+		{"example.org 1; none", authres.Field{ServID: "example.org", Version: 1}},
+		{"example.com;\r\n          spf=pass smtp.mailfrom=example.net", authres.Field{ServID: "example.com", Results: []authres.Result{
+			{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", "example.net")}},
+		}}},
+		{"example.com;\r\n auth=pass (cram-md5) smtp.auth=sender@example.net;\r\n spf=pass smtp.mailfrom=example.net", authres.Field{ServID: "example.com", Results: []authres.Result{
+			{Method: "auth", Value: "pass", Comment: "cram-md5", Props: []authres.Property{prop("smtp", "auth", "sender@example.net")}},
+			{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", "example.net")}},
+		}}},
+		{"example.com; iprev=pass\r\n policy.iprev=192.0.2.200", authres.Field{ServID: "example.com", Results: []authres.Result{
+			{Method: "iprev", Value: "pass", Props: []authres.Property{prop("policy", "iprev", "192.0.2.200")}},
+		}}},
+		{"example.com;\r\n dkim=pass reason=\"good signature\"\r\n header.i=@mail-router.example.net;\r\n dkim=fail reason=\"bad signature\"\r\n header.i=@newyork.example.com",
+			authres.Field{ServID: "example.com", Results: []authres.Result{
+				{Method: "dkim", Value: "pass", Reason: "good signature", Props: []authres.Property{prop("header", "i", "@mail-router.example.net")}},
+				{Method: "dkim", Value: "fail", Reason: "bad signature", Props: []authres.Property{prop("header", "i", "@newyork.example.com")}},
+			}}},
+		{"foo.example.net (foobar) 1 (baz);\r\n dkim (Because I like it) / 1 (One yay) = (wait for it) fail\r\n" +
+			" policy (A dot can go here) . (like that) expired\r\n (this surprised me) = (as I wasn't expecting it) 1362471462",
+			authres.Field{ServID: "foo.example.net", Version: 1, Results: []authres.Result{
+				{Method: "dkim", Version: 1, Value: "fail", Comment: "as I wasn't expecting it", Props: []authres.Property{prop("policy", "expired", "1362471462")}},
+			}}},
+		{`"my id"; spf=pass smtp.mailfrom="a \"b\" c"@example.com`, authres.Field{ServID: "my id", Results: []authres.Result{
+			{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", `a "b" c@example.com`)}},
+		}}},
+		{"bücher.example; spf=pass smtp.mailfrom=zoë@bücher.example;", authres.Field{ServID: "bücher.example", Results: []authres.Result{
+			{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", "zoë@bücher.example")}},
+		}}},
+		{"x; none ;", authres.Field{ServID: "x"}},
+		{"x; none=pass", authres.Field{ServID: "x", Results: []authres.Result{{Method: "none", Value: "pass"}}}},
+		{"x; foo=pass reason=ok reason.x=y", authres.Field{ServID: "x", Results: []authres.Result{
+			{Method: "foo", Value: "pass", Reason: "ok", Props: []authres.Property{prop("reason", "x", "y")}},
+		}}},
+	} {
+		got, err := authres.Parse(c.text)
+		require.NoError(t, err, "%q", c.text)
+		if strings.HasPrefix(c.text, "foo.example.net") {
+			got.Results[0].Comment = c.want.Results[0].Comment // any of the many
+		}
+		require.Equal(t, c.want, got, "%q", c.text)
+	}
+	r := authres.Result{Props: []authres.Property{prop("header", "d", "a"), prop("header", "d", "b")}}
+	d, ok := r.Get("HEADER", "D")
+	require.True(t, ok)
+	require.Equal(t, "a", d)
+	_, ok = r.Get("header", "from")
+	require.False(t, ok)
+}
+
+func TestParseErrors(t *testing.T) {
+	t.Parallel()
+	for text, id := range map[string]string{
+		"": "", ";": "", "dkim=pass header.d=x": "", "example/net; dkim=pass": "", `"unfinished; x=y`: "", "(comment": "", "a b; spf=pass": "a",
+		"x": "x", "x;;": "x", "x; spf": "x", "x; spf=": "x", "x; =pass": "x", "x; spf=pass smtp": "x", "x; spf=pass smtp.": "x", "x; spf=pass smtp.mailfrom": "x",
+		"x; spf=pass smtp.mailfrom=": "x", "x; spf=pass (": "x", "x; spf=pass reason=": "x", `x; spf=pass smtp.a="b`: "x", "x; spf/=pass": "x", "x; spf/99999999=pass": "x",
+		"x y; spf=pass": "x", "x; none none": "x",
+	} {
+		f, err := authres.Parse(text)
+		require.ErrorIs(t, err, authres.ErrSyntax, "%q", text)
+		require.Equal(t, id, f.ServID, "%q", text)
+	}
+	for _, text := range []string{"x 2; spf=pass", "x 0; none", "x 11", "x 99999999999999; none"} {
+		f, err := authres.Parse(text)
+		require.ErrorIs(t, err, authres.ErrVersion, "%q", text)
+		require.Equal(t, "x", f.ServID)
+	}
+}
+
+func TestForged(t *testing.T) {
+	t.Parallel()
+	const id = "mx.example.com"
+	for _, value := range []string{
+		"mx.example.com; spf=pass", "MX.Example.COM; spf=pass", "mx.example.com 1; none", "mx.example.com.; spf=pass", " (x) mx.example.com (y) ; spf=pass",
+		`"mx.example.com"; spf=pass`, `"mx.ex\ample.com" 1; spf=pass`, "\r\n mx.example.com\r\n ; spf=pass", "mx.example.com", "mx.example.com; nonsense", "ｍｘ.example.com; spf=pass",
+		// Versions that nobody knows go, whatever their id (RFC 8601 §5).
+		"mx.example.com 2; x", "other.example 2; spf=pass",
+		// What cannot be read goes too.
+		"", ";", "dkim=pass header.d=paypal.example", "mx.example.com/x; spf=pass", "=?utf-8?q?mx.example.com?=; spf=pass", "(mx.example.com; spf=pass", `"mx.example.com; spf=pass`,
+		// Careless readers.
+		"other.example mx.example.com; spf=pass", "other.example (mx.example.com); spf=pass", "other.example <mx.example.com>; spf=pass", "x(y)mx.example.com; spf=pass",
+		strings.Repeat("a", 2000) + "; spf=pass",
+	} {
+		require.True(t, authres.Forged(value, id), "%q", value)
+	}
+	for _, value := range []string{
+		"other.example; spf=pass", "example.com; spf=pass", "mx.example.com.evil.example; spf=pass", "xmx.example.com; spf=pass smtp.mailfrom=mx.example.com", "other.example 1; none",
+		"other.example; nonsense",
+	} {
+		require.False(t, authres.Forged(value, id), "%q", value)
+	}
+	require.True(t, authres.Forged("xn--bcher-kva.example; spf=pass", "bücher.example"))
+	require.True(t, authres.Forged("BÜCHER.example; spf=pass", "xn--bcher-kva.example"))
+	require.True(t, authres.Forged("Bu\u0308cher.example; spf=pass", "bücher.example"))
+	require.False(t, authres.SameID("a.example", "b.example"))
+}
+
+func TestAHugeFieldCostsLittle(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	for _, part := range []string{"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "; a=b c.d=e", "=?", "ü ", "a.b=(", "/1"} {
+		text := strings.Repeat(part, 1<<18/len(part))
+		for _, head := range []string{"", "x; ", "x; a=b ", "x; a=b c.d="} {
+			_, _ = authres.Parse(head + text)
+			authres.Forged(head+text, "mx.example.com")
+		}
+	}
+	require.Less(t, time.Since(start), 20*time.Second)
+}
+
+func TestString(t *testing.T) {
+	t.Parallel()
+	f := authres.Field{ServID: "mx.example.com", Results: []authres.Result{
+		{Method: "iprev", Value: "pass", Props: []authres.Property{prop("policy", "iprev", "2001:db8::1")}},
+		{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", "ann@example.org")}},
+		{Method: "dkim", Value: "pass", Props: []authres.Property{
+			prop("header", "d", "example.org"), prop("header", "s", "2024"), prop("header", "a", "rsa-sha256"), prop("header", "b", "dzdVyO/f"), prop("header", "i", "@mail.example.org"),
+		}},
+		{Method: "dkim", Value: "fail", Reason: "body hash did not verify", Comment: "(sic)", Props: []authres.Property{prop("header", "d", "list.example")}},
+		{Method: "bad method!", Value: ""},
+	}}
+	require.Equal(t, "mx.example.com;\r\n"+
+		"\tiprev=pass policy.iprev=\"2001:db8::1\";\r\n"+
+		"\tspf=pass smtp.mailfrom=ann@example.org;\r\n"+
+		"\tdkim=pass header.d=example.org header.s=2024 header.a=rsa-sha256\r\n"+
+		"\theader.b=\"dzdVyO/f\" header.i=@mail.example.org;\r\n"+
+		"\tdkim=fail (\\(sic\\)) reason=\"body hash did not verify\"\r\n"+
+		"\theader.d=list.example", f.String())
+	require.Equal(t, "mx.example.com;\r\n\tnone", authres.Field{ServID: "mx.example.com"}.String())
+}
+
+// requireOneField checks the outer form that no value may break.
+func requireOneField(t *testing.T, text string) {
+	t.Helper()
+	if !utf8.ValidString(text) {
+		t.Fatalf("%q is no UTF-8", text)
+	}
+	for i, line := range strings.Split(text, "\r\n") {
+		if len(line) > 996 || strings.ContainsAny(line, "\r\n\x00") || i > 0 && (!strings.HasPrefix(line, "\t") || strings.TrimSpace(line) == "") {
+			t.Fatalf("line %q", line)
+		}
+	}
+}
+
+func FuzzString(f *testing.F) {
+	f.Add("mx.example.com", "spf", "pass", "because", "(a) \\", "smtp", "mailfrom", "a@b.c")
+	f.Add("x\r\nEvil: y", "dkim\r\n", "pa;ss", "\"; dkim=pass header.d=x; x=\"", ") ; dkim=pass (", "header.d=", "b", "\xff\u2028; dkim=pass")
+	f.Fuzz(func(t *testing.T, id, method, result, reason, comment, ptype, name, value string) {
+		r := authres.Result{Method: method, Value: result, Reason: reason, Comment: comment, Props: []authres.Property{prop(ptype, name, value), prop("header", "d", value)}}
+		text := authres.Field{ServID: id, Results: []authres.Result{r, r}}.String()
+		requireOneField(t, text)
+		got, err := authres.Parse(text)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if n := len(got.Results); n != 0 && n != 2 {
+			t.Fatalf("%d results in %q", n, text)
+		}
+		for _, g := range got.Results {
+			if n := len(g.Props); n != 1 && n != 2 {
+				t.Fatalf("%d properties in %q", n, text)
+			}
+			if again := (authres.Field{ServID: got.ServID, Results: got.Results}).String(); len(value) <= 100 && len(reason) <= 100 && len(comment) <= 100 && len(id) <= 100 && again != text {
+				t.Fatalf("%q becomes %q", text, again)
+			}
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("example.com 1; dkim/1=pass (c) reason=\"r\" header.d=example.net header.b=\"a/b=\"; spf=fail smtp.mailfrom=a@b")
+	f.Add("x (a (b) \\)) ; none")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := authres.Parse(text)
+		if err == nil && got.ServID == "" && !strings.Contains(text, `""`) {
+			t.Fatalf("no id in %q", text)
+		}
+		if err == nil && got.ServID != "" && !authres.Forged(text, got.ServID) {
+			t.Fatalf("%q claims %q, unseen", text, got.ServID)
+		}
+		requireOneField(t, got.String())
+	})
+}
+
+// The fields of real messages that a mail reader's verifier is tested with: what each says, and which are ours if we are
+// example.net.
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	dir := os.Getenv("MAILBRICKS_SUITES")
+	if dir == "" {
+		t.Skip("MAILBRICKS_SUITES names no folder with the conformance data")
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "dkim", "dkim_verifier", "arh", "*.eml"))
+	require.NoError(t, err)
+	want := map[string]string{
+		"alignment-auid_not_in_sdid":               "example.net! dkim=pass",
+		"alignment-from_not_in_sdid":               "example.net! dkim=pass",
+		"dkim-unknown_result":                      "example.net! dkim=timeout",
+		"fakePayPal":                               "example.net! dkim=pass",
+		"multiple_arh-newest_no_authserv":          "?! | unrelated.com dkim=pass | ?!",
+		"multiple_arh-newest_no_result":            "example.net! | unrelated.com dkim=pass | example.net! dkim=pass",
+		"multiple_arh-newest_parsing_error_01":     "example.net! dkim=pass | unrelated.com dkim=pass | example.net! dkim=pass",
+		"multiple_arh-newest_parsing_error_02":     "?! | unrelated.com dkim=pass | ?!",
+		"multiple_arh-newest_unknown_method":       "example.net! foo=pass | unrelated.com dkim=pass | example.net! dkim=pass",
+		"multiple_arh-same_and_different_authserv": "example.net! spf=pass | example.net! dkim=pass | example.net! dkim=pass | foo.example.net dkim=pass | unrelated.com dkim=pass | ?! | example.net! dkim=pass",
+		"multiple_dkim_results":                    "example.net! dkim=fail dkim=pass dkim=pass dkim=fail dkim=fail dkim=fail dkim=pass",
+		"rfc6376-A.2-arh-failed":                   "example.net! spf=pass dkim=fail",
+		"rfc6376-A.2-arh-failed-no_reason":         "example.net! spf=pass dkim=fail",
+		"rfc6376-A.2-arh-valid":                    "example.net! spf=pass dkim=pass",
+		"rfc6376-A.2-arh-valid-a_tag":              "example.net! spf=pass dkim=pass",
+		"rfc6376-A.2-arh-valid-a_tag_sha1":         "example.net! spf=pass dkim=pass",
+		"rfc6376-A.2-arh-valid-auid":               "example.net! spf=pass dkim=pass",
+		"rfc6376-A.2-arh-valid-no_sdid_or_auid":    "example.net! spf=pass dkim=pass",
+		"rfc6376-A.2-arh-valid-sdid_and_auid":      "example.net! spf=pass dkim=pass",
+		"rfc6376-A.2-arh-valid_relaxed":            "example.net! spf=pass dkim=pass",
+		"multiple_spf_and_dmarc_results":           "example.net! spf=fail spf=pass spf=none spf=softfail spf=policy spf=neutral spf=temperror spf=permerror dmarc=fail dmarc=pass dmarc=permerror dmarc=none dmarc=temperror",
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		msg, err := mail.ReadMessage(bytes.NewReader(raw))
+		require.NoError(t, err)
+		var fields []string
+		for _, value := range msg.Header[authres.Name] {
+			f, _ := authres.Parse(value)
+			text := f.ServID
+			if text == "" {
+				text = "?"
+			}
+			if authres.Forged(value, "example.net") {
+				text += "!"
+			}
+			for _, r := range f.Results {
+				text += " " + r.Method + "=" + r.Value
+			}
+			fields = append(fields, text)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".eml")
+		require.Equal(t, want[name], strings.Join(fields, " | "), name)
+	}
+	t.Logf("%d messages with Authentication-Results fields ran", len(files))
+}

@@ -1,0 +1,67 @@
+package authres
+
+import (
+	"errors"
+	"mime"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// SameID says whether two authserv-ids are one: case, a final dot and the difference between A-labels and U-labels do
+// not count (RFC 8601 §2.5, §5).
+func SameID(a, b string) bool { return canonicalID(a) == canonicalID(b) }
+
+func canonicalID(id string) string {
+	id = strings.ToLower(strings.TrimSuffix(strings.TrimSpace(id), "."))
+	if strings.IndexFunc(id, func(r rune) bool { return r >= 0x80 }) < 0 {
+		return id
+	}
+	ascii, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(id)
+	if err != nil {
+		return id
+	}
+	return strings.TrimSuffix(ascii, ".")
+}
+
+// maxHead is how many octets may stand in front of the results of a field that stays.
+const maxHead = 998
+
+// Forged says whether the value of an Authentication-Results field that came from outside must go before a server
+// whose authserv-id is id adds its own (RFC 8601 §5): when any reading of it claims that id, when it has no authserv-id
+// that can be read, as then nobody knows what others will read, and when its version is not known.
+func Forged(value, id string) bool {
+	f, err := Parse(value)
+	if f.ServID == "" || errors.Is(err, ErrVersion) || SameID(f.ServID, id) {
+		return true
+	}
+	// Who reads carelessly takes what is in front of the first semicolon.
+	head, _, _ := strings.Cut(value, ";")
+	if len(head) > maxHead {
+		return true
+	}
+	for _, text := range []string{head, withoutComments(head)} {
+		if decoded, err := new(mime.WordDecoder).DecodeHeader(text); err == nil {
+			text = decoded
+		}
+		for word := range strings.FieldsSeq(text) {
+			if SameID(strings.Trim(word, `"'<>(),`), id) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func withoutComments(s string) string {
+	var b strings.Builder
+	for p := (parser{s: s}); !p.end(); {
+		if p.s[p.i] == '(' && p.takeComment() {
+			b.WriteByte(' ')
+			continue
+		}
+		b.WriteByte(p.s[p.i])
+		p.i++
+	}
+	return b.String()
+}

@@ -1,0 +1,149 @@
+package authres
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	foldAt   = 78  // RFC 5322 §2.1.1
+	maxValue = 256 // octets of one value or comment; twice as many when all of it is escaped
+)
+
+// String is the field's value, folded with CRLF and TAB, one result a line or more, without the field's name and its
+// last line end. Names lose what is no letter, digit or hyphen; values are quoted where they must be, cut where they are
+// too long, and have "?" for what no field may hold.
+func (f Field) String() string {
+	w := writer{col: len(Name) + 2}
+	w.word(value(f.ServID))
+	written := 0
+	for _, r := range f.Results {
+		if keyword(r.Method) == "" || keyword(r.Value) == "" {
+			continue
+		}
+		w.WriteByte(';')
+		w.line()
+		w.result(r)
+		written++
+	}
+	if written == 0 {
+		w.WriteByte(';')
+		w.line()
+		w.word("none")
+	}
+	return w.String()
+}
+
+// writer puts words on lines.
+type writer struct {
+	strings.Builder
+	col   int
+	fresh bool // at the beginning of a line
+}
+
+func (w *writer) line() {
+	w.WriteString("\r\n\t")
+	w.col, w.fresh = 8, true
+}
+
+// word appends what must not be broken, on another line where it does not fit.
+func (w *writer) word(text string) {
+	width := utf8.RuneCountInString(text)
+	switch {
+	case w.Len() == 0 || w.fresh:
+	case w.col+1+width+1 > foldAt: // a semicolon may follow
+		w.line()
+	default:
+		w.WriteByte(' ')
+		w.col++
+	}
+	w.WriteString(text)
+	w.col, w.fresh = w.col+width, false
+}
+
+func (w *writer) result(r Result) {
+	method := keyword(r.Method)
+	if r.Version > 0 {
+		method += "/" + strconv.Itoa(r.Version)
+	}
+	w.word(method + "=" + keyword(r.Value))
+	if r.Comment != "" {
+		w.comment(r.Comment)
+	}
+	if r.Reason != "" {
+		w.word("reason=" + quote(clean(r.Reason)))
+	}
+	for _, p := range r.Props {
+		if ptype, name := keyword(p.Type), keyword(p.Name); ptype != "" && name != "" {
+			w.word(ptype + "." + name + "=" + value(p.Value))
+		}
+	}
+}
+
+func (w *writer) comment(text string) {
+	text = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(clean(text))
+	for word := range strings.FieldsSeq("(" + text + ")") {
+		w.word(word)
+	}
+}
+
+// value is a value or pvalue: a token, an address or a domain name as it is, and everything else quoted.
+func value(s string) string {
+	s = clean(s)
+	local, domain, isAddress := strings.Cut(s, "@")
+	if isToken(s) || isAddress && (local == "" || isDotAtom(local)) && isToken(domain) {
+		return s
+	}
+	return quote(s)
+}
+
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// isToken: RFC 2045 §5.1, with UTF-8 (RFC 6532).
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !isTokenRune(r) })
+}
+
+func isTokenRune(r rune) bool {
+	return r > ' ' && r != 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?=`, r)
+}
+
+// isDotAtom: RFC 5322 §3.2.3, with UTF-8.
+func isDotAtom(s string) bool {
+	for atom := range strings.SplitSeq(s, ".") {
+		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool {
+			return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// keyword leaves of s what a Keyword may have (RFC 5321 §4.1.2).
+func keyword(s string) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		if isKeywordRune(r) {
+			return r
+		}
+		return -1
+	}, s[:min(len(s), maxValue)]), "-")
+}
+
+func isKeywordRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
+}
+
+// clean makes one line of printable characters.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r != ' ' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Z, r)) {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), maxValue)])
+}
