@@ -19,6 +19,9 @@ import (
 // ErrSigner says that a Signer's fields are not such that it can sign.
 var ErrSigner = errors.New("dkim: unusable signer")
 
+// ErrMessage says that a message begins with white space: a field in front of it would swallow its first line.
+var ErrMessage = errors.New("dkim: message begins with white space")
+
 // Signer makes signatures for one domain with one key. Domain, Selector and Key must be set; the zero value of the rest
 // is a good choice. A Signer is not changed by use and may be used by many goroutines if its Key may.
 type Signer struct {
@@ -81,8 +84,11 @@ const maxInstances = 16
 func (s *Signer) Sign(r io.Reader) (string, error) { return Sign(r, s) }
 
 // Sign signs a message with each of the signers and returns their DKIM-Signature fields, one behind the other in their
-// order. It reads the message once. If one signer fails, all do.
+// order. It reads the message once; without signers not at all. If one signer fails, all do.
 func Sign(r io.Reader, signers ...*Signer) (string, error) {
+	if len(signers) == 0 {
+		return "", nil
+	}
 	jobs := make([]*job, len(signers))
 	split := wire.Splitter{}
 	var body wire.Body
@@ -98,6 +104,9 @@ func Sign(r io.Reader, signers ...*Signer) (string, error) {
 		return "", fmt.Errorf("dkim: signing: reading the message: %w", err)
 	}
 	body.Close()
+	if h := split.Header(); len(h) > 0 && (h[0] == ' ' || h[0] == '\t') {
+		return "", ErrMessage
+	}
 	var fields strings.Builder
 	for _, j := range jobs {
 		field, err := j.sign(split.Header())

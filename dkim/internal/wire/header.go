@@ -41,7 +41,7 @@ func (h Header) All(name string) []Field {
 	var all []Field
 	var lower []byte
 	for f := range h.Fields() {
-		if lower = appendLower(lower[:0], f.name); string(lower) == name {
+		if lower = appendLower(lower[:0], f.name); len(lower) > 0 && string(lower) == name {
 			all = append(all, f)
 		}
 	}
@@ -57,7 +57,7 @@ func (h Header) Counts(names []string) map[string]int {
 	var lower []byte
 	for f := range h.Fields() {
 		lower = appendLower(lower[:0], f.name)
-		if n, listed := counts[string(lower)]; listed {
+		if n, listed := counts[string(lower)]; listed && len(lower) > 0 {
 			counts[string(lower)] = n + 1
 		}
 	}
@@ -75,7 +75,7 @@ func (h Header) Select(names []string, skip int, yield func(raw []byte)) {
 	var lower []byte
 	for f := range h.Fields() {
 		lower = appendLower(lower[:0], f.name)
-		if list, listed := places[string(lower)]; listed && f.At != skip {
+		if list, listed := places[string(lower)]; listed && f.At != skip && len(lower) > 0 {
 			places[string(lower)] = append(list, f.At)
 		}
 	}

@@ -28,8 +28,7 @@ func (s *Splitter) Feed(p []byte) (body []byte, err error) {
 			end = len(p)
 		}
 		if len(s.buf)+end > s.Limit+len("\r\n") { // the blank line does not count
-			s.done, s.buf = true, nil
-			return nil, ErrHeaderTooLarge
+			return nil, s.tooLarge()
 		}
 		s.buf = append(s.buf, p[:end]...)
 		p = p[end:]
@@ -40,9 +39,16 @@ func (s *Splitter) Feed(p []byte) (body []byte, err error) {
 			s.done, s.buf = true, s.buf[:s.line]
 			break
 		}
-		s.line = len(s.buf)
+		if s.line = len(s.buf); s.line > s.Limit {
+			return nil, s.tooLarge()
+		}
 	}
 	return p, nil
+}
+
+func (s *Splitter) tooLarge() error {
+	s.done, s.buf = true, nil
+	return ErrHeaderTooLarge
 }
 
 // Done says whether the blank line behind the header was seen (or given up waiting for).

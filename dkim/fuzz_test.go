@@ -1,0 +1,64 @@
+package dkim_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever the field, the message that follows is not what it signs: nothing must pass, crash, or reach a report dirty.
+func FuzzSignatureField(f *testing.F) {
+	for _, message := range []string{rfc6376Message, rfc8463Message} {
+		field, _, _ := strings.Cut(message, "\r\nFrom:")
+		f.Add(field)
+	}
+	f.Add("DKIM-Signature: " + goodTags + "; l=3; x=4; t=2; q=dns/txt; z=a:b|b=c; bh=AAAA; b=AAAA")
+	f.Add("DKIM-Signature:v=1;a=ed25519-sha256;d=\u00e4.com;s=\u00e4;i=\u00e4@x.\u00e4.com;h=from;bh=;b=")
+	z := rfcZone()
+	f.Fuzz(func(t *testing.T, field string) {
+		results := verify(t, field+"\r\nFrom: x@example.org\r\nX: \x01\r\n\r\nNot what was signed.\r\n", z, dkim.Options{})
+		require.NotEmpty(t, results)
+		for _, r := range results {
+			require.NotEqual(t, dkim.Pass, r.Status)
+			require.Equal(t, r.Status == dkim.None, r.Err == nil)
+			for _, s := range append([]string{r.Domain, r.Selector, r.Identifier, r.Algorithm, r.Prefix}, r.Signed...) {
+				require.False(t, strings.ContainsAny(s, "\r\n\x00"), "%q", s)
+			}
+		}
+	})
+}
+
+// A message is verified in one piece and octet by octet; then it is signed, and the signature must verify.
+func FuzzMessage(f *testing.F) {
+	for _, message := range []string{rfc6376Message, rfc8463Message, letter, "", "\n", "a:\r\n b\r\n\r\n \t\r\n\r\n", "a\rb"} {
+		f.Add(message, true)
+		f.Add(message, false)
+	}
+	z := keyZone(f)
+	for name, records := range rfcZone() {
+		z[name] = records
+	}
+	f.Fuzz(func(t *testing.T, message string, relaxed bool) {
+		results := verify(t, message, z, dkim.Options{})
+		v := dkim.NewVerifier(z, dkim.Options{})
+		for i := range len(message) {
+			_, err := v.Write([]byte(message[i : i+1]))
+			require.NoError(t, err)
+		}
+		require.Equal(t, statuses(results), statuses(v.Results(t.Context())))
+
+		s := signer("ed25519")
+		if !relaxed {
+			s.Canonicalization = "simple/simple"
+		}
+		field, err := s.Sign(strings.NewReader(message))
+		if err != nil {
+			require.ErrorIs(t, err, dkim.ErrMessage)
+			return
+		}
+		signed := verify(t, field+message, z, dkim.Options{})[0]
+		require.Equal(t, dkim.Pass, signed.Status, "%v", signed.Err)
+	})
+}

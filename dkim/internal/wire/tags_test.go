@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseTags(t *testing.T) {
+	t.Parallel()
+	tags, err := ParseTags(" v = 1 ;\r\n\ta=rsa-sha256; z=From:a=20b=20|b=x ; e=; under_score1=\xc3\xa4;\r\n ")
+	require.NoError(t, err)
+	for name, want := range map[string]string{
+		"v": "1", "a": "rsa-sha256", "z": "From:a=20b=20|b=x", "e": "", "under_score1": "\xc3\xa4",
+	} {
+		value, ok := tags.Get(name)
+		require.True(t, ok, name)
+		require.Equal(t, want, value)
+	}
+	_, ok := tags.Get("V")
+	require.False(t, ok, "tags are case-sensitive")
+}
+
+func TestParseTagsRefuses(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]error{
+		"":                  ErrTagSyntax,
+		" ":                 ErrTagSyntax,
+		";":                 ErrTagSyntax,
+		"a=1;;b=2":          ErrTagSyntax,
+		"a=1;b=2;;":         ErrTagSyntax,
+		"a=1;b":             ErrTagSyntax,
+		"=1":                ErrTagSyntax,
+		"1a=1":              ErrTagSyntax,
+		"a b=1":             ErrTagSyntax,
+		"a-b=1":             ErrTagSyntax,
+		"a=1\x00":           ErrTagSyntax,
+		"a=1; a=1":          ErrDuplicateTag,
+		"a=1; b=; a =":      ErrDuplicateTag,
+		tagsOf(MaxTags + 1): ErrTagSyntax,
+	} {
+		_, err := ParseTags(list)
+		require.ErrorIs(t, err, want, "%q", list)
+	}
+	_, err := ParseTags(tagsOf(MaxTags))
+	require.NoError(t, err)
+}
+
+func tagsOf(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "t%d=;", i)
+	}
+	return b.String()
+}
+
+func TestWithoutDeletesOneValueOnly(t *testing.T) {
+	t.Parallel()
+	for list, want := range map[string]string{
+		" b= ab\r\n c ; bh=b=x; z=a|b=q": " b=; bh=b=x; z=a|b=q",
+		"bh=xb=y;\r\n b =\tsig\r\n":      "bh=xb=y;\r\n b =",
+		"z=;b=b=b;":                      "z=;b=;",
+		"v=1":                            "v=1",
+	} {
+		tags, err := ParseTags(list)
+		require.NoError(t, err, "%q", list)
+		require.Equal(t, want, tags.Without(list, "b"))
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"a", "b", "", "c"}, SplitList(" a :\r\n b::c\t"))
+	require.Equal(t, "abc", StripFWS(" a\r\n\tb c"))
+}
+
+func FuzzParseTags(f *testing.F) {
+	for _, s := range []string{"v=1; a=rsa-sha256; b=; bh=", " b = x\r\n y;z=b=q;", ";", "a=1;a=2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		tags, err := ParseTags(list)
+		if err != nil {
+			return
+		}
+		for _, tag := range tags {
+			without, err := ParseTags(tags.Without(list, tag.Name))
+			require.NoError(t, err)
+			require.Len(t, without, len(tags))
+			for i := range tags {
+				want := tags[i].Value
+				if tags[i].Name == tag.Name {
+					want = ""
+				}
+				require.Equal(t, want, without[i].Value)
+			}
+		}
+	})
+}

@@ -1,0 +1,220 @@
+package dkim_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"strings"
+	"testing"
+
+	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/stretchr/testify/require"
+)
+
+func TestParseKeyReadsAllTags(t *testing.T) {
+	t.Parallel()
+	p := rfc8463RSAKey[strings.Index(rfc8463RSAKey, "p="):]
+	k, err := dkim.ParseKey("v=DKIM1; h=sha1:sha256; k=rsa; n=a note; s=email:*; t=y:s:x; other=1; " + p + ";")
+	require.NoError(t, err)
+	require.Equal(t, "rsa", k.Type)
+	require.Equal(t, 1024, k.Bits())
+	require.Equal(t, []string{"sha1", "sha256"}, k.Hashes)
+	require.Equal(t, []string{"email", "*"}, k.Services)
+	require.True(t, k.Testing)
+	require.True(t, k.Strict)
+	require.Equal(t, "a note", k.Notes)
+
+	k, err = dkim.ParseKey(p)
+	require.NoError(t, err)
+	require.Equal(t, "rsa", k.Type)
+	require.Nil(t, k.Hashes)
+	require.Nil(t, k.Services)
+	require.False(t, k.Testing || k.Strict)
+
+	k, err = dkim.ParseKey(rfc8463Ed25519Key)
+	require.NoError(t, err)
+	require.IsType(t, ed25519.PublicKey{}, k.Public)
+	require.Equal(t, 256, k.Bits())
+}
+
+func TestParseKeyTakesBothFormsOfRSA(t *testing.T) {
+	t.Parallel()
+	pub := testKeys()["rsa"].Public().(*rsa.PublicKey)
+	spki, err := x509.MarshalPKIXPublicKey(pub)
+	require.NoError(t, err)
+	for _, der := range [][]byte{spki, x509.MarshalPKCS1PublicKey(pub)} {
+		k, err := dkim.ParseKey("p=" + base64Of(der))
+		require.NoError(t, err)
+		require.Equal(t, pub, k.Public)
+	}
+}
+
+func TestParseKeySaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	ecDER, err := x509.MarshalPKIXPublicKey(ec.Public())
+	require.NoError(t, err)
+	rsaKey := testKeys()["rsa"].Public().(*rsa.PublicKey)
+	even := x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: rsaKey.N, E: 4})
+	for txt, words := range map[string]string{
+		"":                                     "empty",
+		`v=DKIM1; "p=AA"`:                      "quotation marks",
+		`v=DKIM1\; k=rsa\; p=AA`:               "backslash",
+		"v=DKIM1; k=rsa":                       "p= is missing",
+		"v=DKIM1; k rsa; p=AA":                 "no tag",
+		"v=DKIM1; p=AA; p=AA":                  "duplicate tag p=",
+		"v=dkim1; p=AA":                        "not v=DKIM1",
+		"v=DKIM1.0; p=AA":                      "not v=DKIM1",
+		"k=rsa; v=DKIM1; p=AA":                 "not the first tag",
+		"p=A":                                  "cut off",
+		"p=AAAA":                               "no RSA key",
+		"k=dsa; p=AAAA":                        "unknown",
+		"k=ed25519; p=AAAA":                    "has 3 octets, an Ed25519 key has 32",
+		"p=" + base64Of(ecDER):                 "another type",
+		"p=" + base64Of(even):                  "cannot be",
+		"k=ed25519; p=" + base64Of(ecDER):      "octets",
+		"v=spf1 include:example.com -all":      "not v=DKIM1",
+		"google-site-verification=abc":         "no tag",
+		"k=x\r\nEvil: 1; p=AAAA":               "unknown",
+		rfc8463RSAKey[:len(rfc8463RSAKey)-100]: "p=",
+	} {
+		_, err := dkim.ParseKey(txt)
+		require.ErrorIs(t, err, dkim.ErrKeySyntax, "%q", txt)
+		require.ErrorContains(t, err, words, "%q", txt)
+		require.NotContains(t, err.Error(), "\n")
+	}
+	_, err = dkim.ParseKey("v=DKIM1; k=rsa; p=\t")
+	require.ErrorIs(t, err, dkim.ErrKeyRevoked)
+}
+
+func TestRecord(t *testing.T) {
+	t.Parallel()
+	opts := dkim.RecordOptions{Domain: "Example.com", Selector: "mail"}
+	rsa2048 := testKeys()["rsa2048"].Public()
+	r, err := dkim.NewRecord(rsa2048, opts)
+	require.NoError(t, err)
+	require.Equal(t, "mail._domainkey.example.com", r.Name)
+	require.Regexp(t, `^v=DKIM1; k=rsa; p=[A-Za-z0-9+/=]+$`, r.Value)
+	parts := r.Strings()
+	require.Len(t, parts, 2)
+	require.Len(t, parts[0], 255)
+	require.Equal(t, r.Value, strings.Join(parts, ""))
+	require.Equal(t, `"`+parts[0]+`" "`+parts[1]+`"`, r.Quoted())
+	require.Equal(t, `mail._domainkey.example.com. IN TXT ( "`+parts[0]+`" "`+parts[1]+`" )`, r.Zone())
+
+	opts.Testing = true
+	r, err = dkim.NewRecord(testKeys()["ed25519"].Public(), opts)
+	require.NoError(t, err)
+	require.Regexp(t, `^v=DKIM1; k=ed25519; t=y; p=.{44}$`, r.Value)
+	require.Len(t, r.Strings(), 1)
+	opts.Strict = true
+	r, err = dkim.NewRecord(rsa2048, opts)
+	require.NoError(t, err)
+	k, err := dkim.ParseKey(r.Value)
+	require.NoError(t, err)
+	require.True(t, k.Testing && k.Strict)
+	opts.Testing = false
+	r, err = dkim.NewRecord(rsa2048, opts)
+	require.NoError(t, err)
+	require.Contains(t, r.Value, "; t=s; ")
+
+	require.Equal(t, `"a\"b\\"`, dkim.Record{Value: `a"b\`}.Quoted())
+}
+
+func TestRecordRefuses(t *testing.T) {
+	t.Parallel()
+	pub := testKeys()["ed25519"].Public()
+	for _, opts := range []dkim.RecordOptions{
+		{}, {Domain: "example.com"}, {Selector: "s"}, {Domain: "../x", Selector: "s"}, {Domain: "example.com", Selector: "a/b"},
+		{Domain: "example.com", Selector: "a\r\nb"}, {Domain: strings.Repeat("a.", 120) + "b", Selector: "selector"},
+	} {
+		_, err := dkim.NewRecord(pub, opts)
+		require.Error(t, err, "%+v", opts)
+	}
+	_, err := dkim.NewRecord("no key", dkim.RecordOptions{Domain: "example.com", Selector: "s"})
+	require.Error(t, err)
+}
+
+func TestPrivateKeysSurviveTheirFile(t *testing.T) {
+	t.Parallel()
+	for name, key := range testKeys() {
+		text, err := dkim.MarshalPrivateKey(key)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(string(text), "-----BEGIN PRIVATE KEY-----\n"))
+		again, err := dkim.ParsePrivateKey(text)
+		require.NoError(t, err, name)
+		require.Equal(t, key.Public(), again.Public())
+	}
+	pkcs1 := pem.EncodeToMemory(&pem.Block{
+		Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(testKeys()["rsa"].(*rsa.PrivateKey)),
+	})
+	again, err := dkim.ParsePrivateKey(append([]byte("a note\n"), pkcs1...))
+	require.NoError(t, err)
+	require.Equal(t, testKeys()["rsa"].Public(), again.Public())
+}
+
+func TestParsePrivateKeyRefuses(t *testing.T) {
+	t.Parallel()
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	ecDER, err := x509.MarshalPKCS8PrivateKey(ec)
+	require.NoError(t, err)
+	_, err = dkim.MarshalPrivateKey(ec)
+	require.ErrorIs(t, err, dkim.ErrPrivateKey)
+	block := func(typ string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der}) }
+	for words, data := range map[string][]byte{
+		"there is no private key": []byte("v=DKIM1; p="),
+		"no private key in PEM":   block("PUBLIC KEY", ecDER),
+		"encrypted":               block("ENCRYPTED PRIVATE KEY", ecDER),
+		"cannot sign":             block("PRIVATE KEY", ecDER),
+		"asn1":                    block("PRIVATE KEY", []byte("x")),
+		"unusable private key":    block("RSA PRIVATE KEY", []byte("x")),
+		"it is encrypted": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY",
+			Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}, Bytes: []byte("x")}),
+	} {
+		_, err := dkim.ParsePrivateKey(data)
+		require.ErrorIs(t, err, dkim.ErrPrivateKey, words)
+		require.ErrorContains(t, err, words)
+	}
+}
+
+func TestGenerateKey(t *testing.T) {
+	t.Parallel()
+	key, err := dkim.GenerateKey("rsa", 0)
+	require.NoError(t, err)
+	require.Equal(t, dkim.DefaultRSABits, key.Public().(*rsa.PublicKey).N.BitLen())
+	key, err = dkim.GenerateKey("ed25519", 2048)
+	require.NoError(t, err)
+	require.IsType(t, ed25519.PublicKey{}, key.Public())
+	for _, bits := range []int{-1, 512, 1023, 4097, 1 << 20} {
+		_, err = dkim.GenerateKey("rsa", bits)
+		require.Error(t, err)
+	}
+	_, err = dkim.GenerateKey("dsa", 0)
+	require.Error(t, err)
+}
+
+func FuzzParseKey(f *testing.F) {
+	for _, s := range []string{rfc8463RSAKey, rfc8463Ed25519Key, "p=", "v=DKIM1; h=sha256; s=email; t=y:s; n=x; p=AAAA"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, txt string) {
+		k, err := dkim.ParseKey(txt)
+		if err != nil {
+			require.Nil(t, k)
+			return
+		}
+		r, err := dkim.NewRecord(k.Public, dkim.RecordOptions{
+			Domain: "example.com", Selector: "s", Testing: k.Testing, Strict: k.Strict,
+		})
+		require.NoError(t, err)
+		again, err := dkim.ParseKey(r.Value)
+		require.NoError(t, err)
+		require.Equal(t, k.Public, again.Public)
+	})
+}
