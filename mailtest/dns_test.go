@@ -343,6 +343,7 @@ func TestServerTruncates(t *testing.T) {
 	for i := range 40 {
 		fmt.Fprintf(&text, "big.example. TXT \"record %d of those that do not fit into 512 octets\"\n", i)
 	}
+	fmt.Fprintf(&text, "small.example. TXT %s\n", strings.Repeat("x", 200))
 	ask := serve(t, mailtest.MustZone(t, text.String()))
 	m := question("big.example.", dns.TypeTXT)
 	for _, size := range []uint16{0, 100, 1232} {
@@ -358,7 +359,11 @@ func TestServerTruncates(t *testing.T) {
 		require.False(t, resp.Truncated)
 		require.Len(t, resp.Answer, 40)
 	}
-	resp, err := ask("udp", question("big.example.", dns.TypeTXT).SetEdns0(4096, false))
+	resp, err := ask("udp", question("small.example.", dns.TypeTXT).SetEdns0(100, false))
+	require.NoError(t, err)
+	require.False(t, resp.Truncated, "a size below 512 counts as 512 (RFC 6891 §6.2.3)")
+	require.Len(t, resp.Answer, 1)
+	resp, err = ask("udp", question("big.example.", dns.TypeTXT).SetEdns0(4096, false))
 	require.NoError(t, err)
 	require.False(t, resp.Truncated)
 	require.Len(t, resp.Answer, 40)

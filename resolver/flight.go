@@ -98,7 +98,7 @@ func (r *Resolver) resolve(ctx context.Context, q question) entry {
 		}
 		answer.Authentic = answer.Authentic && rep.authentic && r.conf.trustAD
 		ttl = min(ttl, rep.ttl)
-		if links += rep.links; links > MaxChain || (rep.partial && links == MaxChain) {
+		if links += rep.links; links > MaxChain {
 			err := &failure{text: "too many CNAME records", server: rep.server}
 			return entry{err: err, expires: time.Now().Add(FailureTTL)}
 		}

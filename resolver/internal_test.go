@@ -194,3 +194,22 @@ func FuzzReadReply(f *testing.F) {
 		}
 	})
 }
+
+func TestTheSystemNamesServers(t *testing.T) {
+	t.Parallel()
+	servers, err := systemServers()
+	if err != nil {
+		t.Skipf("this system tells no DNS servers: %v", err)
+	}
+	for _, s := range servers {
+		require.True(t, isIP(s), s)
+	}
+	p := newPool(nil, systemServers)
+	list, err := p.order(time.Now())
+	if len(servers) == 0 { // Windows without a network
+		require.Error(t, err)
+		return
+	}
+	require.NoError(t, err)
+	require.Len(t, list, len(servers))
+}

@@ -103,13 +103,63 @@ func TestServersWithoutAnAnswer(t *testing.T) {
 
 func TestAFailureOfOneServerIsNotThatOfAll(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		for i, addr := range []string{ns1, ns2} {
-			w.serve(addr, zoneText).SetFailure("example.com", []mailtest.Failure{mailtest.ServFail, mailtest.Refused}[i])
-		}
-		w.serve(ns3, zoneText)
+		first, second, third := w.serve(ns1, zoneText), w.serve(ns2, zoneText), w.serve(ns3, zoneText)
+		first.SetFailure("example.com", mailtest.ServFail)
+		second.SetFailure("example.com", mailtest.Refused)
 		r := w.resolver(ns1, ns2, ns3)
 		_, err := r.LookupTXT(t.Context(), "example.com")
 		require.NoError(t, err)
+		_, err = r.LookupTXT(t.Context(), "_dmarc.example.com")
+		require.NoError(t, err)
+		require.Equal(t, map[string]int{"example.com. TXT": 1, "_dmarc.example.com. TXT": 1}, first.Queries(), "one that fails is not dead")
+		require.Equal(t, map[string]int{"example.com. TXT": 1}, third.Queries())
+	})
+}
+
+func TestADeadServerThatAnswersIsAlive(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.serve(ns1, zoneText)
+		w.serve(ns2, zoneText)
+		r := w.resolver(ns1, ns2)
+		w.network.Blackhole("192.0.2.53")
+		w.network.Blackhole("192.0.2.54")
+		_, err := r.LookupTXT(t.Context(), "a.example.com")
+		require.Equal(t, "timeout", class(t, err))
+		w.network.Restore("192.0.2.54")
+		lookup := func(name string) time.Duration {
+			return took(func() {
+				_, err := r.LookupTXT(t.Context(), name)
+				require.Equal(t, "not found", class(t, err))
+			})
+		}
+		require.Equal(t, resolver.DefaultTimeout, lookup("b.example.com"), "both are dead, so the first comes first")
+		require.Zero(t, lookup("c.example.com"))
+	})
+}
+
+func TestAnAnswerInPartsIsAuthenticIfAllAre(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.answer(ns1, func(q *dns.Msg) [][]byte {
+			name := q.Question[0].Name
+			m := new(dns.Msg).SetReply(q)
+			m.AuthenticatedData = name != "one.example." // also for who did not ask for it
+			if name == "mail.example." {
+				m.Answer = []dns.RR{rr(t, "mail.example. A 192.0.2.1")}
+			} else {
+				m.Answer = []dns.RR{rr(t, name+" CNAME mail.example.")}
+			}
+			return [][]byte{pack(t, m)}
+		})
+		trusting, other := w.resolver(ns1), w.resolver(ns1)
+		trusting.TrustAD = true
+		for name, want := range map[string]bool{"one.example": false, "two.example": true, "mail.example": true} {
+			a, err := trusting.Lookup(t.Context(), name, "A")
+			require.NoError(t, err)
+			require.Equal(t, want, a.Authentic, name)
+			a, err = other.Lookup(t.Context(), name, "A")
+			require.NoError(t, err)
+			require.False(t, a.Authentic, name)
+		}
 	})
 }
 
@@ -223,6 +273,7 @@ func TestCNAMEs(t *testing.T) {
 		"loop to itself":       {answers: map[string][]string{"0.example.": {"0.example. 300 CNAME 0.example."}}, want: "temporary"},
 		"left to the client":   {answers: map[string][]string{"0.example.": chain(0, 2), "2.example.": append(chain(2, 3), "3.example. 300 A 192.0.2.1")}, want: "192.0.2.1"},
 		"loop over queries":    {answers: map[string][]string{"0.example.": chain(0, 1), "1.example.": {"1.example. 300 CNAME 0.example."}}, want: "temporary"},
+		"the last left":        {answers: map[string][]string{"0.example.": chain(0, 10), "10.example.": {"10.example. 300 A 192.0.2.1"}}, want: "192.0.2.1"},
 		"too many queries":     {answers: map[string][]string{"0.example.": chain(0, 5), "5.example.": chain(5, 10), "10.example.": append(chain(10, 11), "11.example. 300 A 192.0.2.1")}, want: "temporary"},
 		"to a missing name":    {answers: map[string][]string{"0.example.": chain(0, 1)}, rcode: dns.RcodeNameError, want: "not found"},
 		"to nothing, in parts": {answers: map[string][]string{"0.example.": chain(0, 1), "1.example.": nil}, want: "not found"},
@@ -460,6 +511,20 @@ func TestQueriesUnderWayAreBounded(t *testing.T) {
 		}
 		require.Equal(t, 4*resolver.DefaultTimeout, took(wg.Wait))
 		require.EqualValues(t, 12, all.Load())
+
+		for i := range 3 {
+			wg.Go(func() { _, _ = r.LookupTXT(t.Context(), fmt.Sprintf("b%d.example", i)) })
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Equal(t, time.Second, took(func() {
+			_, err := r.LookupTXT(ctx, "given-up.example")
+			require.Equal(t, "timeout", class(t, err))
+		}))
+		wg.Wait()
+		synctest.Wait()
+		require.EqualValues(t, 15, all.Load(), "who gave up while waiting sends nothing")
 		require.EqualValues(t, 3, most.Load())
 	})
 }
