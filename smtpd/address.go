@@ -202,7 +202,7 @@ func isAtext(b byte) bool {
 }
 
 // labels checks what is IDNA in a domain: U-labels and A-labels (RFC 5890 §2.3.2.1).
-var labels = idna.New(idna.ValidateLabels(true), idna.BidiRule(), idna.CheckJoiners(true), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+var labels = idna.New(idna.ValidateForRegistration(), idna.VerifyDNSLength(true))
 
 // checkDomain says what is wrong with a domain or address literal.
 func checkDomain(domain string) error {
@@ -217,10 +217,19 @@ func checkDomain(domain string) error {
 	}
 	plain := true
 	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
 			return errDomain
 		}
-		plain = plain && isLDH(label) && !strings.HasPrefix(strings.ToLower(label), "xn--")
+		for i := range len(label) {
+			if label[i] < utf8.RuneSelf && !isLDH(label[i:i+1]) {
+				return errDomain
+			}
+		}
+		if !isASCII(label) || strings.HasPrefix(strings.ToLower(label), "xn--") {
+			plain = false
+		} else if len(label) > 63 { // RFC 1035 §2.3.4
+			return errDomain
+		}
 	}
 	if plain {
 		return nil
