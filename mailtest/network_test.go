@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -308,25 +307,30 @@ func TestDeadlineCanMoveWhileReading(t *testing.T) {
 
 func TestConcurrentWritesAreNotMixed(t *testing.T) {
 	t.Parallel()
-	client, server := connect(t, mailtest.NewNetwork())
-	const size = 3 * mailtest.BufferSize
-	var wg sync.WaitGroup
-	const letters = "abcd"
-	for _, letter := range []byte(letters) {
-		wg.Go(func() {
-			_, err := client.Write(bytes.Repeat([]byte{letter}, size))
+	synctest.Test(t, func(t *testing.T) {
+		client, server := connect(t, mailtest.NewNetwork())
+		const size, reads = 2 * mailtest.BufferSize, 100
+		var wg sync.WaitGroup
+		write := func(p []byte) {
+			wg.Go(func() {
+				_, err := client.Write(p)
+				require.NoError(t, err)
+			})
+		}
+		write(bytes.Repeat([]byte("a"), size))
+		synctest.Wait() // it waits for room
+		got := make([]byte, size+reads)
+		for i := range reads {
+			_, err := io.ReadFull(server, got[10*i:10*(i+1)])
 			require.NoError(t, err)
-		})
-	}
-	got := make([]byte, len(letters)*size)
-	for part := range slices.Chunk(got, 100) { // the writers wait all the time
-		_, err := io.ReadFull(server, part)
+			write([]byte("b")) // maybe before the long one has gone on
+		}
+		_, err := io.ReadFull(server, got[10*reads:])
 		require.NoError(t, err)
-	}
-	wg.Wait()
-	for part := range slices.Chunk(got, size) {
-		require.Equal(t, size, bytes.Count(part, part[:1]))
-	}
+		wg.Wait()
+		require.Equal(t, size, bytes.IndexByte(got, 'b'))
+		require.Equal(t, reads, bytes.Count(got, []byte("b")))
+	})
 }
 
 func TestCutAfter(t *testing.T) {
