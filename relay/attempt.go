@@ -33,7 +33,7 @@ func (q *Queue) attempt(ctx context.Context, j *job) (missed bool) {
 // begin notes on disk that the attempt begins, before anybody is dialled, and when the next one would be: a program that
 // dies in attempts does not make one after the other. It gives the recipients that are still to be tried.
 func (q *Queue) begin(j *job) []int {
-	e, now := j.e, time.Now().Round(0)
+	e, now := j.e, wallNow()
 	var picks []int
 	var events []Event
 	q.mu.Lock()
@@ -66,7 +66,7 @@ func (q *Queue) begin(j *job) []int {
 
 // putOff takes an attempt back that was not made.
 func (q *Queue) putOff(e *entry, picks []int, err error) {
-	now := time.Now().Round(0)
+	now := wallNow()
 	var events []Event
 	q.mu.Lock()
 	for _, i := range picks {
@@ -150,7 +150,7 @@ func (q *Queue) read(id string) (*stored, *mailbricks.Message, error) {
 
 // conclude files the outcomes of an attempt for the recipients picks and ends the job.
 func (q *Queue) conclude(j *job, picks []int, outcomes []Outcome) {
-	e, now := j.e, time.Now().Round(0)
+	e, now := j.e, wallNow()
 	var events []Event
 	q.mu.Lock()
 	for _, i := range j.rcpts {

@@ -167,7 +167,7 @@ func (q *Queue) take(ctx context.Context, env *mailbricks.Envelope, msg *mailbri
 
 // store brings a message to the disk and into the index.
 func (q *Queue) store(s *stored, msg *mailbricks.Message) (id string, err error) {
-	s.ID, s.Created, s.Size = newID(), time.Now().Round(0), msg.Size()
+	s.ID, s.Created, s.Size = newID(), wallNow(), msg.Size()
 	if err := q.reserve(s.Size); err != nil {
 		return "", err
 	}
@@ -281,7 +281,7 @@ func (q *Queue) settle(env *mailbricks.Envelope, msg *mailbricks.Message, result
 	s := newStored(env)
 	s.Rcpts = s.Rcpts[:0]
 	all := newStored(env).Rcpts
-	now := time.Now().Round(0)
+	now := wallNow()
 	for i, err := range results {
 		if err == nil {
 			continue

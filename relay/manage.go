@@ -199,7 +199,7 @@ func (q *Queue) change(ctx context.Context, id string, do func(e *entry, now tim
 		return err
 	}
 	defer q.leave()
-	now := time.Now().Round(0)
+	now := wallNow()
 	var events []Event
 	q.mu.Lock()
 	e := q.entries[id]

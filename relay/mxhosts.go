@@ -86,6 +86,9 @@ func (m *MX) lookupMX(ctx context.Context, domain string) ([]*net.MX, error) {
 	if domain == "" {
 		return nil, permanent(550, "5.1.3", "Recipient address has no domain")
 	}
+	if !validDomain(domain) {
+		return nil, permanent(550, "5.1.3", "Domain "+clip(domain)+" is not valid")
+	}
 	records, err := m.resolver().LookupMX(ctx, domain+".")
 	if err != nil && len(records) == 0 {
 		if notFound(err) {

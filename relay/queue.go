@@ -150,7 +150,7 @@ func (q *Queue) finish(e *entry) bool {
 	if q.entries[e.id] != e || e.jobs > 0 || e.telling || !e.removed && !e.done() {
 		return false
 	}
-	e.endedAt = time.Now()
+	e.endedAt = wallNow()
 	q.forget(e)
 	q.leaving[e.id] = e.endedAt
 	q.journal.add(change{ID: e.id, End: e.end()})

@@ -157,7 +157,7 @@ func (q *Queue) readMessage(name string, c *change) error {
 		q.restore(e, c)
 	}
 	if e.done() { // all but the last line was written
-		e.endedAt = time.Now()
+		e.endedAt = wallNow()
 		if e.remember {
 			q.keepEnded(e)
 		}

@@ -29,7 +29,7 @@ func (q *Queue) report(ctx context.Context, e *entry) {
 	if !removed && len(picks) > 0 {
 		told, retry = q.tellSender(ctx, e, picks)
 	}
-	now := time.Now().Round(0)
+	now := wallNow()
 	q.mu.Lock()
 	e.telling = false
 	if retry {

@@ -87,7 +87,7 @@ func (q *Queue) wait(ctx context.Context, at time.Time) {
 
 // dispatch starts what is due and may run, and gives when to look again; zero: when woken.
 func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Time) {
-	now := time.Now()
+	now := wallNow()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.due) > 0 && !q.due[0].next.After(now) {
@@ -197,7 +197,7 @@ func (q *Queue) runJob(ctx context.Context, j *job) {
 	} else {
 		missed = q.attempt(ctx, j)
 	}
-	now := time.Now()
+	now := wallNow()
 	q.mu.Lock()
 	q.busy--
 	d := j.dest

@@ -188,3 +188,6 @@ func (h *dueHeap) Pop() any {
 	e.index = -1
 	return e
 }
+
+// wallNow is the time by the clock on the wall, which is what files keep and what lasts over a restart.
+func wallNow() time.Time { return time.Now().UTC().Round(0) }
