@@ -30,6 +30,8 @@ type input struct {
 	buf  []byte
 	r, w int
 	err  error // what reading ended with, once it has ended for good
+
+	small []byte // the buffer for lines, while buf is one for messages
 }
 
 // init begins reading from conn, with nothing read.
@@ -54,25 +56,43 @@ func (in *input) pending() int {
 func (in *input) room(size int) {
 	if len(in.buf) >= size {
 		if in.r > 0 {
-			in.w = copy(in.buf, in.buf[in.r:in.w])
-			in.r = 0
+			in.swap(in.buf)
 		}
 		return
 	}
-	buf := make([]byte, size)
+	in.swap(make([]byte, size))
+}
+
+// widen takes a large buffer for a message.
+func (in *input) widen(pool *sync.Pool) {
+	if in.small != nil {
+		in.room(len(in.buf))
+		return
+	}
+	large, ok := pool.Get().(*[]byte)
+	if !ok {
+		large = new(make([]byte, dataBuffer))
+	}
+	in.small = in.buf
+	in.swap(*large)
+}
+
+// shrink goes back to the buffer for lines after a message, if what waits fits into it.
+func (in *input) shrink(pool *sync.Pool) {
+	if in.small == nil || in.w-in.r > len(in.small) {
+		return
+	}
+	large := in.buf
+	in.swap(in.small)
+	in.small = nil
+	pool.Put(&large)
+}
+
+// swap changes to another buffer.
+func (in *input) swap(buf []byte) {
 	in.w = copy(buf, in.buf[in.r:in.w])
 	in.r = 0
 	in.buf = buf
-}
-
-// shrink goes back to the small buffer after a message.
-func (in *input) shrink() {
-	if waiting := in.w - in.r; len(in.buf) > lineBuffer && waiting <= lineBuffer {
-		buf := make([]byte, lineBuffer)
-		in.w = copy(buf, in.buf[in.r:in.w])
-		in.r = 0
-		in.buf = buf
-	}
 }
 
 // read reads once into the free part of the buffer. A time-out may be followed by another read; any other error stays.

@@ -139,6 +139,8 @@ type Server struct {
 	// TLSTimeout is how long a TLS handshake may take; default DefaultTLSTimeout.
 	TLSTimeout time.Duration
 
+	buffers sync.Pool // *[]byte of dataBuffer octets
+
 	mu        sync.Mutex
 	listeners map[*net.Listener]struct{} // pointers: a Listener need not be comparable
 	conns     map[*conn]struct{}
