@@ -2,7 +2,6 @@ package dkim_test
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
@@ -27,13 +26,13 @@ func BenchmarkVerify(b *testing.B) {
 				s.Canonicalization = c
 				field, err := s.Sign(strings.NewReader(message))
 				require.NoError(b, err)
+				signed := []byte(field + message)
 				b.Run(fmt.Sprint(size, "/", key, "/", c[:len(c)/2]), func(b *testing.B) {
-					b.SetBytes(int64(len(field) + len(message)))
+					b.SetBytes(int64(len(signed)))
 					b.ReportAllocs()
 					for b.Loop() {
 						v := dkim.NewVerifier(z, dkim.Options{})
-						_, _ = io.WriteString(v, field)
-						_, _ = io.WriteString(v, message)
+						_, _ = v.Write(signed)
 						if v.Results(b.Context())[0].Status != dkim.Pass {
 							b.Fatal("does not pass")
 						}

@@ -138,43 +138,65 @@ func (s *stream) text(p []byte) {
 		return
 	}
 	for len(p) > 0 {
-		n := 0
-		for n < len(p) && !isBlank(p[n]) {
-			n++
-		}
-		if n > 0 {
-			s.lineEnds()
-			if s.spaces {
-				s.spaces = false
-				s.emit([]byte{' '})
-			}
-			s.emit(p[:n])
-			p = p[n:]
-		}
-		for len(p) > 0 && isBlank(p[0]) {
+		if isBlank(p[0]) {
 			s.spaces = true
 			p = p[1:]
+			continue
+		}
+		n := reduced(p)
+		s.lineEnds()
+		if s.spaces {
+			s.spaces = false
+			s.emitString(" ")
+		}
+		s.emit(p[:n])
+		p = p[n:]
+	}
+}
+
+// reduced is the length of the beginning of p that relaxing does not change: single spaces between text.
+func reduced(p []byte) int {
+	n := 0
+	for i, c := range p {
+		switch {
+		case c == '\t', c == ' ' && i > n:
+			return n
+		case c != ' ':
+			n = i + 1
 		}
 	}
+	return n
 }
 
 // lineEnds writes the line ends that turned out not to be at the end of the body.
 func (s *stream) lineEnds() {
 	for ; s.blank > 0; s.blank-- {
-		s.emit([]byte{'\r', '\n'})
+		s.emitString("\r\n")
 	}
 }
 
 func (s *stream) emit(p []byte) {
 	if len(s.out)+len(p) > cap(s.out) {
-		s.flush(s.out)
-		s.out = s.out[:0]
+		s.empty()
 		if len(p) > cap(s.out)/2 {
 			s.flush(p)
 			return
 		}
 	}
 	s.out = append(s.out, p...)
+}
+
+// emitString is emit for what is short and must not become garbage for every line.
+func (s *stream) emitString(p string) {
+	if len(s.out)+len(p) > cap(s.out) {
+		s.empty()
+	}
+	s.out = append(s.out, p...)
+}
+
+func (s *stream) empty() {
+	s.flush(s.out)
+	s.out = s.out[:0]
 }
 
 // flush hashes canonical octets, taking the hash at each stop on the way.
@@ -200,10 +222,10 @@ func (s *stream) close() {
 		s.text([]byte{'\r'})
 	}
 	if !s.relaxed || s.total > 0 || len(s.out) > 0 { // RFC 6376 §3.4.3: also an empty body; §3.4.4: not an empty one
-		s.emit([]byte{'\r', '\n'})
+		s.emitString("\r\n")
 	}
-	s.flush(s.out)
-	s.out = s.out[:0]
+	s.empty()
+	s.flush(nil) // a stop at 0 in an empty body
 	for _, h := range s.reached {
 		h.Beyond = s.total - h.length
 	}
