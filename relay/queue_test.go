@@ -260,7 +260,7 @@ func TestEnvelopeComesBackWhole(t *testing.T) {
 		env := envelope("ann@example.com", "bob@example.net")
 		env.ID, env.Quarantine, env.Body, env.Size, env.SMTPUTF8, env.RequireTLS = "T1", "spam", mailbricks.Body8Bit, 99, true, true
 		env.Return, env.EnvelopeID, env.Auth, env.Priority = mailbricks.ReturnFull, "E1", &auth, &priority
-		env.Received = wallNow().UTC()
+		env.Received = time.Now().Round(0).UTC()
 		env.DeliverBy = &mailbricks.DeliverBy{Deadline: time.Now().Add(time.Hour).Round(0).UTC(), Return: true, Trace: true}
 		env.Peer = mailbricks.Peer{Hello: "client", Protocol: "ESMTPSA", Identity: &mailbricks.Identity{Login: "ann", User: "ann"}}
 		env.Recipients[0] = mailbricks.Recipient{
