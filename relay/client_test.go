@@ -522,3 +522,9 @@ func TestSmarthostSendsNoPasswordInClear(t *testing.T) {
 	}
 	require.NoError(t, (&relay.Smarthost{Address: "smart.example.org:25"}).Validate())
 }
+
+// bubbleHere runs a part of a test in a bubble of its own.
+func bubbleHere(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}

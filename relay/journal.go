@@ -71,10 +71,11 @@ type journal struct {
 	number int
 	size   int64
 	limit  int64 // the size at which it is written anew
+	min    int64 // below it, never
 }
 
 func newJournal(fsys durable.FS, dir string, rewrite func() ([]byte, error)) *journal {
-	j := &journal{fs: fsys, dir: dir, rewrite: rewrite}
+	j := &journal{fs: fsys, dir: dir, rewrite: rewrite, min: minRewrite}
 	j.group = durable.NewGroup(j.flush)
 	return j
 }
@@ -151,7 +152,7 @@ func (j *journal) begin() error {
 	}
 	j.drop()
 	j.file, j.size = f, int64(len(lines))
-	j.limit = max(minRewrite, 2*j.size)
+	j.limit = max(j.min, 2*j.size)
 	j.removeOld()
 	return nil
 }
