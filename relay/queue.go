@@ -45,6 +45,7 @@ type Queue struct {
 	endOrder []*entry                 // ended, oldest first
 	leaving  map[string]time.Time     // ended when, its file not removed yet
 	gone     map[string]time.Time     // file removed, which may not be on disk yet
+	unread   []change                 // what the journal knows of messages that could not be read at the start
 
 	dests   map[string]*dest
 	resting map[string]*dest // those with a rest that has to end
@@ -248,6 +249,9 @@ func (q *Queue) journalLines() ([]byte, error) {
 		if c, fresh := e.change(); !fresh {
 			put(c)
 		}
+	}
+	for _, c := range q.unread {
+		put(c)
 	}
 	for _, e := range q.ended {
 		c, _ := e.change()

@@ -150,6 +150,9 @@ func (q *Queue) readMessage(name string, c *change) error {
 		return q.putAside(name)
 	case err != nil: // the disk, perhaps for now: the file stays for the next time
 		q.log.Error("relay: message cannot be read", "id", name, "error", err)
+		if c != nil {
+			q.unread = append(q.unread, *c)
+		}
 		return nil
 	}
 	e := q.newEntry(s)
