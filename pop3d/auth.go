@@ -242,6 +242,8 @@ func loginReply(err error, known bool) (code, text string) {
 	switch {
 	case errors.Is(err, errInUse):
 		return codeInUse, "Another session has this mailbox open"
+	case errors.Is(err, errTooSoon):
+		return codeDelay, "Please wait before you log in again"
 	case errors.Is(err, mailbricks.ErrAuth):
 		return codeAuth, "Authentication failed"
 	case isReply && reply.Temporary():

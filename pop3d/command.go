@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // verb is a command: its handler gets what stands behind the verb.
@@ -106,6 +107,9 @@ func (c *conn) capa(string) {
 	c.line("AUTH-RESP-CODE")
 	c.line("PIPELINING")
 	c.line("EXPIRE NEVER")
+	if c.set.LoginDelay > 0 {
+		c.line(fmt.Sprintf("LOGIN-DELAY %d", (c.set.LoginDelay+time.Second-1)/time.Second))
+	}
 	if c.drop == nil {
 		mechanisms := c.mechanisms()
 		if offers(mechanisms, plain) {

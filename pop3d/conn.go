@@ -135,7 +135,8 @@ func (c *conn) run() {
 		}
 		c.command(line)
 	}
-	_ = c.flush() // the session is over; end has the reason that counts
+	c.closeMaildrop() // the lock goes before the peer can know that the session is over (RFC 1939 §6)
+	_ = c.flush()     // end has the reason that counts
 	c.linger()
 }
 

@@ -199,9 +199,9 @@ func TestCapabilities(t *testing.T) {
 func TestUIDL(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.put("a: b\n\n", "a: b\n\n", "a: b\n\n")
-		_, err := w.inbox.Expunge(t.Context(), []mailbox.UID{2})
+		_, err := w.inbox.Expunge(w.t.Context(), []mailbox.UID{2})
 		require.NoError(t, err)
-		status, err := w.inbox.Status(t.Context())
+		status, err := w.inbox.Status(w.t.Context())
 		require.NoError(t, err)
 		first, third := fmt.Sprintf("%08x%08x", 1, status.UIDValidity), fmt.Sprintf("%08x%08x", 3, status.UIDValidity)
 		w.talk(login + `
@@ -434,7 +434,7 @@ func TestSnapshot(t *testing.T) {
 		c := w.dial("203.0.113.9")
 		c.talk(login)
 		w.put("a: 4\n\n")
-		_, err := w.inbox.Expunge(t.Context(), []mailbox.UID{1, 3})
+		_, err := w.inbox.Expunge(w.t.Context(), []mailbox.UID{1, 3})
 		require.NoError(t, err)
 		c.talk(`
 			C: STAT

@@ -11,7 +11,7 @@
 // # The maildrop
 //
 // A session sees the INBOX as it was at log-in; what comes later is seen by the next one. A second log-in to the same
-// account of this Server gets [IN-USE] until the first session has ended (RFC 1939 §8). DELE only marks: messages are
+// account of this Server gets -ERR [IN-USE] until the first session has ended (RFC 1939 §8). DELE only marks: messages are
 // removed, and those that were retrieved get \Seen, at QUIT. A session that ends in any other way changes nothing. A message that
 // someone else removed meanwhile is answered by -ERR.
 //

@@ -415,3 +415,13 @@ func (e *exchange) Next(ctx context.Context, response []byte) ([]byte, *mailbric
 	}
 	return nil, nil, fmt.Errorf("back end: %w", mailbricks.ErrTemporary)
 }
+
+// insteadOfPlain runs another mechanism where PLAIN is asked for.
+type insteadOfPlain struct {
+	users
+	mechanism string
+}
+
+func (i insteadOfPlain) Start(ctx context.Context, _ string, peer mailbricks.Peer) (mailbricks.Exchange, error) {
+	return i.users.Start(ctx, i.mechanism, peer)
+}

@@ -37,8 +37,8 @@ func (c *conn) openMaildrop(id mailbricks.Identity) error {
 	if c.set.Store == nil {
 		return errors.New("pop3d: no Store")
 	}
-	if !c.set.lock(id.User) {
-		return errInUse
+	if err := c.set.lock(id.User); err != nil {
+		return err
 	}
 	drop := &maildrop{}
 	err := c.step("store", func(ctx context.Context) error {
@@ -53,6 +53,7 @@ func (c *conn) openMaildrop(id mailbricks.Identity) error {
 		c.set.unlock(id.User)
 		return err
 	}
+	c.set.loggedIn(id.User)
 	c.drop = drop
 	return nil
 }

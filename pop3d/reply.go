@@ -4,10 +4,11 @@ import "strings"
 
 // The response codes (RFC 2449 §8, RFC 3206 §4).
 const (
-	codeAuth  = "AUTH"     // wrong credentials
-	codeInUse = "IN-USE"   // another session has the maildrop
-	codeTemp  = "SYS/TEMP" // may work later
-	codePerm  = "SYS/PERM" // will not work without someone's help
+	codeAuth  = "AUTH"        // wrong credentials
+	codeInUse = "IN-USE"      // another session has the maildrop
+	codeDelay = "LOGIN-DELAY" // the last log-in was a moment ago
+	codeTemp  = "SYS/TEMP"    // may work later
+	codePerm  = "SYS/PERM"    // will not work without someone's help
 )
 
 // maxReplyText keeps a reply line within 512 octets (RFC 2449 §4).

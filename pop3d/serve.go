@@ -278,19 +278,31 @@ func (s *Server) context() context.Context {
 	return s.base
 }
 
-// lock takes the exclusive-access lock on a user's maildrop (RFC 1939 §4); false means that another session has it.
-func (s *Server) lock(user string) bool {
+// lock takes the exclusive-access lock on a user's maildrop (RFC 1939 §4). It fails with errInUse while another session
+// has it, and with errTooSoon.
+func (s *Server) lock(user string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, taken := s.inUse[user]; taken {
-		return false
+		return errInUse
+	}
+	if s.logins.tooSoon(user, s.LoginDelay) {
+		return errTooSoon
 	}
 	s.inUse[user] = struct{}{}
-	return true
+	return nil
 }
 
+// unlock gives the lock back.
 func (s *Server) unlock(user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.inUse, user)
+}
+
+// loggedIn remembers a log-in, for LoginDelay.
+func (s *Server) loggedIn(user string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logins.note(user, s.LoginDelay)
 }

@@ -66,6 +66,9 @@ type Server struct {
 	// AllowInsecureAuth lets users log in on connections without TLS. Otherwise USER, PASS and AUTH are neither offered nor
 	// served there.
 	AllowInsecureAuth bool
+	// LoginDelay is how long after a log-in the next one of the same user is refused with -ERR [LOGIN-DELAY], and announced by
+	// CAPA (RFC 2449 §6.5); 0: not at all. It keeps clients from polling too often.
+	LoginDelay time.Duration
 	// KeepUnseen leaves alone the \Seen flag of messages that are retrieved.
 	KeepUnseen bool
 	// Logger gets a line for each log-in and each failure, and more at debug level; nil: none.
@@ -105,6 +108,7 @@ type Server struct {
 	conns     map[*conn]struct{}
 	perIP     map[string]int
 	inUse     map[string]struct{} // users whose maildrop is locked
+	logins    logins
 	state     serverState
 	base      context.Context // ends with Close, or when Shutdown's time is over
 	cancel    context.CancelCauseFunc
