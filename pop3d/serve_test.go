@@ -87,7 +87,9 @@ func TestAcceptFails(t *testing.T) {
 		go func() { done <- w.srv.Serve(f) }()
 		w.addr = "192.0.2.1:1110"
 		w.talk(login)
+		f.mu.Lock()
 		require.GreaterOrEqual(t, f.times[3].Sub(f.times[0]), 30*time.Millisecond, "it waits longer each time")
+		f.mu.Unlock()
 
 		l, err = w.net.Listen("tcp", "192.0.2.1:1111")
 		require.NoError(t, err)
