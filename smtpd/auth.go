@@ -15,7 +15,6 @@ import (
 var (
 	errCancelled = errors.New("smtpd: AUTH cancelled by the client")
 	errNoBase64  = errors.New("smtpd: AUTH response is not base64")
-	errAuthLine  = errors.New("smtpd: AUTH response too long")
 	errNotEmpty  = errors.New("smtpd: AUTH response after the last challenge is not empty")
 )
 
@@ -112,7 +111,12 @@ func (c *conn) challenge(challenge []byte) ([]byte, error) {
 	c.out = append(c.out, "334 "...)
 	c.out = base64.StdEncoding.AppendEncode(c.out, challenge)
 	c.out = append(c.out, "\r\n"...)
-	line, err := c.readLine(time.Now().Add(c.set.commandTime), false)
+	line, err := c.readLine(time.Now().Add(c.set.commandTime), true)
+	if errors.Is(err, errLineTooLong) {
+		c.end = err
+		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long"})
+		return nil, err
+	}
 	if err != nil {
 		c.readFailed(err)
 		return nil, err
@@ -121,8 +125,6 @@ func (c *conn) challenge(challenge []byte) ([]byte, error) {
 	switch {
 	case !crlf:
 		return nil, errNoBase64
-	case len(line) > maxAnyLine:
-		return nil, errAuthLine
 	case text == "*":
 		return nil, errCancelled
 	case text == "":
@@ -184,8 +186,6 @@ func authReply(err error) *mailbricks.Reply {
 		return &mailbricks.Reply{Code: 501, Enhanced: "5.7.0", Text: "Authentication cancelled"}
 	case errors.Is(err, errNoBase64):
 		return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Response is not base64"}
-	case errors.Is(err, errAuthLine):
-		return &mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long"}
 	case errors.Is(err, mailbricks.ErrTemporary), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), isPanic(err):
 		return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
 	}

@@ -1,6 +1,7 @@
 package smtpd_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,6 +110,12 @@ func TestAuth(t *testing.T) {
 			S: 334 
 			W: 5m
 			S: 421 4.4.2 *
+			S$`,
+		"too long": hello + `
+			C: AUTH PLAIN
+			S: 334 
+			C: ` + strings.Repeat("A", 12400) + `
+			S: 500 5.5.6 Authentication exchange line is too long
 			S$`,
 		"connection lost": hello + `
 			C: AUTH PLAIN

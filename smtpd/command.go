@@ -164,6 +164,7 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	}
 	if err != nil {
 		c.session.Peer.Hello, c.session.Peer.Protocol = "", ""
+		c.logger.Info("smtpd: name refused", "hello", name, "peer", c.session.Peer.Addr, "err", err)
 		return refusal(err)
 	}
 	if !c.extended {

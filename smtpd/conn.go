@@ -40,7 +40,7 @@ type conn struct {
 	end error  // why the session is to end; nil: it goes on
 
 	mu       sync.Mutex
-	idle     bool // waiting for a command outside of a transaction
+	idle     bool // waiting for a command or a response of AUTH, outside of a transaction
 	draining bool // the server shuts down
 
 	tx       *Transaction // nil outside of one
@@ -155,6 +155,7 @@ func (c *conn) greet() {
 		c.lines(220, "", []string{c.set.hostname + " ESMTP"})
 		return
 	}
+	c.logger.Info("smtpd: connection refused", "peer", c.session.Peer.Addr, "err", err)
 	reply := *refusal(err)
 	switch {
 	case reply.Temporary():
@@ -278,7 +279,7 @@ func (c *conn) askAll(ctx context.Context, step string, of func(*Check) func(con
 			continue
 		}
 		if err := f(ctx); err != nil {
-			c.logger.Info("smtpd: refused by a check", "step", step, "check", check.Name, "err", err)
+			c.logger.Debug("smtpd: refused by a check", "step", step, "check", check.Name, "err", err)
 			return err
 		}
 	}

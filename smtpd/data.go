@@ -37,6 +37,7 @@ func (c *conn) dataCommand(arg string) *mailbricks.Reply {
 	})
 	if err != nil {
 		c.tx = nil
+		c.logger.Info("smtpd: message refused before it came", "id", tx.Envelope.ID, "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
 		return refusal(err)
 	}
 	c.reply(&mailbricks.Reply{Code: 354, Text: "End the message with a line of one dot"})

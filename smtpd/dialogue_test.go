@@ -237,7 +237,7 @@ var commands = map[string]string{
 		S* 250`,
 	"internationalised": `
 		R: "MAIL FROM:<j\u00f6rg@example.net>\r\n"
-		S: 553 5.6.7 Sender address needs SMTPUTF8
+		S: 550 5.6.7 Sender address needs SMTPUTF8
 		C: MAIL FROM:<a@example.net>
 		S* 250
 		R: "RCPT TO:<j\u00f6rg@example.com>\r\n"

@@ -20,6 +20,10 @@
 // [mailbricks.ReplyTo]). What one check learns, later ones and the Handler read: [Transaction.Set] and
 // [Transaction.Value], or Value of the context that they are called with.
 //
+// The context of a check or Handler ends when the peer leaves: the server reads ahead while they run. A peer that closes
+// its side for sending has left, too, unless it has sent more commands before (QUIT, as a rule): then it waits for replies.
+// RFC 5321 §4.1.1.10 wants a transaction that was left to be given up. Connections must have deadlines that work.
+//
 // # The end of a message
 //
 // Only CRLF "." CRLF ends a message. A message with a bare CR, a bare LF or a NUL is read to that true end and refused

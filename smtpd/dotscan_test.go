@@ -2,7 +2,9 @@ package smtpd
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -160,4 +162,11 @@ func TestLinesOfEveryLengthAtABufferEdge(t *testing.T) {
 			require.Equal(t, text, out.String())
 		}
 	}
+}
+
+func TestFullDiskIsNamed(t *testing.T) {
+	t.Parallel()
+	c := &conn{set: new(Server).settings()}
+	err := c.flaw(&dotScanner{err: fmt.Errorf("spool: %w", syscall.ENOSPC)})
+	require.EqualError(t, err, "452 4.3.1 Insufficient system storage: spool: "+syscall.ENOSPC.Error())
 }

@@ -119,7 +119,7 @@ func isTimeout(err error) bool {
 }
 
 // fill waits for more input until the deadline, after it has sent the replies that wait (RFC 2920 §3.2). idle says that
-// the session may be closed instead when the server shuts down.
+// the session is closed instead when the server shuts down.
 func (c *conn) fill(deadline time.Time, idle bool) error {
 	if c.in.err != nil {
 		return c.in.err
@@ -157,6 +157,9 @@ func (c *conn) readLine(deadline time.Time, idle bool) ([]byte, error) {
 	for {
 		if i := bytes.IndexByte(in.buf[in.r+seen:in.w], '\n'); i >= 0 {
 			line := in.buf[in.r : in.r+seen+i+1]
+			if len(line) > maxAnyLine {
+				return nil, errLineTooLong
+			}
 			in.r += len(line)
 			return line, nil
 		}

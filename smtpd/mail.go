@@ -93,7 +93,7 @@ func (c *conn) reversePath(path string, smtputf8 bool) (string, *mailbricks.Repl
 		return "", misuse(501, "5.1.7", fmt.Sprintf("Sender address: %v", err))
 	}
 	if !smtputf8 && !isASCII(from) {
-		return "", misuse(553, "5.6.7", "Sender address needs SMTPUTF8") // RFC 6531 §3.5
+		return "", misuse(550, "5.6.7", "Sender address needs SMTPUTF8") // RFC 6531 §3.5
 	}
 	return from, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -39,6 +41,15 @@ func listener(w *world) net.Listener {
 	l, err := w.net.Listen("tcp", "192.0.2.1:2525")
 	require.NoError(w.t, err)
 	return l
+}
+
+func TestShutdownDoesNotWaitForALogIn(t *testing.T) {
+	inWorld(t, withAuth(), func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.talk(hello + "C: AUTH PLAIN\nS: 334 \n")
+		require.NoError(w.t, w.srv.Shutdown(context.Background()))
+		c.talk("S: 421 4.3.2 *\nS$\n")
+	})
 }
 
 func TestShutdownLetsATransactionEnd(t *testing.T) {
@@ -128,6 +139,59 @@ func TestAcceptErrors(t *testing.T) {
 		require.ErrorContains(w.t, w.srv.Serve(broken), "smtpd: accept: broken")
 		require.NoError(w.t, w.srv.Close())
 		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
+	})
+}
+
+// stuck is a listener whose connections do not take what is written.
+type stuck struct{ net.Listener }
+
+type stuckConn struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l stuck) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return &stuckConn{Conn: conn, closed: make(chan struct{})}, err
+}
+
+func (c *stuckConn) Write([]byte) (int, error) { <-c.closed; return 0, net.ErrClosed }
+
+func (c *stuckConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// Those who are told that there is no room are not without number either.
+func TestRefusalsAreBounded(t *testing.T) {
+	inWorld(t, func(s *smtpd.Server) { s.MaxConnections = 1 }, func(w *world) {
+		l := stuck{listener(w)}
+		go func() { w.done <- w.srv.Serve(l) }()
+		w.addr = "192.0.2.1:2525"
+		for range 1 + 32 {
+			w.dial("203.0.113.9")
+		}
+		synctest.Wait()
+		w.dial("203.0.113.9").talk("S$\n")
+		require.NoError(w.t, w.srv.Close())
+		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
+	})
+}
+
+// A panic ends one session only.
+func TestPanicInATrace(t *testing.T) {
+	inWorld(t, func(s *smtpd.Server) {
+		s.MaxConnectionsPerIP = 1
+		s.Trace.Command = func(_ *smtpd.Session, verb string, _ int) {
+			if verb == "HELP" {
+				panic("trace")
+			}
+		}
+	}, func(w *world) {
+		w.talk(hello + "C: HELP\nS$\n")
+		synctest.Wait()
+		w.talk(hello)
 	})
 }
 
