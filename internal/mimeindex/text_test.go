@@ -3,7 +3,6 @@ package mimeindex_test
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"io"
 	"mime/quotedprintable"
 	"strings"
@@ -243,7 +242,8 @@ func FuzzText(f *testing.F) {
 		part := &mimeindex.Part{Encoding: encoding, Params: []mimeindex.Param{{Name: "charset", Value: charset}}}
 		whole, err := io.ReadAll(part.NewTextReader(strings.NewReader(body)))
 		pieces, err2 := io.ReadAll(part.NewTextReader(iotest.OneByteReader(strings.NewReader(body))))
-		require.Equal(t, errors.Is(err, nil), errors.Is(err2, nil))
+		require.NoError(t, err)
+		require.NoError(t, err2)
 		require.Equal(t, whole, pieces)
 		mimeindex.DecodeHeader(body)
 		mimeindex.DecodeHeader("=?" + charset + "?q?" + body + "?=")
