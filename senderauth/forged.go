@@ -1,0 +1,31 @@
+package senderauth
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/senderauth/authres"
+)
+
+// removeForged takes out the Authentication-Results fields that could be taken for ours (RFC 8601 §5).
+func removeForged(msg *mailbricks.Message, servID string) {
+	msg.Remove(func(f mailbricks.Field) bool {
+		name, value, _ := bytes.Cut(f.Raw(), []byte(":"))
+		return strings.EqualFold(visible(name), authres.Name) && authres.Forged(string(value), servID)
+	})
+}
+
+// visible is a field's name as careless readers see it: a fold, a blank or a control character in or behind it makes no
+// other field of it.
+func visible(name []byte) string {
+	if len(name) > 2*len(authres.Name) {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return -1
+		}
+		return r
+	}, string(name))
+}
