@@ -75,13 +75,13 @@ func (c *conn) serve(full bool) {
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections, please try again later"})
 		return
 	}
-	if !c.set.admitAddress(c.session.Peer.Addr.Addr(), c.set.maxPerIP) {
+	if !c.set.home.admitAddress(c.session.Peer.Addr.Addr(), c.set.maxPerIP) {
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections from your address"})
 		return
 	}
 	c.counted = true
 	defer c.uncount()
-	ctx, cancel := context.WithCancelCause(c.set.context())
+	ctx, cancel := context.WithCancelCause(c.set.home.context())
 	defer cancel(errPeerLeft)
 	c.ctx = ctx
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)
@@ -117,7 +117,7 @@ func (c *conn) turnAway(reply *mailbricks.Reply) {
 func (c *conn) uncount() {
 	if c.counted {
 		c.counted = false
-		c.set.releaseAddress(c.session.Peer.Addr.Addr())
+		c.set.home.releaseAddress(c.session.Peer.Addr.Addr())
 	}
 }
 

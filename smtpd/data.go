@@ -102,12 +102,12 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 			c.end = errTold
 			break
 		}
-		c.in.widen(&c.set.buffers)
+		c.in.widen(&c.set.home.buffers)
 		if err := c.fill(c.dataDeadline(began, received), false); err != nil {
 			return scanner.size, c.broken(err)
 		}
 	}
-	c.in.shrink(&c.set.buffers)
+	c.in.shrink(&c.set.home.buffers)
 	if err := c.flaw(&scanner); err != nil {
 		return scanner.size, err
 	}

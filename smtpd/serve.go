@@ -50,11 +50,11 @@ func listen(addr, otherwise string) (net.Listener, error) {
 // [ErrServerClosed]. It may be called for several listeners at the same time. A listener that knows the client's address
 // from elsewhere (PROXY protocol) gives it as the connections' RemoteAddr, which is not called before the connection has
 // a goroutine of its own.
-func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.settings()) }
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.settings(s)) }
 
 // ServeTLS is Serve for implicit TLS (RFC 8314): connections begin with a handshake.
 func (s *Server) ServeTLS(l net.Listener) error {
-	c := s.settings()
+	c := s.settings(s)
 	c.implicitTLS = true
 	if s.TLSConfig == nil {
 		return errors.Join(errors.New("smtpd: ServeTLS without a TLSConfig"), l.Close())
@@ -94,6 +94,13 @@ func (s *Server) serve(l net.Listener, set *settings) error {
 
 // start gives a connection its goroutine.
 func (s *Server) start(netConn net.Conn, set *settings) {
+	if s.PerConnection != nil {
+		if other := s.PerConnection(); other != nil {
+			now := other.settings(s)
+			now.implicitTLS = set.implicitTLS
+			set = now
+		}
+	}
 	c := newConn(netConn, set)
 	s.mu.Lock()
 	if s.state != serving {

@@ -63,6 +63,11 @@ type Server struct {
 	// through its GetCertificate or GetConfigForClient. Nil: no TLS.
 	TLSConfig *tls.Config
 
+	// PerConnection, if not nil, is asked at each new connection for the Server whose fields hold for it; nil: this one's.
+	// Only the fields of what it returns are used, and they must not change: to change limits, checks or Handler while
+	// the server runs, return another (an atomic.Pointer[Server] does it). Sessions that run keep what they began with.
+	PerConnection func() *Server
+
 	// RequireAuth refuses MAIL with 530 5.7.0 before log-in, as a submission server does (RFC 6409 §4.3).
 	RequireAuth bool
 	// AllowInsecureAuth offers AUTH on connections without TLS, too. Without it AUTH is answered by 538 5.7.11 there.
@@ -160,9 +165,10 @@ const (
 	closed
 )
 
-// settings are a Server's fields with their defaults filled in, as one Serve uses them.
+// settings are a Server's fields with their defaults filled in, as a connection uses them.
 type settings struct {
-	*Server
+	*Server             // whose fields hold
+	home        *Server // which serves
 	implicitTLS bool
 
 	hostname string
@@ -179,10 +185,11 @@ type settings struct {
 	sessionTime, writeTime, tlsTime               time.Duration
 }
 
-// settings fills in the defaults.
-func (s *Server) settings() *settings {
+// settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
+func (s *Server) settings(home *Server) *settings {
 	c := &settings{
 		Server:           s,
+		home:             home,
 		hostname:         s.Hostname,
 		spool:            s.Spool,
 		logger:           s.Logger,

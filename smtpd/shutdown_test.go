@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +104,19 @@ func TestServersThatNeverServed(t *testing.T) {
 	require.ErrorContains(t, (&smtpd.Server{Addr: "256.0.0.1:1"}).ListenAndServeTLS(), "smtpd: ")
 }
 
+func TestListenAndServe(t *testing.T) {
+	t.Parallel()
+	for name, listen := range map[string]func(*smtpd.Server) error{
+		"clear": (*smtpd.Server).ListenAndServe, "TLS": (*smtpd.Server).ListenAndServeTLS,
+	} {
+		srv := &smtpd.Server{Addr: "127.0.0.1:0", TLSConfig: mailtest.NewCA().ServerConfig("mail.example.com")}
+		ended := make(chan error, 1)
+		go func() { ended <- listen(srv) }()
+		require.NoError(t, srv.Close(), name)
+		require.ErrorIs(t, <-ended, smtpd.ErrServerClosed, name)
+	}
+}
+
 // tired is a listener whose Accept fails.
 type tired struct {
 	net.Listener
@@ -139,6 +154,22 @@ func TestAcceptErrors(t *testing.T) {
 		require.ErrorContains(w.t, w.srv.Serve(broken), "smtpd: accept: broken")
 		require.NoError(w.t, w.srv.Close())
 		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
+	})
+}
+
+func TestSettingsChangeWhileTheServerRuns(t *testing.T) {
+	var current atomic.Pointer[smtpd.Server]
+	inWorld(t, func(s *smtpd.Server) { s.PerConnection = current.Load }, func(w *world) {
+		old := w.dial("203.0.113.9")
+		old.talk(hello)
+		current.Store(&smtpd.Server{Hostname: "new.example.com", Handler: w.inbox, MaxMessageSize: 1000, MaxConnectionsPerIP: 2})
+		c := w.dial("203.0.113.9")
+		c.talk("S: 220 new.example.com ESMTP\nC: EHLO client.example.net\nS* 250\nC: MAIL FROM:<a@example.net> SIZE=1001\nS* 552\n")
+		w.dial("203.0.113.9").talk("S* 421\nS$\n")
+		old.talk(toData[len(hello):] + "C: .\nS* 250\nC: QUIT\nS: 221 2.0.0 mail.example.com *\nS$\n")
+		w.dial("203.0.113.9").talk(strings.ReplaceAll(hello, "mail.", "new."))
+		require.NoError(w.t, w.srv.Shutdown(context.Background()), "which knows all connections")
+		c.talk("S: 421 4.3.2 new.example.com is shutting down\nS$\n")
 	})
 }
 

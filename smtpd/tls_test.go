@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,5 +190,46 @@ func TestHandlerOverTLSWithPipelinedInput(t *testing.T) {
 			S: 221 *
 			S$
 		`)
+	})
+}
+
+// slowConn sends its next write in two halves, with a pause between.
+type slowConn struct {
+	net.Conn
+	pause time.Duration
+}
+
+func (c *slowConn) Write(p []byte) (int, error) {
+	if c.pause == 0 {
+		return c.Conn.Write(p)
+	}
+	n, err := c.Conn.Write(p[:len(p)/2])
+	if err != nil {
+		return n, err
+	}
+	time.Sleep(c.pause)
+	c.pause = 0
+	m, err := c.Conn.Write(p[n:])
+	return n + m, err
+}
+
+// Looking for the peer's leaving may stop in the middle of a TLS record.
+func TestHalfARecordWhileAHandlerRuns(t *testing.T) {
+	ca := mailtest.NewCA()
+	inWorld(t, func(s *smtpd.Server) {
+		withTLS(ca)(s)
+		s.Handler = mailbricks.HandlerFunc(func(ctx context.Context, _ *mailbricks.Envelope, _ *mailbricks.Message) error {
+			time.Sleep(5 * time.Second)
+			return ctx.Err()
+		})
+	}, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.talk(hello + "C: STARTTLS\nS* 220\n")
+		slow := &slowConn{Conn: c.conn}
+		c.conn = slow
+		c.startTLS(ca.ClientConfig("mail.example.com"))
+		c.talk("C: EHLO client.example.net\nS* 250\n" + toData[len(hello):] + "C: .\nW: 1s\n")
+		slow.pause = 10 * time.Second
+		c.talk("C: NOOP\nS: 250 2.0.0 Ok: queued *\nS: 250 2.0.0 Ok\nC: QUIT\nS* 221\nS$\n")
 	})
 }
