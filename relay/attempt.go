@@ -153,9 +153,6 @@ func (q *Queue) conclude(j *job, picks []int, outcomes []Outcome) {
 	e, now := j.e, wallNow()
 	var events []Event
 	q.mu.Lock()
-	for _, i := range j.rcpts {
-		e.rcpts[i].busy = false
-	}
 	for k, i := range picks {
 		if e.rcpts[i].pending() { // or else it was removed meanwhile
 			events = append(events, e.note(i, q.fileOutcome(e, i, outcomes[k], now), now))
@@ -166,12 +163,18 @@ func (q *Queue) conclude(j *job, picks []int, outcomes []Outcome) {
 	}
 	e.jobs--
 	ended := q.finish(e)
-	q.schedule(e)
 	q.mu.Unlock()
 
 	q.settleDisk(e, ended, len(picks) > 0)
 	q.logOutcomes(events)
 	q.tell(events)
+
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, i := range j.rcpts { // not before the events were told, so that the next attempt's come behind them
+		e.rcpts[i].busy = false
+	}
+	q.schedule(e)
 }
 
 // fileOutcome files one outcome and gives the kind of event that it is. q.mu is held.

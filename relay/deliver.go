@@ -171,7 +171,7 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	for _, s := range ending {
-		s.quit()
+		p.ending.Go(s.quit)
 	}
 	p.ending.Wait()
 }

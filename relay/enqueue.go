@@ -180,15 +180,29 @@ func (q *Queue) store(s *stored, msg *mailbricks.Message) (id string, err error)
 		return "", fmt.Errorf("relay: store message: %w", err)
 	}
 	e := q.newEntry(s)
+	e.unheard = q.opts.OnEvent != nil
 	q.insert(e)
+	q.mu.Unlock()
+	q.log.Info("relay: queued", "id", s.ID, "envelope", s.EnvID, "from", s.From, "recipients", len(s.Rcpts), "size", s.Size)
+	if e.unheard {
+		q.announce(e)
+	}
+	return s.ID, nil
+}
+
+// announce tells the first events of a message and lets its attempts begin.
+func (q *Queue) announce(e *entry) {
+	q.mu.Lock()
 	events := make([]Event, len(e.rcpts))
 	for i := range e.rcpts {
 		events[i] = e.event(i)
 	}
 	q.mu.Unlock()
-	q.log.Info("relay: queued", "id", s.ID, "envelope", s.EnvID, "from", s.From, "recipients", len(s.Rcpts), "size", s.Size)
 	q.tell(events)
-	return s.ID, nil
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.unheard = false
+	q.schedule(e)
 }
 
 // reserve makes room for a message in the limits.

@@ -126,6 +126,9 @@ func writeMessage(fsys durable.FS, name string, s *stored, msg io.WriterTo) (err
 	if err != nil {
 		return err
 	}
+	if len(line) > maxEnvelope { // could not be read again
+		return errTooMany
+	}
 	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err

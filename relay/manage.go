@@ -110,44 +110,46 @@ func (q *Queue) Show(ctx context.Context, id string) (Entry, error) {
 	return e.view(), nil
 }
 
-// Retry makes the waiting recipients of these messages due now; without an ID, those of all. Held ones stay held.
+// Retry makes the waiting recipients of these messages due now; without an ID, those of all. Held ones stay held. It
+// leaves nothing on disk: after a restart the schedule holds again.
 func (q *Queue) Retry(ctx context.Context, ids ...string) error {
-	if len(ids) == 0 {
-		list, err := q.List(ctx)
-		if err != nil {
-			return err
+	if err := q.enter(ctx); err != nil {
+		return err
+	}
+	defer q.leave()
+	now := wallNow()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		if q.entries[id] == nil {
+			return fmt.Errorf("%w: %s", ErrNotFound, id)
 		}
-		for _, e := range list {
-			if err := q.retry(ctx, e.ID); err != nil && ctx.Err() != nil {
-				return err // others have left the queue meanwhile
-			}
-		}
-		return nil
 	}
 	for _, id := range ids {
-		if err := q.retry(ctx, id); err != nil {
-			return err
+		q.retry(q.entries[id], now)
+	}
+	if len(ids) == 0 {
+		for _, e := range q.entries {
+			q.retry(e, now)
 		}
 	}
+	q.poke()
 	return nil
 }
 
-func (q *Queue) retry(ctx context.Context, id string) error {
-	return q.change(ctx, id, func(e *entry, now time.Time) (picks []int) {
-		e.tellAt = time.Time{}
-		for i := range e.rcpts {
-			r := &e.rcpts[i]
-			if d := q.dests[r.dest]; d != nil {
-				d.rest = time.Time{}
-			}
-			if r.pending() && !r.busy {
-				r.Next = now
-				picks = append(picks, i)
-			}
+// retry makes what waits due. q.mu is held.
+func (q *Queue) retry(e *entry, now time.Time) {
+	e.tellAt = time.Time{}
+	for i := range e.rcpts {
+		r := &e.rcpts[i]
+		if d := q.dests[r.dest]; d != nil {
+			d.rest = time.Time{}
 		}
-		q.poke()
-		return picks
-	}, "")
+		if r.pending() && !r.busy {
+			r.Next = now
+		}
+	}
+	q.schedule(e)
 }
 
 // Hold keeps a message from being tried until Release. An attempt that runs comes to its end.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +57,7 @@ type Queue struct {
 func newQueue(dir string, opts Options) *Queue {
 	q := &Queue{
 		opts: opts, dir: dir, fs: opts.FS, log: opts.Logger, dirs: durable.NewDirSyncer(opts.FS),
+		spool:   mailbricks.Spool{MaxHeader: math.MaxInt32}, // whoever accepted the message had a limit of his own
 		wake:    make(chan struct{}, 1),
 		entries: map[string]*entry{}, keys: map[string]string{}, keyBusy: map[string]chan struct{}{},
 		ended: map[string]*entry{}, leaving: map[string]time.Time{}, gone: map[string]time.Time{},

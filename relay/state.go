@@ -102,6 +102,7 @@ type entry struct {
 	rcpts   []recipient
 	held    bool
 	removed bool
+	unheard bool          // OnEvent has not been told of it yet, so nothing may begin
 	jobs    int           // that run or wait
 	telling bool          // a notification is being made
 	tellAt  time.Time     // not before that
@@ -142,7 +143,7 @@ func (e *entry) due() time.Time {
 			at = t
 		}
 	}
-	if e.removed {
+	if e.removed || e.unheard {
 		return at
 	}
 	if !e.held {

@@ -13,6 +13,8 @@ import (
 // Deliver gives an outcome for each recipient of env, in its order; one that it leaves out failed for now. It must not
 // keep env or msg after it returned, nor change env. It ends early when ctx ends. A Transport that knows the moment
 // after which the recipients may have the message calls [BeforeDot] right before it.
+//
+// Two optional methods are called by the Queue: Validate() error by [Open], and Close() error by [Queue.Close].
 type Transport interface {
 	Deliver(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) []Outcome
 }
