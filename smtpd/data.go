@@ -82,9 +82,9 @@ func (c *conn) message(tx *Transaction) *mailbricks.Reply {
 // receive reads to the end of the message. An error says why the message is refused; when it was not read to its end,
 // c.end is set as well.
 func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
-	scanner := dotScanner{out: w, maxLine: c.set.maxLine}
+	scanner := dotScanner{out: &headWriter{out: w}, maxLine: c.set.maxLine}
 	if c.set.BareLineEnds == RepairBareLineEnds {
-		scanner.out, scanner.repair = &repairWriter{out: w}, true
+		scanner.out, scanner.repair = &repairWriter{out: scanner.out}, true
 	}
 	began := time.Now()
 	received := int64(0)

@@ -155,6 +155,27 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// A message that begins with white space does not go on in the fields that are put in front of it.
+func TestMessageThatBeginsWithAFold(t *testing.T) {
+	for _, policy := range []smtpd.BareLineEnds{smtpd.RejectBareLineEnds, smtpd.RepairBareLineEnds} {
+		for _, first := range []string{" (trusted)", "\t(trusted)", " ", ".. x"} {
+			t.Run(fmt.Sprintf("%d %q", policy, first), func(t *testing.T) {
+				inWorld(t, func(s *smtpd.Server) { s.BareLineEnds = policy }, func(w *world) {
+					w.talk(toData + "C: " + first + "\nC: Subject: x\nC:\nC: body\nC: .\nS: 250 *\n")
+					got := w.messages()[0]
+					if first[0] == '.' {
+						require.Equal(w.t, "x", got.Message.Get("Subject"))
+						return
+					}
+					require.NotContains(w.t, got.Message.Get("Received"), "trusted")
+					require.Empty(w.t, got.Message.Get("Subject"))
+					require.True(w.t, strings.HasSuffix(string(got.Raw), "\r\n\r\n"+first+"\r\nSubject: x\r\n\r\nbody\r\n"))
+				})
+			})
+		}
+	}
+}
+
 func TestHopLimit(t *testing.T) {
 	hops := func(n int) string { return strings.Repeat("C: Received: from a by b; date\n", n) }
 	inWorld(t, nil, func(w *world) {

@@ -147,3 +147,23 @@ func (w *repairWriter) breakLines(b []byte) []byte {
 	}
 	return b
 }
+
+// headWriter puts a blank line in front of a message that begins with white space: that is no header field (RFC 5322
+// §2.2), so all of it is body. Without the line it would become part of the field that is put in front of it, where a
+// client must not write: Received or Authentication-Results.
+type headWriter struct {
+	out   io.Writer
+	begun bool
+}
+
+func (w *headWriter) Write(p []byte) (int, error) {
+	if !w.begun && len(p) > 0 {
+		w.begun = true
+		if p[0] == ' ' || p[0] == '\t' {
+			if _, err := io.WriteString(w.out, "\r\n"); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return w.out.Write(p)
+}
