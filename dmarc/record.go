@@ -66,7 +66,7 @@ func ParseRecord(text string) (*Record, error) {
 	case "n":
 		r.PSD = PSDNo
 	}
-	if fo := strings.ToLower(strings.ReplaceAll(tags["fo"], " ", "")); validFailureOptions(fo) {
+	if fo := strings.ToLower(withoutBlanks(tags["fo"])); validFailureOptions(fo) {
 		r.FailureOptions = fo
 	}
 	r.setPolicies(tags)
@@ -130,7 +130,7 @@ func validFailureOptions(fo string) bool {
 func parseURIs(list string) []string {
 	var out []string
 	for text := range strings.SplitSeq(list, ",") {
-		text = strings.NewReplacer(" ", "", "\t", "").Replace(text)
+		text = withoutBlanks(text)
 		text, _, _ = strings.Cut(text, "!") // obs-dmarc-report-size
 		uri, err := url.Parse(text)
 		if err != nil || uri.Scheme == "" || !printable(text) {
@@ -146,6 +146,15 @@ func parseURIs(list string) []string {
 		out = append(out, text)
 	}
 	return out
+}
+
+func withoutBlanks(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == ' ' || r == '\t' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func printable(s string) bool {

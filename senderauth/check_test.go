@@ -16,6 +16,7 @@ import (
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/mailtest"
+	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/smtpd"
@@ -107,6 +108,23 @@ func TestDMARCPolicies(t *testing.T) {
 			require.Contains(t, ours[0], "spf=fail smtp.mailfrom=sender.example")
 			require.Contains(t, ours[0], "iprev=permerror policy.iprev=198.51.100.7")
 		})
+	}
+}
+
+// The resolvers of this project tell names that do not exist from those without some record, as np needs it.
+var (
+	_ dmarc.ExactResolver = (*resolver.Resolver)(nil)
+	_ dmarc.ExactResolver = (*mailtest.Resolver)(nil)
+	_ senderauth.Resolver = (*resolver.Resolver)(nil)
+	_ senderauth.Resolver = (*net.Resolver)(nil)
+)
+
+func TestPolicyForNamesThatDoNotExist(t *testing.T) {
+	t.Parallel()
+	o := senderauth.Options{Resolver: zones(t, "v=DMARC1; p=none; np=reject").Resolver(), EnforceDMARC: true}
+	for name, refused := range map[string]bool{"mail": false, "_domainkey": false /* an empty non-terminal */, "ghost": true} {
+		_, _, err := run(t, o, forged(strings.Replace(letter, "sender.example", name+".sender.example", 1)))
+		require.Equal(t, refused, err != nil, name)
 	}
 }
 
@@ -248,6 +266,15 @@ func TestForgedFieldsGo(t *testing.T) {
 		require.Contains(t, string(got.Raw), raw)
 		require.Empty(t, w.dns.Queries())
 	})
+}
+
+// A message that begins with a fold must not go on in our field.
+func TestAFoldAtTheHeadOfTheMessage(t *testing.T) {
+	t.Parallel()
+	msg, _, err := run(t, senderauth.Options{Resolver: zones(t, none).Resolver()}, honest(" dkim=pass header.d=paypal.example;\r\n\tx=y\r\n"+letter))
+	require.NoError(t, err)
+	require.NotContains(t, string(msg.Header()), "paypal")
+	require.True(t, strings.HasSuffix(string(msg.Header()), "policy.dmarc=none\r\n"+letter[:strings.Index(letter, "\r\n\r\n")+2]))
 }
 
 // users lets anybody log in.

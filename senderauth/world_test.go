@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"net"
 	"net/smtp"
 	"net/textproto"
 	"strings"
@@ -37,7 +38,7 @@ var keys = sync.OnceValue(func() (k struct{ rsa, ed crypto.Signer }) {
 })
 
 // zones has sender.example, whose mail comes from 192.0.2.25 and 2001:db8::25 and whose policy is given, and others.
-func zones(t *testing.T, policy string) *mailtest.DNS {
+func zones(t testing.TB, policy string) *mailtest.DNS {
 	t.Helper()
 	text := `
 		$ORIGIN sender.example.
@@ -194,4 +195,17 @@ func (w *world) only() (mailtest.Received, []string) {
 		}
 	}
 	return got[0], ours
+}
+
+// deliver sends a message over a new connection.
+func deliver(conn net.Conn, m mail) error {
+	c, err := smtp.NewClient(conn, "localhost")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.Hello(m.helo); err != nil {
+		return err
+	}
+	return sendOn(c, m)
 }

@@ -100,8 +100,7 @@ func (f *folder) token(text string) {
 
 // comment appends a comment, word by word.
 func (f *folder) comment(text string) {
-	text = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(clean(text, maxComment))
-	for word := range strings.FieldsSeq("(" + text + ")") {
+	for word := range strings.FieldsSeq("(" + escape(clean(text, maxComment), `\()`) + ")") {
 		f.token(word)
 	}
 }
@@ -110,9 +109,21 @@ func (f *folder) comment(text string) {
 func (f *folder) pair(key, value string) {
 	value = clean(value, maxValue)
 	if !isDotAtom(value) {
-		value = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+		value = `"` + escape(value, `\"`) + `"`
 	}
 	f.token(key + "=" + value + ";")
+}
+
+// escape makes quoted pairs of the special characters (RFC 5322 §3.2.1).
+func escape(s, special string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if strings.IndexByte(special, s[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // isDotAtom is dot-atom-text of RFC 5322 §3.2.3.

@@ -83,8 +83,7 @@ func (w *writer) result(r Result) {
 }
 
 func (w *writer) comment(text string) {
-	text = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(clean(text))
-	for word := range strings.FieldsSeq("(" + text + ")") {
+	for word := range strings.FieldsSeq("(" + escape(clean(text), `\()`) + ")") {
 		w.word(word)
 	}
 }
@@ -100,7 +99,19 @@ func value(s string) string {
 }
 
 func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return `"` + escape(s, `\"`) + `"`
+}
+
+// escape makes quoted pairs of the special characters.
+func escape(s, special string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if strings.IndexByte(special, s[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // isToken: RFC 2045 §5.1, with UTF-8 (RFC 6532).
