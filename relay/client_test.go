@@ -319,7 +319,7 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 		require.Error(t, send(t, mx, "no@example.net")[0].Err)
 		require.NoError(t, send(t, mx, "cleo@example.net")[0].Err)
 		require.Equal(t, 1, p.count())
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		synctest.Wait()
 		require.Equal(t, "QUIT", p.commands()[len(p.commands())-1], "it is not kept for long")
 		require.NoError(t, send(t, mx, "bob@example.net")[0].Err)
@@ -521,6 +521,12 @@ func TestSmarthostSendsNoPasswordInClear(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.NoError(t, (&relay.Smarthost{Address: "smart.example.org:25"}).Validate())
+}
+
+// pass lets the bubble's time pass, and what is due then come to its end.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // bubbleHere runs a part of a test in a bubble of its own.

@@ -131,12 +131,12 @@ func firstLife(fs *crashfs.FS, l *ledger, hold, rewrite bool) {
 	done := make(chan error, 1)
 	go func() { done <- q.Run(ctx) }()
 	take("lost", "lost@d.test")
-	time.Sleep(5 * time.Minute)
+	pass(5 * time.Minute)
 	if !fs.Crashed() { // from here on it may be released, or not
 		l.held["bob1@a.test"] = false
 	}
 	_ = q.Release(ctx, l.ids["held"])
-	time.Sleep(time.Second)
+	pass(time.Second)
 	_ = q.Close()
 	<-done
 }
@@ -156,7 +156,7 @@ func secondLife(t *testing.T, fs *crashfs.FS, before *ledger, hold bool) {
 	}()
 	checkRecovered(t, q, before)
 	go func() { done <- q.Run(ctx) }()
-	time.Sleep(time.Hour)
+	pass(time.Hour)
 	waits := map[string]bool{}
 	list, err := q.List(ctx)
 	require.NoError(t, err)

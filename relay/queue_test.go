@@ -200,7 +200,7 @@ func TestScheduleAndExpiry(t *testing.T) {
 		})
 		begin := time.Now()
 		o.send("bob@example.net")
-		time.Sleep(4 * time.Hour)
+		pass(4 * time.Hour)
 		require.Equal(t, []time.Duration{
 			0, 5 * time.Minute, 10 * time.Minute, 25 * time.Minute, 85 * time.Minute, 145 * time.Minute, 180 * time.Minute,
 		}, offsets(begin, o.tr.times("bob@example.net")))
@@ -234,7 +234,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 		}})
 		begin := time.Now()
 		o.send("bob@example.net", "good@example.net")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		before, err := o.List(t.Context())
 		require.NoError(t, err)
 		o.reopen()
@@ -244,7 +244,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 		require.Equal(t, 1, after[0].Recipients[0].Attempts)
 		require.Equal(t, "451 4.7.1 greylisted", after[0].Recipients[0].Reply)
 		require.Equal(t, relay.Delivered, after[0].Recipients[1].State)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}, offsets(begin, o.tr.times("bob@example.net")))
 		require.Len(t, o.tr.times("good@example.net"), 1)
 		require.Zero(t, o.left())
@@ -361,7 +361,7 @@ func TestKeyMakesSendHappenOnce(t *testing.T) {
 		for ev := range o.Events(t.Context(), ids[0]) {
 			require.Equal(t, relay.Delivered, ev.Kind)
 		}
-		time.Sleep(25 * time.Hour)
+		pass(25 * time.Hour)
 		require.NotEqual(t, ids[0], push(), "it has been forgotten")
 		_, err := o.Send(t.Context(), env, message(letter), relay.Key(strings.Repeat("x", 257)))
 		require.Error(t, err)
@@ -388,7 +388,7 @@ func TestRememberedAreBounded(t *testing.T) {
 		var ids []string
 		for range 5 {
 			ids = append(ids, o.send("bob@example.net"))
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		for i, id := range ids {
 			_, err := o.Show(t.Context(), id)
@@ -417,7 +417,7 @@ func TestPrepareRunsOnce(t *testing.T) {
 		})
 		_, err := o.Send(t.Context(), envelope("ann@example.com", "bob@example.net"), message("A: 1\nB: 2\n\nbody\r.\n"))
 		require.NoError(t, err)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		want := "Signature: 1\r\nA: 1\r\nB: 2\r\n\r\nbody\r\n.\r\n"
 		require.Equal(t, []string{want, want, want}, o.tr.texts)
 	})
@@ -457,12 +457,12 @@ func TestAttemptsAtOnceAreBounded(t *testing.T) {
 		for i := range 10 {
 			o.send(fmt.Sprintf("bob@d%d.test", i%2))
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		require.Equal(t, 4, o.tr.most, "two for each destination")
 		for i := range 10 {
 			o.send(fmt.Sprintf("bob@e%d.test", i))
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, 5, o.tr.most)
 		require.Zero(t, o.left())
 	})
@@ -481,13 +481,13 @@ func TestUnreachableDestinationRests(t *testing.T) {
 		for i := range 20 {
 			o.send(fmt.Sprintf("r%d@down.test", i))
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		begin := time.Now()
 		id := o.send("bob@up.test")
 		for range o.Events(t.Context(), id) {
 		}
 		require.Less(t, time.Since(begin), 3*time.Minute)
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		tried := 0
 		for i := range 20 {
 			tried += len(o.tr.times(fmt.Sprintf("r%d@down.test", i)))
@@ -495,7 +495,7 @@ func TestUnreachableDestinationRests(t *testing.T) {
 		require.Less(t, tried, 10)
 		down = false
 		require.NoError(t, o.Retry(t.Context()))
-		time.Sleep(30 * time.Minute)
+		pass(30 * time.Minute)
 		require.Zero(t, o.left())
 	})
 }
@@ -513,7 +513,7 @@ func TestHoldReleaseRemoveRetry(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, o.Hold(ctx, id))
 		o.reopen()
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		entry, err := o.Show(ctx, id)
 		require.NoError(t, err)
 		require.True(t, entry.Held)
@@ -540,7 +540,7 @@ func TestHoldReleaseRemoveRetry(t *testing.T) {
 		require.NoError(t, o.Remove(ctx, id))
 		require.Zero(t, o.left())
 		require.Equal(t, []relay.Kind{relay.Queued, relay.Attempted, relay.Deferred, relay.Removed}, o.kinds("dora@example.net"))
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		require.Len(t, o.tr.times("dora@example.net"), 1)
 		names, err := o.fs.ReadNames("queue/msg")
 		require.NoError(t, err)
@@ -557,9 +557,9 @@ func TestRemoveDuringAnAttempt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{takes: time.Minute})
 		id := o.send("bob@example.net")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		require.NoError(t, o.Remove(t.Context(), id))
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Zero(t, o.left())
 		require.Equal(t, []relay.Kind{relay.Queued, relay.Attempted, relay.Removed}, o.kinds("bob@example.net"))
 		o.reopen()
@@ -598,7 +598,7 @@ func TestUnknownOutcome(t *testing.T) {
 					return relay.Outcome{}
 				}}, func(opts *relay.Options) { opts.HoldUnknown = hold })
 				id := o.send("bob@example.net")
-				time.Sleep(24 * time.Hour)
+				pass(24 * time.Hour)
 				if !hold {
 					require.Equal(t, []relay.Kind{relay.Queued, relay.Attempted, relay.Unknown, relay.Attempted, relay.Delivered}, o.kinds("bob@example.net"))
 					return
@@ -626,7 +626,7 @@ func TestFutureReleaseAndDeliverBy(t *testing.T) {
 		env = envelope("ann@example.com", "cleo@example.net")
 		env.DeliverBy = &mailbricks.DeliverBy{Deadline: begin.Add(7 * time.Minute), Return: true}
 		require.NoError(t, o.Handle(t.Context(), env, message(letter)))
-		time.Sleep(11 * time.Hour)
+		pass(11 * time.Hour)
 		require.Equal(t, 10*time.Hour, offsets(begin, o.tr.times("bob@example.net"))[0])
 		require.Equal(t, []time.Duration{0, 5 * time.Minute, 7 * time.Minute}, offsets(begin, o.tr.times("cleo@example.net")))
 		require.Len(t, o.reports.Messages(), 1)
@@ -661,7 +661,7 @@ func TestRunAndClose(t *testing.T) {
 		_, err := relay.Open("queue", o.opts)
 		require.Error(t, err, "the folder is in use")
 		o.send("bob@example.net")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		begin := time.Now()
 		o.stop()
 		require.NoError(t, <-o.done)
@@ -717,7 +717,7 @@ func TestLogTellsWhatHappens(t *testing.T) {
 		var b lockedBuilder
 		o := newOffice(t, &transport{decide: always(never)}, func(opts *relay.Options) { opts.Logger = b.logger() })
 		o.send("bob@example.net")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.Contains(t, b.String(), "relay: queued")
 		require.Contains(t, b.String(), "status=5.1.1")
 	})

@@ -149,7 +149,7 @@ func TestReportOfExpiryTellsForHowLong(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{decide: always(later)})
 		o.send("bob@example.net")
-		time.Sleep(6 * 24 * time.Hour)
+		pass(6 * 24 * time.Hour)
 		p := parseReport(t, o.reports.Messages()[0].Raw)
 		require.Contains(t, p.text, "I have tried for 5 days, ")
 		require.Contains(t, p.text, "451 4.7.1 greylisted")
@@ -261,7 +261,7 @@ func TestWhoIsToldOfAFailure(t *testing.T) {
 				env := envelope(tc.from, "bob@example.net")
 				env.Recipients[0].Notify = tc.notify
 				require.NoError(t, o.Handle(t.Context(), env, message(letter)))
-				time.Sleep(time.Hour)
+				pass(time.Hour)
 				require.Len(t, o.reports.Messages(), tc.want)
 				require.Zero(t, o.left())
 			})
@@ -292,12 +292,12 @@ func TestReportThatIsNotTaken(t *testing.T) {
 					return tc.err
 				})
 				o.send("bob@example.net")
-				time.Sleep(2 * time.Minute)
+				pass(2 * time.Minute)
 				o.reopen()
-				time.Sleep(time.Hour)
+				pass(time.Hour)
 				require.Len(t, o.reports.Messages(), tc.want)
 				require.Equal(t, tc.left, o.left())
-				time.Sleep(11 * 24 * time.Hour)
+				pass(11 * 24 * time.Hour)
 				require.Zero(t, o.left(), "it is given up in the end")
 			})
 		})
@@ -316,7 +316,7 @@ func TestReportGoesThroughTheQueueItself(t *testing.T) {
 			}
 		})
 		o.send("bob@example.net")
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Equal(t, []string{"ann@example.com", ""}, signed)
 		require.Len(t, o.tr.times("ann@example.com"), 1, "and when that fails too, it is over")
 		require.Zero(t, o.left())
@@ -328,9 +328,9 @@ func TestReportWithoutTheMessage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{takes: time.Minute, decide: always(never)})
 		id := o.send("bob@example.net")
-		time.Sleep(time.Second)
+		pass(time.Second)
 		require.NoError(t, o.fs.Remove("queue/msg/"+id))
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		require.Len(t, o.reports.Messages(), 1)
 		p := parseReport(t, o.reports.Messages()[0].Raw)
 		require.Equal(t, "rfc822; bob@example.net", p.recipients[0].Get("Final-Recipient"))
@@ -382,7 +382,7 @@ func TestSettle(t *testing.T) {
 				}
 				require.NoError(t, err)
 				o.reopen() // it lasts
-				time.Sleep(time.Hour)
+				pass(time.Hour)
 				require.Zero(t, o.left())
 				tried := 0
 				for _, r := range []string{"a@here.test", "b@here.test", "c@here.test"} {
