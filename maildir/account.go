@@ -1,0 +1,265 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// account is the mail of one account, shared by its sessions and deliveries.
+type account struct {
+	maildir *Maildir
+	dir     string
+	refs    int // under maildir.mu; folders in memory count as well
+
+	structure sync.Mutex // held by who makes, renames or removes folders, or writes the account's own files
+
+	mu      sync.Mutex
+	folders map[string]*folder // in memory, by folder name
+
+	quotaMu  sync.Mutex
+	quota    int64
+	reserved int64 // under quotaMu: on the way in
+}
+
+// Files of the account as a whole, in INBOX's folder.
+const (
+	structureLock  = "mailbricks-account.lock"
+	validityLock   = "mailbricks-validity.lock"
+	validityFile   = "dovecot-uidvalidity" // the last UIDVALIDITY given, in hexadecimal
+	maildirFolder  = "maildirfolder"       // marks a folder below (Maildir++)
+	hiddenPrefix   = ".."                  // of folders that are no mailboxes yet or any more
+	folderPerm     = 0o700
+	messagePerm    = 0o600
+	validityDigits = 8
+)
+
+// path is the path of a folder.
+func (a *account) path(name string) string {
+	if name == "" {
+		return a.dir
+	}
+	return filepath.Join(a.dir, name)
+}
+
+func (a *account) fs() durable.FS { return a.maildir.files }
+
+// make makes what is missing of an account. INBOX's cur comes last: where it is, the folders of a new account are there
+// too, or were removed by the user.
+func (a *account) make() error {
+	a.structure.Lock()
+	defer a.structure.Unlock()
+	_, err := a.fs().Stat(filepath.Join(a.dir, "cur"))
+	isNew := isNotExist(err)
+	if err != nil && !isNew {
+		return err
+	}
+	if err := durable.MkdirAll(a.fs(), a.dir, folderPerm); err != nil {
+		return err
+	}
+	lock, err := a.lockFile(structureLock)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if isNew {
+		for _, folder := range a.maildir.Folders {
+			err := a.create(folder.Name, "")
+			if err != nil && !errors.Is(err, mailbox.ErrExists) {
+				return err
+			}
+			if err := a.subscribe(folder.Name, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := a.fs().Mkdir(filepath.Join(a.dir, sub), folderPerm); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	a.removeHidden()
+	return a.syncChain()
+}
+
+// syncChain syncs the account's folder and those above it up to the root: a process before may have ended between making
+// one and syncing its name.
+func (a *account) syncChain() error {
+	root := filepath.Clean(a.maildir.Root)
+	for dir := a.dir; ; dir = filepath.Dir(dir) {
+		if err := a.maildir.syncDir(dir); err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, dir)
+		if err != nil || rel == "." || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return nil
+		}
+	}
+}
+
+// removeHidden removes folders that were not finished or not removed to the end. What stays is tried again next time.
+func (a *account) removeHidden() {
+	entries, err := a.fs().ReadDir(a.dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), hiddenPrefix+"mailbricks-") {
+			if err := a.removeTree(filepath.Join(a.dir, e.Name())); err != nil {
+				a.maildir.logger().Warn("maildir: removed mailbox is still on disk", "folder", e.Name(), "error", err)
+			}
+		}
+	}
+}
+
+// removeTree removes a mailbox's folder with all in it.
+func (a *account) removeTree(dir string) error {
+	entries, err := a.fs().ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			err = a.removeTree(path)
+		} else {
+			err = a.fs().Remove(path)
+		}
+		if err != nil && !isNotExist(err) {
+			return err
+		}
+	}
+	return a.fs().Remove(dir)
+}
+
+// folder gives a folder in memory, with one more user; it is not loaded yet.
+func (a *account) folder(name string) *folder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f := a.folders[name]
+	if f == nil {
+		f = newFolder(a, name)
+		a.folders[name] = f
+		a.maildir.mu.Lock()
+		a.refs++
+		a.maildir.mu.Unlock()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refs++
+	if f.linger != nil {
+		f.linger.Stop()
+		f.linger = nil
+	}
+	return f
+}
+
+// loaded gives a folder if it is in memory.
+func (a *account) loaded(name string) *folder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.folders[name]
+}
+
+// leave gives a folder back. It stays in memory for a while.
+func (a *account) leave(f *folder) {
+	wait := a.maildir.linger()
+	f.mu.Lock()
+	f.refs--
+	idle := f.refs == 0
+	if idle && wait > 0 && f.gone == nil {
+		f.linger = time.AfterFunc(wait, func() { a.maildir.background(func() { a.drop(f) }) })
+		idle = false
+	}
+	f.mu.Unlock()
+	if idle {
+		a.drop(f)
+	}
+}
+
+// drop takes a folder out of memory unless it is used again.
+func (a *account) drop(f *folder) {
+	f.mu.Lock()
+	busy, news := f.refs > 0, len(f.learned) > 0 && f.gone == nil && f.st != nil
+	f.mu.Unlock()
+	if busy {
+		return
+	}
+	if news {
+		if err := f.submit(func(tx *tx) error { tx.compact = true; return nil }); err != nil {
+			a.maildir.logger().Warn("maildir: sizes of messages are not kept", "folder", f.dir(), "error", err)
+		}
+	}
+	a.mu.Lock()
+	f.mu.Lock()
+	busy = f.refs > 0 || len(f.delivered) > 0
+	f.mu.Unlock()
+	if !busy {
+		a.forgetLocked(f)
+	}
+	a.mu.Unlock()
+}
+
+// forget takes a folder out of memory; those who have it go on with it as far as they can.
+func (a *account) forget(f *folder) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forgetLocked(f)
+}
+
+func (a *account) forgetLocked(f *folder) {
+	for name, other := range a.folders {
+		if other == f {
+			delete(a.folders, name)
+			a.maildir.release(a)
+		}
+	}
+}
+
+// unload takes all folders out of memory.
+func (a *account) unload() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, f := range a.folders {
+		f.mu.Lock()
+		if f.linger != nil {
+			f.linger.Stop()
+		}
+		f.mu.Unlock()
+		delete(a.folders, name)
+		a.maildir.release(a)
+	}
+}
+
+// nextValidity gives a UIDVALIDITY that no mailbox of the account had before: RFC 3501 §2.3.1.1 wants it to grow when a
+// mailbox is made again under a name.
+func (a *account) nextValidity() (uint32, error) {
+	lock, err := a.lockFile(validityLock)
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	path := filepath.Join(a.dir, validityFile)
+	data, err := durable.ReadFile(a.fs(), path, 64)
+	if err != nil && !isNotExist(err) {
+		return 0, err
+	}
+	last, err := strconv.ParseUint(strings.TrimSpace(string(data)), 16, 32)
+	if err != nil {
+		last = 0 // none yet, or damaged: the time is larger
+	}
+	next := max(uint32(last)+1, uint32(time.Now().Unix()))
+	text := fmt.Sprintf("%0*x", validityDigits, next)
+	if err := durable.WriteFile(a.fs(), path, []byte(text), messagePerm); err != nil {
+		return 0, err
+	}
+	return next, nil
+}

@@ -1,0 +1,23 @@
+// Package maildir stores mail as files: one folder an account (Maildir++), one file a message, readable by every program
+// that knows the format. It is a mailbricks.Handler that delivers and a source of mailbox.Store for imapd and pop3d.
+//
+// # On disk
+//
+// A tree that Dovecot left is taken over as it is: messages, flags, keywords, UIDs, UIDVALIDITY and subscriptions. What
+// Dovecot has files for is kept in them (dovecot-uidlist, dovecot-keywords, dovecot-uidvalidity, subscriptions,
+// maildirsize), so that the tree can go back. Only what it has none for is in files of our own, whose first line is their
+// name and version: mailbricks-index in each folder (modseqs, keywords beyond 26, what was expunged) and
+// mailbricks-special-use in the account's. Both can be removed while no program runs; clients then look at everything
+// again. Dovecot and this package must not write to one account at the same time; programs that only add, rename or
+// remove messages (mutt, rsync) may at any time.
+//
+// # What is durable when
+//
+// A delivery that was taken, and every UID, modseq, flag and copy that a method has returned, is on disk: file, name, and
+// the line that says which UID it is. Many deliveries and changes of one folder at the same time share the syncs.
+//
+// # Memory
+//
+// An open folder needs about 120 octets for each message, its keywords beyond 26, and 16 octets for each of the last
+// 10,000 messages that were expunged. A folder that nobody has open is forgotten after Maildir.Linger. Bodies are streamed.
+package maildir

@@ -1,0 +1,177 @@
+package maildir
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// flags are the flags of a message as its file name has them: the five letters of Maildir, 26 keywords, and one letter
+// that is kept because other programs use it. See https://cr.yp.to/proto/maildir.html.
+type flags uint32
+
+const (
+	flagDraft    flags = 1 << iota // D
+	flagFlagged                    // F
+	flagReplied                    // R: \Answered
+	flagSeen                       // S
+	flagTrashed                    // T: \Deleted
+	flagPassed                     // P: resent; no IMAP flag
+	firstKeyword                   // a, and b to z behind it
+)
+
+// maxLetters is how many keywords have a letter of their own.
+const maxLetters = 26
+
+const flagLetters = "DFRSTP"
+
+func keywordFlag(letter int) flags { return firstKeyword << letter }
+
+// parseFlags reads the letters behind ":2,"; letters that nobody knows are left out.
+func parseFlags(letters string) flags {
+	var f flags
+	for i := range len(letters) {
+		c := letters[i]
+		if at := strings.IndexByte(flagLetters, c); at >= 0 {
+			f |= 1 << at
+		} else if c >= 'a' && c <= 'z' {
+			f |= keywordFlag(int(c - 'a'))
+		}
+	}
+	return f
+}
+
+// String has the letters in the order that Maildir asks for: ASCII.
+func (f flags) String() string {
+	buf := make([]byte, 0, 8)
+	for _, c := range "DFPRST" {
+		if at := strings.IndexRune(flagLetters, c); f&(1<<at) != 0 {
+			buf = append(buf, byte(c))
+		}
+	}
+	for i := range maxLetters {
+		if f&keywordFlag(i) != 0 {
+			buf = append(buf, byte('a'+i))
+		}
+	}
+	return string(buf)
+}
+
+// splitName cuts a file name in cur or new into what stays the same and its flags. Both separators are understood: a
+// tree may come from a system that cannot have a colon in names.
+func splitName(name string) (base string, f flags) {
+	for _, sep := range []string{":2,", ";2,"} {
+		if base, letters, ok := strings.Cut(name, sep); ok {
+			return base, parseFlags(letters)
+		}
+	}
+	if i := strings.IndexAny(name, ":;"); i > 0 {
+		return name[:i], 0
+	}
+	return name, 0
+}
+
+// withFlags is the file name of a message in cur.
+func withFlags(base string, f flags) string { return base + infoSeparator + "2," + f.String() }
+
+// nameSize finds a size in the name of a file: key S is its length, W what it has with CRLF line ends.
+func nameSize(base string, key byte) (int64, bool) {
+	for {
+		at := strings.IndexByte(base, ',')
+		if at < 0 {
+			return 0, false
+		}
+		base = base[at+1:]
+		if len(base) < 2 || base[0] != key || base[1] != '=' {
+			continue
+		}
+		digits, _, _ := strings.Cut(base[2:], ",")
+		n, err := strconv.ParseInt(digits, 10, 64)
+		return n, err == nil && n >= 0
+	}
+}
+
+// namer makes file names that nobody else makes.
+type namer struct {
+	host    string
+	pid     int
+	counter atomic.Uint64
+}
+
+func newNamer() *namer {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return &namer{host: cleanHost(host), pid: os.Getpid()}
+}
+
+// cleanHost keeps a host name out of the way of the rest of a file name.
+func cleanHost(host string) string {
+	host = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_' {
+			return r
+		}
+		return '_'
+	}, host)
+	if len(host) > 64 {
+		host = host[:64]
+	}
+	if host == "" {
+		return "localhost"
+	}
+	return host
+}
+
+// next is a new name. Names sort as they were made within one process: seconds, microseconds and a counter come first.
+func (n *namer) next() string {
+	now := time.Now()
+	var random [6]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return fmt.Sprintf("%d.M%06dP%dQ%dR%x.%s", now.Unix(), now.Nanosecond()/1000, n.pid, n.counter.Add(1), random, n.host)
+}
+
+// withSizes is the name with the sizes that spare readers a look into the file.
+func withSizes(name string, size, crlfSize int64) string {
+	return fmt.Sprintf("%s,S=%d,W=%d", name, size, crlfSize)
+}
+
+// nameOrder compares names by when they were made, as far as they tell: seconds, then microseconds, then the delivery
+// number, then the rest.
+func nameOrder(a, b string) int {
+	for _, part := range []func(string) int64{nameSeconds, nameMicros, nameCounter} {
+		if x, y := part(a), part(b); x != y {
+			if x < y {
+				return -1
+			}
+			return 1
+		}
+	}
+	return strings.Compare(a, b)
+}
+
+func nameSeconds(name string) int64 { return leadingNumber(name) }
+func nameMicros(name string) int64  { return deliveryPart(name, 'M') }
+func nameCounter(name string) int64 { return deliveryPart(name, 'Q') }
+
+// deliveryPart reads a number from the middle part of "seconds.M…P…Q….host".
+func deliveryPart(name string, key byte) int64 {
+	_, rest, _ := strings.Cut(name, ".")
+	middle, _, _ := strings.Cut(rest, ".")
+	if at := strings.IndexByte(middle, key); at >= 0 {
+		return leadingNumber(middle[at+1:])
+	}
+	return 0
+}
+
+func leadingNumber(s string) int64 {
+	var n int64
+	for i := 0; i < len(s) && s[i] >= '0' && s[i] <= '9' && i < 18; i++ {
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n
+}

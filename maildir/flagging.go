@@ -1,0 +1,133 @@
+package maildir
+
+import (
+	"path/filepath"
+	"slices"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// setFlags stages a change of flags and gives the messages after it. A rename of each file is the change; it is made at
+// once and synced with the folder.
+func (tx *tx) setFlags(uids []mailbox.UID, change mailbox.FlagChange) ([]entry, error) {
+	if change.Op != mailbox.RemoveFlags {
+		if err := tx.withKeywords(change.Flags); err != nil {
+			return nil, err
+		}
+	}
+	bits, extra := tx.keywords.encode(change.Flags)
+	keep := tx.keywords.unnamed(^flags(0))
+	var out []entry
+	seq := uint64(0)
+	for _, uid := range slices.Compact(slices.Sorted(slices.Values(uids))) {
+		e, ok := tx.find(uint32(uid))
+		if !ok {
+			continue
+		}
+		want, wantExtra := change.UnchangedSince, e.extra
+		fl := e.flags
+		switch {
+		case want != 0 && e.modseq > uint64(want):
+		case change.Op == mailbox.AddFlags:
+			fl |= bits
+			wantExtra = newKeywordSet(slices.Concat(e.extra.list(), extra.list()))
+		case change.Op == mailbox.RemoveFlags:
+			fl &^= bits
+			wantExtra = newKeywordSet(slices.DeleteFunc(slices.Clone(e.extra.list()), func(name string) bool {
+				return slices.Contains(extra.list(), name)
+			}))
+		case change.Op == mailbox.ReplaceFlags:
+			fl = fl&keep | bits
+			wantExtra = extra
+		}
+		if fl == e.flags && sameKeywords(wantExtra, e.extra) {
+			out = append(out, e)
+			continue
+		}
+		if seq == 0 {
+			tx.modseq++
+			seq = tx.modseq
+		}
+		e, ok, err := tx.reflag(e, fl)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		e.extra, e.modseq = wantExtra, seq
+		tx.noteFlags(e)
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// reflag renames a message's file for other flags. It says no if the message is gone.
+func (tx *tx) reflag(e entry, fl flags) (entry, bool, error) {
+	for {
+		after := e
+		after.flags = fl
+		if fl != e.flags {
+			after.isNew = false
+		}
+		if after.path() == e.path() {
+			return after, true, nil
+		}
+		err := tx.f.fs().Rename(filepath.Join(tx.dir, e.path()), filepath.Join(tx.dir, after.path()))
+		if err == nil {
+			tx.dirs[filepath.Join(tx.dir, "cur")] = true
+			tx.f.newDirty = tx.f.newDirty || e.isNew
+			return after, true, nil
+		}
+		if !isNotExist(err) || tx.scanned {
+			return e, false, ignoreNotExist(err)
+		}
+		if err := tx.scan(); err != nil { // another program has renamed it
+			return e, false, err
+		}
+		var ok bool
+		if e, ok = tx.find(e.uid); !ok {
+			return e, false, nil
+		}
+	}
+}
+
+func ignoreNotExist(err error) error {
+	if isNotExist(err) {
+		return nil
+	}
+	return err
+}
+
+// takeRecent stages that all messages are known to a session. Their files move to cur, as Maildir has it; no sync is
+// needed for that, since a file that is in new again after a power cut is the same message.
+func (tx *tx) takeRecent() uint32 {
+	first := tx.recent
+	if first >= tx.next {
+		return first
+	}
+	tx.recent = tx.next
+	if len(tx.log) == 0 {
+		tx.unsynced = true
+	}
+	tx.log = appendNumberLine(tx.log, 'r', uint64(tx.recent))
+	tx.logLines++
+	for _, list := range [][]entry{tx.st.entries, tx.added} {
+		for i := range list {
+			if !list[i].isNew {
+				continue
+			}
+			e, ok := tx.find(list[i].uid)
+			if !ok || !e.isNew {
+				continue
+			}
+			after := e
+			after.isNew = false
+			if tx.f.fs().Rename(filepath.Join(tx.dir, e.path()), filepath.Join(tx.dir, after.path())) == nil {
+				tx.put(after)
+				tx.f.newDirty = true
+			}
+		}
+	}
+	return first
+}

@@ -1,0 +1,382 @@
+package maildir
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// The rules of this file and of tx.go:
+//
+//   - A folder's state is read under folder.mu and changed only by run, which holds folder.writing and, against other
+//     processes, the folder's lock file. Nothing is published (put where readers see it) before it is on disk.
+//   - Those who want a change hand in a request and wait for the run that does it. A run does all that are waiting, and
+//     syncs once for all of them.
+//   - Locks are taken in the order account.structure, folder.writing (several: by name), account.mu, folder.mu. While
+//     folder.mu is held no file is touched; while any is held nobody reads from or writes to a caller's stream.
+
+// lockFile is locked by whoever changes a folder.
+const lockFile = "mailbricks.lock"
+
+// lockTimeout is how long a change waits for another process.
+const lockTimeout = 30 * time.Second
+
+// entry is a message. There is one for every message of an open folder, so it is kept small: 64 octets and the name.
+type entry struct {
+	base   string // file name without flags
+	extra  *keywordSet
+	modseq uint64
+	date   int64 // Unix seconds or noDate
+	size   int64 // with CRLF line ends; -1: unknown
+	uid    uint32
+	flags  flags
+	isNew  bool // the file is in new; else in cur
+}
+
+// path is where the message is, seen from the folder.
+func (e *entry) path() string {
+	if e.isNew {
+		return filepath.Join("new", e.base)
+	}
+	return filepath.Join("cur", withFlags(e.base, e.flags))
+}
+
+// physicalSize is the file's length as its name tells; the message's size if it does not.
+func (e *entry) physicalSize() int64 {
+	if n, ok := nameSize(e.base, 'S'); ok {
+		return n
+	}
+	return max(e.size, 0)
+}
+
+// state is what is known of a folder.
+type state struct {
+	validity uint32
+	guid     string
+	next     uint32
+	modseq   uint64
+	base     uint64 // what went before this modseq is forgotten
+	recent   uint32
+	entries  []entry    // UIDs ascending
+	expunged []expunged // modseqs ascending, at most maxExpunged
+	keywords *keywords
+	doomed   map[string]uint32 // files that are expunged but could not be removed yet, with their UIDs
+}
+
+// maxExpunged is how many messages that went a folder remembers.
+const maxExpunged = 10_000
+
+// find gives the place of a UID, or where it would be.
+func (s *state) find(uid uint32) (int, bool) {
+	lo, hi := 0, len(s.entries)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if s.entries[mid].uid < uid {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo, lo < len(s.entries) && s.entries[lo].uid == uid
+}
+
+// folder is a mailbox on disk. One object serves all sessions of the process.
+type folder struct {
+	account *account
+	commit  *durable.Group
+
+	writing  sync.Mutex // held by run, and by who renames or deletes the folder; it guards what follows
+	files    fileMarks
+	distrust bool   // the index files may not be on disk: read them and write them anew
+	rescan   bool   // look at all files
+	lines    [2]int // lines in uidlist and index, with those that are dead
+	newDirty bool   // names in new have gone since it was synced
+
+	mu        sync.Mutex
+	name      string // folder name: ".A.B", empty for INBOX
+	gone      error  // why it cannot be used any more
+	refs      int
+	linger    *time.Timer
+	st        *state // nil until loaded
+	seen      fileMarks
+	queue     []*request
+	delivered []delivery
+	kicked    bool
+	learned   map[uint32]learned // what readers found out since the last run
+	watchers  map[*watcher]struct{}
+}
+
+// learned is what a reader had to look at a file for.
+type learned struct{ size, date int64 }
+
+// request is one change that is waiting for a run.
+type request struct {
+	// do stages the change. If it fails it has staged nothing.
+	do  func(*tx) error
+	err error
+}
+
+// delivery is a message that this process has put into new.
+type delivery struct {
+	base string
+	date int64
+	size int64
+}
+
+func newFolder(a *account, name string) *folder {
+	f := &folder{account: a, name: name, watchers: map[*watcher]struct{}{}, learned: map[uint32]learned{}}
+	f.commit = durable.NewGroup(f.run)
+	return f
+}
+
+func (f *folder) fs() durable.FS { return f.account.maildir.fsys() }
+
+// dir is the folder's path.
+func (f *folder) dir() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.account.path(f.name)
+}
+
+// submit has a change done and waits for it. Nil only brings the folder up to date.
+func (f *folder) submit(do func(*tx) error) error {
+	r := &request{do: do}
+	f.mu.Lock()
+	f.queue = append(f.queue, r)
+	f.mu.Unlock()
+	_ = f.commit.Do() // the request has its own result: an earlier run may have done it
+	return r.err
+}
+
+// run does what is waiting. It is called by commit only.
+func (f *folder) run() error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	f.mu.Lock()
+	requests, delivered, gone := f.queue, f.delivered, f.gone
+	f.queue, f.delivered = nil, nil
+	f.mu.Unlock()
+
+	err := gone
+	if err == nil {
+		err = f.runAll(requests, delivered)
+	}
+	for _, r := range requests {
+		if r.err == nil {
+			r.err = err
+		}
+	}
+	return nil
+}
+
+func (f *folder) runAll(requests []*request, delivered []delivery) error {
+	dir := f.dir()
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	lock, err := durable.Lock(ctx, f.fs(), filepath.Join(dir, lockFile))
+	if err != nil {
+		return f.noFolder(fmt.Errorf("maildir: %w", err))
+	}
+	defer lock.Close()
+
+	tx, err := f.begin(dir)
+	if err != nil {
+		return f.noFolder(err)
+	}
+	if err = tx.catchUp(delivered); err == nil {
+		for _, r := range requests {
+			if r.do != nil {
+				r.err = r.do(tx)
+			}
+		}
+		err = tx.commit()
+	}
+	if err != nil {
+		f.distrust, f.rescan = true, true
+	}
+	return err
+}
+
+// noFolder makes an error of a folder that is no longer there the one that callers know.
+func (f *folder) noFolder(err error) error {
+	if _, statErr := f.fs().Stat(filepath.Join(f.dir(), "cur")); isNotExist(statErr) {
+		return fmt.Errorf("%w: %w", mailbox.ErrNoMailbox, err)
+	}
+	return err
+}
+
+// begin starts a transaction on the state in memory or, if that is not what is on disk, on a new one.
+func (f *folder) begin(dir string) (*tx, error) {
+	f.mu.Lock()
+	st := f.st
+	f.mu.Unlock()
+	if st == nil {
+		return f.reload(dir, 0)
+	}
+	changed, err := f.filesChanged(dir)
+	if err != nil {
+		return nil, err
+	}
+	if changed || f.distrust {
+		return f.reload(dir, st.validity)
+	}
+	return newTx(f, dir, st), nil
+}
+
+// reload reads everything. If the mailbox is another one now, sessions that have the old one open are told.
+func (f *folder) reload(dir string, validity uint32) (*tx, error) {
+	tx, err := f.load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if validity != 0 && tx.st.validity != validity {
+		err := fmt.Errorf("%w: it was replaced", mailbox.ErrNoMailbox)
+		f.retire(err)
+		return nil, err
+	}
+	tx.whole = tx.whole || f.distrust
+	return tx, nil
+}
+
+// retire ends the use of this object.
+func (f *folder) retire(why error) {
+	f.account.forget(f)
+	f.mu.Lock()
+	f.gone = why
+	f.st = nil
+	f.mu.Unlock()
+	f.wake()
+}
+
+// fileMarks are the files and folders by which a change from outside is noticed.
+type fileMarks struct {
+	list, index, keywords fs.FileInfo
+	fresh, cur            dirMark
+}
+
+// dirMark is a folder as it was when its names were read.
+type dirMark struct {
+	mtime time.Time
+	// settled: nothing more can happen with the same mtime.
+	settled bool
+}
+
+// settleTime is how long two changes of a folder may have the same mtime (two seconds on FAT).
+const settleTime = 2 * time.Second
+
+func markOf(info fs.FileInfo, now time.Time) dirMark {
+	return dirMark{info.ModTime(), now.Sub(info.ModTime()) > settleTime}
+}
+
+// current says whether the folder is still as it was.
+func (m dirMark) current(info fs.FileInfo, now time.Time) bool {
+	return m.mtime.Equal(info.ModTime()) && (m.settled || now.Sub(m.mtime) <= settleTime)
+}
+
+// sameInfo says whether a file is as it was; nil stands for no file.
+func sameInfo(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && durable.SameFile(a, b)
+}
+
+// statOrNil is Stat with nil for a file that is not there.
+func statOrNil(fsys durable.FS, path string) (fs.FileInfo, error) {
+	info, err := fsys.Stat(path)
+	if isNotExist(err) {
+		return nil, nil
+	}
+	return info, err
+}
+
+// filesChanged says whether someone else has written the index files.
+func (f *folder) filesChanged(dir string) (bool, error) {
+	list, err := statOrNil(f.fs(), filepath.Join(dir, uidlistFile))
+	if err != nil {
+		return false, err
+	}
+	index, err := statOrNil(f.fs(), filepath.Join(dir, indexFile))
+	if err != nil {
+		return false, err
+	}
+	kw, err := statOrNil(f.fs(), filepath.Join(dir, keywordsFile))
+	if err != nil {
+		return false, err
+	}
+	return !sameInfo(list, f.files.list) || !sameInfo(index, f.files.index) || !sameInfo(kw, f.files.keywords), nil
+}
+
+// stale says whether anything on disk is not as it was after the last run.
+func (f *folder) stale() (bool, error) {
+	f.mu.Lock()
+	dir, seen, ready, gone := f.account.path(f.name), f.seen, f.st != nil && len(f.delivered) == 0, f.gone
+	f.mu.Unlock()
+	if gone != nil {
+		return false, gone
+	}
+	if !ready {
+		return true, nil
+	}
+	for _, d := range []struct {
+		name string
+		mark dirMark
+	}{{"new", seen.fresh}, {"cur", seen.cur}} {
+		info, err := f.fs().Stat(filepath.Join(dir, d.name))
+		if err != nil {
+			return true, nil // the run finds out
+		}
+		if !d.mark.current(info, f.account.maildir.now()) {
+			return true, nil
+		}
+	}
+	for _, file := range []struct {
+		name string
+		mark fs.FileInfo
+	}{{uidlistFile, seen.list}, {indexFile, seen.index}} {
+		info, err := statOrNil(f.fs(), filepath.Join(dir, file.name))
+		if err != nil || !sameInfo(info, file.mark) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// refresh brings the state up to date with what others did to the files.
+func (f *folder) refresh() error {
+	stale, err := f.stale()
+	if err != nil || !stale {
+		return err
+	}
+	return f.submit(nil)
+}
+
+// deliver tells of a message that is in new. It does not wait.
+func (f *folder) deliver(d delivery) {
+	f.mu.Lock()
+	f.delivered = append(f.delivered, d)
+	start := !f.kicked
+	f.kicked = true
+	f.mu.Unlock()
+	if start {
+		f.kick()
+	}
+}
+
+// kick starts a run that nobody waits for. f.kicked is set.
+func (f *folder) kick() {
+	f.account.maildir.background(func() {
+		f.mu.Lock()
+		f.kicked = false
+		f.mu.Unlock()
+		if err := f.submit(nil); err != nil {
+			f.account.maildir.logger().Warn("maildir: delivered mail is not yet indexed", "folder", f.dir(), "error", err)
+		}
+	})
+}

@@ -1,0 +1,30 @@
+package maildir
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// lockFile takes one of the account's lock files.
+func (a *account) lockFile(name string) (io.Closer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	return durable.Lock(ctx, a.fs(), filepath.Join(a.dir, name))
+}
+
+// lockStructure keeps all others, in this process and elsewhere, from making, renaming and removing folders.
+func (a *account) lockStructure() (unlock func(), err error) {
+	a.structure.Lock()
+	lock, err := a.lockFile(structureLock)
+	if err != nil {
+		a.structure.Unlock()
+		return nil, err
+	}
+	return func() {
+		_ = lock.Close()
+		a.structure.Unlock()
+	}, nil
+}

@@ -1,0 +1,249 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// ErrNoAccount is what an [Accounts] returns for an address that is none of its own.
+var ErrNoAccount = errors.New("maildir: no such account")
+
+// ErrClosed is the error of what is asked of a Maildir after Close.
+var ErrClosed = errors.New("maildir: closed")
+
+// Account says where the mail of an account lies.
+type Account struct {
+	// Path is the folder, seen from Maildir.Root unless it is absolute; empty: AccountPath of the address.
+	Path string
+	// Quota is the most that the messages may have together, in octets; 0: any size.
+	Quota int64
+}
+
+// Accounts knows which addresses have mail here.
+type Accounts interface {
+	// Account gives the account of an address, whose aliases and sub-addresses are resolved. It fails with ErrNoAccount
+	// if there is none; any other error is a temporary failure.
+	Account(ctx context.Context, address string) (Account, error)
+}
+
+// AccountsFunc makes a function an Accounts.
+type AccountsFunc func(ctx context.Context, address string) (Account, error)
+
+// Account calls f.
+func (f AccountsFunc) Account(ctx context.Context, address string) (Account, error) {
+	return f(ctx, address)
+}
+
+// Defaults of the fields of Maildir.
+const (
+	// DefaultPollInterval is how often folders that someone watches are looked at.
+	DefaultPollInterval = 2 * time.Second
+	// DefaultLinger is how long a folder stays in memory when nobody has it open any more.
+	DefaultLinger = 30 * time.Second
+)
+
+// Maildir stores mail under a folder. Its fields are not changed once it is in use.
+type Maildir struct {
+	// Root is the folder that the accounts' paths start from.
+	Root string
+	// Accounts knows the addresses.
+	Accounts Accounts
+	// Folders are made in every new account and subscribed. Where a mailbox of one of these names exists, in an account
+	// that has no other for this use, it has the use. Nil: Drafts, Junk, Sent, Trash and Archive.
+	Folders []Folder
+	// PollInterval is how often folders that someone watches are looked at for changes by other programs; 0:
+	// DefaultPollInterval, less than 0: never. What this program does itself is seen at once.
+	PollInterval time.Duration
+	// Linger is how long a folder stays in memory when nobody has it open any more; 0: DefaultLinger, less than 0: not
+	// at all.
+	Linger time.Duration
+	// Logger is told of trouble that no caller hears of; nil: nobody.
+	Logger *slog.Logger
+
+	once  sync.Once
+	files durable.FS // nil: the system's
+	clock func() time.Time
+	syncs *durable.DirSyncer
+	names *namer
+
+	mu       sync.Mutex
+	accounts map[string]*account // in use, by folder
+	ready    map[string]bool     // folders of accounts that are known to exist
+	closed   bool
+	polling  chan struct{} // ends the poller; nil: none
+	watched  map[*folder]int
+	work     sync.WaitGroup
+}
+
+// Folder is a mailbox that every account has.
+type Folder struct {
+	Name string
+	Use  mailbox.Use
+}
+
+// DefaultFolders are what Folders stands for when it is nil.
+func DefaultFolders() []Folder {
+	return []Folder{
+		{"Drafts", mailbox.UseDrafts},
+		{"Junk", mailbox.UseJunk},
+		{"Sent", mailbox.UseSent},
+		{"Trash", mailbox.UseTrash},
+		{"Archive", mailbox.UseArchive},
+	}
+}
+
+// New gives a Maildir under a folder, which is made when the first mail comes.
+func New(root string, accounts Accounts) *Maildir {
+	return &Maildir{Root: root, Accounts: accounts}
+}
+
+// init fills in what is not set.
+func (m *Maildir) init() {
+	m.once.Do(func() {
+		if m.files == nil {
+			m.files = durable.OS()
+		}
+		if m.clock == nil {
+			m.clock = time.Now
+		}
+		if m.Folders == nil {
+			m.Folders = DefaultFolders()
+		}
+		m.syncs = durable.NewDirSyncer(m.files)
+		m.names = newNamer()
+		m.accounts, m.ready, m.watched = map[string]*account{}, map[string]bool{}, map[*folder]int{}
+	})
+}
+
+func (m *Maildir) fsys() durable.FS         { return m.files }
+func (m *Maildir) now() time.Time           { return m.clock() }
+func (m *Maildir) syncDir(dir string) error { return m.syncs.Sync(dir) }
+
+func (m *Maildir) logger() *slog.Logger {
+	if m.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return m.Logger
+}
+
+func (m *Maildir) linger() time.Duration {
+	if m.Linger == 0 {
+		return DefaultLinger
+	}
+	return m.Linger
+}
+
+// Store begins a session with the mail of who has logged in, as imapd and pop3d ask for it; id.User is the address. The
+// account is made if its folder is not there. It fails with mailbricks.ErrAuth when there is no such account.
+func (m *Maildir) Store(ctx context.Context, id mailbricks.Identity) (mailbox.Store, error) {
+	a, err := m.acquire(ctx, id.User)
+	if errors.Is(err, ErrNoAccount) {
+		return nil, fmt.Errorf("%w: %w", mailbricks.ErrAuth, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &store{account: a}, nil
+}
+
+// Usage is how much mail an account has: octets and messages. It looks at the names of all files unless the account has
+// a quota, which is kept count of.
+func (m *Maildir) Usage(ctx context.Context, address string) (octets, messages int64, err error) {
+	a, err := m.acquire(ctx, address)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer m.release(a)
+	u, err := a.used()
+	return u.bytes, u.messages, err
+}
+
+// acquire gives the account of an address, to be given back with release.
+func (m *Maildir) acquire(ctx context.Context, address string) (*account, error) {
+	m.init()
+	found, err := m.Accounts.Account(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("maildir: account of %.200q: %w", address, err)
+	}
+	if found.Path == "" {
+		if found.Path, err = AccountPath(address); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoAccount, err)
+		}
+	}
+	dir := found.Path
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(m.Root, dir)
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	a := m.accounts[dir]
+	if a == nil {
+		a = &account{maildir: m, dir: dir, folders: map[string]*folder{}}
+		m.accounts[dir] = a
+	}
+	a.refs++
+	ready := m.ready[dir]
+	m.mu.Unlock()
+	a.setQuota(found.Quota)
+	if !ready {
+		if err := a.make(); err != nil {
+			m.release(a)
+			return nil, fmt.Errorf("maildir: %w", err)
+		}
+		m.mu.Lock()
+		m.ready[dir] = true
+		m.mu.Unlock()
+	}
+	return a, nil
+}
+
+// release gives an account back.
+func (m *Maildir) release(a *account) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a.refs--; a.refs == 0 {
+		delete(m.accounts, a.dir)
+	}
+}
+
+// background does work that Close waits for.
+func (m *Maildir) background(work func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.work.Go(work)
+	}
+}
+
+// Close ends what runs in the background and waits for it. Sessions should be closed before; deliveries fail from then on.
+func (m *Maildir) Close() error {
+	m.init()
+	m.mu.Lock()
+	m.closed = true
+	var accounts []*account
+	for _, a := range m.accounts {
+		accounts = append(accounts, a)
+	}
+	if m.polling != nil {
+		close(m.polling)
+		m.polling = nil
+	}
+	m.mu.Unlock()
+	for _, a := range accounts {
+		a.unload()
+	}
+	m.work.Wait()
+	return nil
+}

@@ -1,0 +1,220 @@
+package maildir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// The file maildirsize of an account with a quota has how much mail there is, as Maildir++ describes it: the quota in the
+// first line ("<octets>S"), then lines "<octets> <messages>" whose sum it is. It is counted anew when it is old or long
+// or says that there is no room.
+const sizeFile = "maildirsize"
+
+const (
+	// maxSizeFile is how long it may become; the specification has this number.
+	maxSizeFile = 5120
+	// maxSizeAge is how long it is believed while nothing changes.
+	maxSizeAge = 24 * time.Hour
+)
+
+// usage counts mail.
+type usage struct{ bytes, messages int64 }
+
+func (a *account) setQuota(quota int64) {
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	a.quota = quota
+}
+
+// reserve makes room for size more octets until release, or fails with mailbox.ErrQuota.
+func (a *account) reserve(size int64) (release func(), err error) {
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	if a.quota <= 0 {
+		return func() {}, nil
+	}
+	if size > a.quota {
+		return nil, mailbox.ErrQuota
+	}
+	used, counted, err := a.readSize()
+	if err != nil {
+		return nil, err
+	}
+	if used.bytes+a.reserved+size > a.quota && !counted {
+		if used, err = a.count(); err != nil {
+			return nil, err
+		}
+	}
+	if used.bytes+a.reserved+size > a.quota {
+		return nil, mailbox.ErrQuota
+	}
+	a.reserved += size
+	return func() {
+		a.quotaMu.Lock()
+		defer a.quotaMu.Unlock()
+		a.reserved -= size
+	}, nil
+}
+
+// limit is the most that a message of unknown size may have; 0: any size.
+func (a *account) limit() int64 {
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	return max(a.quota, 0)
+}
+
+// used is how much mail there is.
+func (a *account) used() (usage, error) {
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	if a.quota <= 0 {
+		return a.countFiles()
+	}
+	u, _, err := a.readSize()
+	return u, err
+}
+
+// addUsage notes a change.
+func (a *account) addUsage(u usage) {
+	if u == (usage{}) {
+		return
+	}
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	if a.quota <= 0 {
+		return
+	}
+	path := filepath.Join(a.dir, sizeFile)
+	f, err := a.fs().OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if isNotExist(err) {
+		return // counted when someone asks
+	}
+	if err == nil {
+		_, err = f.Write(fmt.Appendf(nil, "%d %d\n", u.bytes, u.messages))
+		_ = f.Close() // not synced: it can be counted anew
+	}
+	if err != nil {
+		a.maildir.logger().Warn("maildir: quota is not counted", "file", path, "error", err)
+		_ = a.fs().Remove(path)
+	}
+}
+
+// readSize gives what maildirsize says, or counts. counted says that the number is right for certain.
+func (a *account) readSize() (u usage, counted bool, err error) {
+	path := filepath.Join(a.dir, sizeFile)
+	info, err := statOrNil(a.fs(), path)
+	if err != nil {
+		return usage{}, false, err
+	}
+	if info != nil && info.Size() <= maxSizeFile && a.maildir.now().Sub(info.ModTime()) <= maxSizeAge {
+		data, err := durable.ReadFile(a.fs(), path, 2*maxSizeFile)
+		if err != nil {
+			return usage{}, false, err
+		}
+		if u, ok := parseSize(string(data), a.quota); ok {
+			return u, false, nil
+		}
+	}
+	u, err = a.count()
+	return u, true, err
+}
+
+// parseSize adds up the lines. The file is not believed if it was made for another quota.
+func parseSize(data string, quota int64) (usage, bool) {
+	header, rest, ok := strings.Cut(data, "\n")
+	if !ok || header != sizeHeader(quota) || rest == "" {
+		return usage{}, false
+	}
+	var sum usage
+	for line := range strings.Lines(rest) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || !strings.HasSuffix(line, "\n") {
+			return usage{}, false
+		}
+		bytes, err := strconv.ParseInt(fields[0], 10, 64)
+		messages, err2 := strconv.ParseInt(fields[1], 10, 64)
+		if err != nil || err2 != nil {
+			return usage{}, false
+		}
+		sum.bytes += bytes
+		sum.messages += messages
+	}
+	return sum, sum.bytes >= 0 && sum.messages >= 0
+}
+
+func sizeHeader(quota int64) string { return strconv.FormatInt(quota, 10) + "S" }
+
+// count counts anew and writes the file.
+func (a *account) count() (usage, error) {
+	u, err := a.countFiles()
+	if err != nil {
+		return usage{}, err
+	}
+	text := fmt.Sprintf("%s\n%d %d\n", sizeHeader(a.quota), u.bytes, u.messages)
+	path := filepath.Join(a.dir, sizeFile)
+	if err := durable.WriteFile(a.fs(), path, []byte(text), messagePerm); err != nil {
+		return usage{}, err
+	}
+	return u, nil
+}
+
+// countFiles adds up the sizes of all messages; names that have none cost a look at the file.
+func (a *account) countFiles() (usage, error) {
+	entries, err := a.fs().ReadDir(a.dir)
+	if err != nil {
+		return usage{}, err
+	}
+	folders := []string{a.dir}
+	for _, e := range entries {
+		if _, ok := mailboxName(e.Name()); ok && e.IsDir() {
+			folders = append(folders, filepath.Join(a.dir, e.Name()))
+		}
+	}
+	var u usage
+	for _, folder := range folders {
+		for _, sub := range []string{"new", "cur"} {
+			more, err := a.countFolder(filepath.Join(folder, sub))
+			if err != nil {
+				return usage{}, err
+			}
+			u.bytes += more.bytes
+			u.messages += more.messages
+		}
+	}
+	return u, nil
+}
+
+func (a *account) countFolder(dir string) (usage, error) {
+	names, err := a.fs().ReadNames(dir)
+	if isNotExist(err) {
+		return usage{}, nil
+	}
+	if err != nil {
+		return usage{}, err
+	}
+	var u usage
+	for _, name := range names {
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		base, _ := splitName(name)
+		size, ok := nameSize(base, 'S')
+		if !ok {
+			info, err := a.fs().Lstat(filepath.Join(dir, name))
+			if err != nil || !info.Mode().IsRegular() {
+				continue // gone meanwhile, or no message
+			}
+			size = info.Size()
+		}
+		u.bytes += size
+		u.messages++
+	}
+	return u, nil
+}

@@ -1,0 +1,162 @@
+package maildir
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// staged is a message in a folder's tmp: complete, on disk, and not yet in the mailbox.
+type staged struct {
+	temp  string // path
+	base  string // the name it will have, without flags
+	size  int64  // octets in the file
+	crlf  int64  // octets with CRLF line ends
+	date  int64  // Unix seconds
+	flags []mailbox.Flag
+}
+
+func (s *staged) discard(fsys durable.FS) { _ = fsys.Remove(s.temp) } // what stays in tmp is removed when it is old
+
+// bufferSize is the most that is written at once.
+const bufferSize = 64 << 10
+
+// stage writes a message into the tmp of the folder dir and syncs it. A zero date is now. expect is about how long the
+// message is.
+func (m *Maildir) stage(dir string, date time.Time, expect int64, write func(io.Writer) error) (*staged, error) {
+	name := m.names.next()
+	s := &staged{temp: filepath.Join(dir, "tmp", name), date: date.Unix()}
+	f, err := m.files.OpenFile(s.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, messagePerm)
+	if err != nil {
+		return nil, err
+	}
+	count := &lineCounter{w: f}
+	buf := bufio.NewWriterSize(count, int(min(max(expect, 512), bufferSize)))
+	if err = write(buf); err == nil {
+		err = buf.Flush()
+	}
+	if err == nil && !date.IsZero() {
+		err = m.files.Chtimes(s.temp, date)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		s.discard(m.files)
+		return nil, err
+	}
+	if date.IsZero() {
+		s.date = m.now().Unix()
+	}
+	s.size, s.crlf = count.size, count.size+count.bare
+	s.base = withSizes(name, s.size, s.crlf)
+	return s, nil
+}
+
+// lineCounter counts octets and line feeds without a carriage return in front.
+type lineCounter struct {
+	w          io.Writer
+	size, bare int64
+	cr         bool // the octet before was a carriage return
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.size += int64(n)
+	c.bare += int64(countBare(p[:n], &c.cr))
+	return n, err
+}
+
+// countBare counts line feeds without a carriage return in front; cr carries over from piece to piece.
+func countBare(p []byte, cr *bool) int {
+	if len(p) == 0 {
+		return 0
+	}
+	bare := bytes.Count(p, []byte("\n"))
+	if bare > 0 {
+		bare -= bytes.Count(p, []byte("\r\n"))
+		if p[0] == '\n' && *cr {
+			bare--
+		}
+	}
+	*cr = p[len(p)-1] == '\r'
+	return bare
+}
+
+// stageLink puts one more name of a message's file into the tmp of the folder dir, or a copy where files have one name
+// only.
+func (m *Maildir) stageLink(path string, e *entry, dir string) (*staged, error) {
+	name := m.names.next()
+	s := &staged{temp: filepath.Join(dir, "tmp", name), size: e.physicalSize(), crlf: e.size, date: e.date}
+	err := m.files.Link(path, s.temp)
+	if err != nil {
+		if isNotExist(err) {
+			return nil, err
+		}
+		return m.stageCopy(path, e, dir)
+	}
+	if s.crlf < 0 {
+		s.base = fmt.Sprintf("%s,S=%d", name, s.size)
+	} else {
+		s.base = withSizes(name, s.size, s.crlf)
+	}
+	return s, nil
+}
+
+func (m *Maildir) stageCopy(path string, e *entry, dir string) (*staged, error) {
+	f, err := m.files.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return m.stage(dir, time.Unix(e.date, 0), e.physicalSize(), func(w io.Writer) error {
+		_, err := io.Copy(w, f)
+		return err
+	})
+}
+
+// place stages that messages come into the mailbox: all or none. Each gets its place in cur at once; commit makes it
+// last.
+func (tx *tx) place(messages []*staged) ([]uint32, error) {
+	fsys := tx.f.fs()
+	for _, s := range messages {
+		if err := tx.withKeywords(s.flags); err != nil {
+			return nil, err
+		}
+	}
+	if uint64(tx.next)+uint64(len(messages)) >= 1<<32 {
+		return nil, errNoUID
+	}
+	entries := make([]entry, len(messages))
+	for i, s := range messages {
+		e := entry{base: s.base, date: s.date, size: s.crlf}
+		e.flags, e.extra = tx.keywords.encode(s.flags)
+		entries[i] = e
+		if err := fsys.Rename(s.temp, filepath.Join(tx.dir, e.path())); err != nil {
+			for j := range i {
+				_ = fsys.Remove(filepath.Join(tx.dir, entries[j].path()))
+			}
+			return nil, err
+		}
+	}
+	uids := make([]uint32, len(entries))
+	for i, e := range entries {
+		uids[i], _ = tx.add(e) // there are enough
+		tx.undo = append(tx.undo, func() { _ = fsys.Remove(filepath.Join(tx.dir, e.path())) })
+	}
+	tx.dirs[filepath.Join(tx.dir, "cur")] = true
+	return uids, nil
+}
+
+var errNoUID = errors.New("maildir: mailbox has no UID left")

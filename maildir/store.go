@@ -1,0 +1,255 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// maxMailboxes is how many mailboxes an account may have.
+const maxMailboxes = 10_000
+
+// store is a session with an account.
+type store struct {
+	*account
+	closing sync.Once
+}
+
+var _ interface {
+	mailbox.Store
+	mailbox.Organizer
+} = (*store)(nil)
+
+// Close implements mailbox.Store.
+func (s *store) Close() error {
+	s.closing.Do(func() { s.maildir.release(s.account) })
+	return nil
+}
+
+// Open implements mailbox.Store.
+func (s *store) Open(ctx context.Context, name string) (mailbox.Mailbox, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := s.open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &session{f: f}, nil
+}
+
+// open gives a loaded folder, to be given back with leave.
+func (a *account) open(name string) (*folder, error) {
+	for try := 0; ; try++ {
+		folder, err := a.resolve(name)
+		if err != nil {
+			return nil, err
+		}
+		f := a.folder(folder)
+		err = f.refresh()
+		if err == nil {
+			return f, nil
+		}
+		a.leave(f)
+		switch {
+		case try > 0:
+		case errors.Is(err, mailbox.ErrNoMailbox) && folder == "":
+			err = a.make() // the account's folder was removed meanwhile
+			if err == nil {
+				continue
+			}
+		case errors.Is(err, mailbox.ErrNoMailbox):
+			continue // the object may be that of a mailbox that was replaced
+		}
+		return nil, err
+	}
+}
+
+// resolve gives the folder of a mailbox that exists.
+func (a *account) resolve(name string) (string, error) {
+	folder, err := folderName(name)
+	if err != nil {
+		return "", fmt.Errorf("%w (%w)", mailbox.ErrNoMailbox, err)
+	}
+	if folder == "" || a.isFolder(folder) {
+		return folder, nil
+	}
+	folders, err := a.list()
+	if err != nil {
+		return "", err
+	}
+	if name, err = mailbox.CleanName(name); err == nil {
+		if folder, ok := folders[name]; ok {
+			return folder, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %.100q", mailbox.ErrNoMailbox, name)
+}
+
+// isFolder says whether a folder is a mailbox.
+func (a *account) isFolder(folder string) bool {
+	info, err := a.fs().Stat(filepath.Join(a.path(folder), "cur"))
+	return err == nil && info.IsDir()
+}
+
+// list gives the folders of all mailboxes but INBOX by their names.
+func (a *account) list() (map[string]string, error) {
+	entries, err := a.fs().ReadDir(a.dir)
+	if err != nil {
+		return nil, fmt.Errorf("maildir: list: %w", err)
+	}
+	out := map[string]string{}
+	for _, e := range entries {
+		name, ok := mailboxName(e.Name())
+		if !ok || !e.IsDir() || !a.isFolder(e.Name()) {
+			continue
+		}
+		canonical, _ := folderName(name)
+		if _, taken := out[name]; !taken || canonical == e.Name() {
+			out[name] = e.Name()
+		}
+	}
+	return out, nil
+}
+
+// List implements mailbox.Store.
+func (s *store) List(ctx context.Context) ([]mailbox.Info, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	folders, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	subscribed, err := s.subscriptions()
+	if err != nil {
+		return nil, err
+	}
+	uses, err := s.uses(folders)
+	if err != nil {
+		return nil, err
+	}
+	infos := map[string]*mailbox.Info{mailbox.Inbox: {Name: mailbox.Inbox}}
+	for name := range folders {
+		infos[name] = &mailbox.Info{Name: name, Uses: uses[name]}
+	}
+	for name := range folders {
+		for _, level := range mailbox.Above(name) {
+			if infos[level] == nil {
+				infos[level] = &mailbox.Info{Name: level, NoSelect: true}
+			}
+		}
+	}
+	for _, name := range subscribed {
+		if infos[name] == nil {
+			infos[name] = &mailbox.Info{Name: name, NonExistent: true}
+		}
+		infos[name].Subscribed = true
+	}
+	out := make([]mailbox.Info, 0, len(infos))
+	for _, info := range infos {
+		out = append(out, *info)
+	}
+	slices.SortFunc(out, func(a, b mailbox.Info) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Create implements mailbox.Organizer.
+func (s *store) Create(ctx context.Context, name string, use mailbox.Use) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if use != "" && !knownUse(use) {
+		return fmt.Errorf("%w: unknown use %.20q", mailbox.ErrNotAllowed, use)
+	}
+	unlock, err := s.lockStructure()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.create(name, use)
+}
+
+// create makes a mailbox. It is there with all that belongs to it or not at all.
+func (a *account) create(name string, use mailbox.Use) error {
+	folder, err := folderName(name)
+	if err != nil {
+		return err
+	}
+	name, _ = mailbox.CleanName(name)
+	folders, err := a.list()
+	if err != nil {
+		return err
+	}
+	if _, taken := folders[name]; taken || folder == "" {
+		return fmt.Errorf("%w: %.100q", mailbox.ErrExists, name)
+	}
+	if len(folders) >= maxMailboxes {
+		return fmt.Errorf("maildir: more than %d mailboxes", maxMailboxes)
+	}
+	validity, err := a.nextValidity()
+	if err != nil {
+		return err
+	}
+	hidden := filepath.Join(a.dir, hiddenPrefix+"mailbricks-new-"+a.maildir.names.next())
+	err = a.fill(hidden, validity)
+	if err == nil {
+		err = a.fs().Rename(hidden, a.path(folder))
+	}
+	if err != nil {
+		_ = a.removeTree(hidden)
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w: %w", mailbox.ErrExists, err)
+		}
+		return fmt.Errorf("maildir: create: %w", err)
+	}
+	if err := a.maildir.syncDir(a.dir); err != nil {
+		return fmt.Errorf("maildir: create: %w", err)
+	}
+	if use == "" {
+		return nil
+	}
+	return a.changeUses(func(u *useFile) { u.set(use, folder) })
+}
+
+// fill makes the folder of a new mailbox.
+func (a *account) fill(dir string, validity uint32) error {
+	if err := a.fs().Mkdir(dir, folderPerm); err != nil {
+		return err
+	}
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := a.fs().Mkdir(filepath.Join(dir, sub), folderPerm); err != nil {
+			return err
+		}
+	}
+	if err := durable.WriteFile(a.fs(), filepath.Join(dir, maildirFolder), nil, messagePerm); err != nil {
+		return err
+	}
+	list := uidlist{validity: validity, next: 1, guid: newGUID()}
+	return durable.WriteFile(a.fs(), filepath.Join(dir, uidlistFile), list.header(), messagePerm)
+}
+
+// Subscribe implements mailbox.Organizer.
+func (s *store) Subscribe(ctx context.Context, name string, on bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name, err := mailbox.CleanName(name)
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lockStructure()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.subscribe(name, on)
+}

@@ -1,0 +1,10 @@
+package maildir
+
+// infoSeparator stands between a file's name and its flags: a colon has a meaning of its own here.
+const infoSeparator = ";"
+
+// notInFileNames are characters that the system's file names cannot have, besides those that Maildir++ needs itself.
+const notInFileNames = `<>:"\|?*`
+
+// isDiskQuota says whether the file system's own quota is reached.
+func isDiskQuota(error) bool { return false }

@@ -1,0 +1,397 @@
+package maildir
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// tx is what one run changes. Its requests see what those before it have staged; readers see nothing of it until commit
+// has everything on disk.
+type tx struct {
+	f   *folder
+	dir string
+	st  *state // what readers see, unless fresh
+	// fresh: st was just read from disk and no reader has it.
+	fresh bool
+	// whole: the files are written anew rather than appended to.
+	whole bool
+	// unknown are the UIDs whose flags nobody has noted, guessRecent that nobody has noted what is recent.
+	unknown     []uint32
+	guessRecent bool
+	scanned     bool
+	hadDoomed   bool // files of expunged messages may have been there when st was read
+	compact     bool // write the files anew
+
+	changed  map[uint32]entry
+	added    []entry
+	removed  map[uint32]entry
+	unlinks  []entry // those of them whose files are to be removed
+	next     uint32
+	recent   uint32
+	modseq   uint64
+	keywords *keywords
+
+	list, log           []byte // lines to append
+	listLines, logLines int
+	unsynced            bool // log has only lines that may be lost
+	dirs                map[string]bool
+	undo                []func()
+	usage               usage
+	files               fileMarks
+	lines               [2]int
+}
+
+func newTx(f *folder, dir string, st *state) *tx {
+	tx := &tx{f: f, dir: dir, st: st, files: f.files, lines: f.lines}
+	tx.reset()
+	return tx
+}
+
+// reset begins with what is in st.
+func (tx *tx) reset() {
+	st := tx.st
+	tx.next, tx.recent, tx.modseq, tx.keywords = st.next, st.recent, st.modseq, st.keywords
+	tx.changed, tx.removed, tx.dirs = map[uint32]entry{}, map[uint32]entry{}, map[string]bool{}
+}
+
+// find gives a message as it is now.
+func (tx *tx) find(uid uint32) (entry, bool) {
+	if _, gone := tx.removed[uid]; gone {
+		return entry{}, false
+	}
+	if e, ok := tx.changed[uid]; ok {
+		return e, true
+	}
+	if i, ok := tx.st.find(uid); ok {
+		return tx.st.entries[i], true
+	}
+	i, ok := slices.BinarySearchFunc(tx.added, uid, func(e entry, uid uint32) int { return cmp.Compare(e.uid, uid) })
+	if !ok {
+		return entry{}, false
+	}
+	return tx.added[i], true
+}
+
+// put stages a message that find gave, changed.
+func (tx *tx) put(e entry) {
+	if i, ok := slices.BinarySearchFunc(tx.added, e.uid, func(e entry, uid uint32) int { return cmp.Compare(e.uid, uid) }); ok {
+		tx.added[i] = e
+		return
+	}
+	tx.changed[e.uid] = e
+}
+
+// add stages a new message: it gets its UID and modseq.
+func (tx *tx) add(e entry) (uint32, error) {
+	if tx.next == 1<<32-1 {
+		return 0, errors.New("maildir: mailbox has no UID left")
+	}
+	tx.modseq++
+	e.uid, e.modseq = tx.next, tx.modseq
+	tx.next++
+	tx.added = append(tx.added, e)
+	l := uidLine{uid: e.uid, base: e.base, modseq: e.modseq, date: e.date, size: e.size, flags: e.flags}
+	tx.list = l.appendTo(tx.list)
+	tx.listLines++
+	if e.extra != nil {
+		tx.logFlags(&e)
+	}
+	tx.usage.bytes += e.physicalSize()
+	tx.usage.messages++
+	return e.uid, nil
+}
+
+// noteFlags stages new flags of a message whose file has them.
+func (tx *tx) noteFlags(e entry) {
+	tx.put(e)
+	tx.logFlags(&e)
+}
+
+func (tx *tx) logFlags(e *entry) {
+	tx.log = appendFlagsLine(tx.log, e.uid, e.modseq, e.flags, e.extra.list())
+	tx.logLines++
+	tx.unsynced = false
+}
+
+// expunge stages the end of messages. Their files are removed after the commit.
+func (tx *tx) expunge(entries []entry) {
+	tx.remove(entries, 'x')
+	tx.unlinks = append(tx.unlinks, entries...)
+}
+
+// remove stages the end of messages, with one modseq.
+func (tx *tx) remove(entries []entry, kind byte) {
+	if len(entries) == 0 {
+		return
+	}
+	tx.modseq++
+	uids := make([]uint32, len(entries))
+	for i, e := range entries {
+		uids[i] = e.uid
+		e.modseq = tx.modseq
+		tx.removed[e.uid] = e
+		tx.usage.bytes -= e.physicalSize()
+		tx.usage.messages--
+	}
+	slices.Sort(uids)
+	tx.log = appendExpungeLine(tx.log, kind, tx.modseq, uids)
+	tx.logLines++
+	tx.unsynced = false
+}
+
+// withKeywords makes sure that keywords can be kept. The file is written at once: a letter without a message that uses it
+// does no harm.
+func (tx *tx) withKeywords(list []mailbox.Flag) error {
+	kw, err := tx.keywords.with(list)
+	if err != nil || kw == tx.keywords {
+		return err
+	}
+	if kw.letters != tx.keywords.letters {
+		path := filepath.Join(tx.dir, keywordsFile)
+		if err := durable.WriteFile(tx.f.fs(), path, kw.format(), 0o600); err != nil {
+			return err
+		}
+		if tx.files.keywords, err = statOrNil(tx.f.fs(), path); err != nil {
+			return err
+		}
+	}
+	tx.keywords = kw
+	return nil
+}
+
+// nothing says that there is nothing to commit.
+func (tx *tx) nothing() bool {
+	return !tx.fresh && !tx.whole && len(tx.list) == 0 && len(tx.log) == 0 && len(tx.dirs) == 0 &&
+		len(tx.changed) == 0 && tx.keywords == tx.st.keywords
+}
+
+// commit puts everything on disk and then where readers see it. After an error nothing has happened, as far as files can
+// be put back.
+func (tx *tx) commit() error {
+	if !tx.nothing() {
+		if err := tx.write(); err != nil {
+			for _, undo := range slices.Backward(tx.undo) {
+				undo()
+			}
+			return err
+		}
+	}
+	news := tx.publish()
+	tx.unlink()
+	tx.f.account.addUsage(tx.usage)
+	tx.shorten()
+	err := tx.mark()
+	if news {
+		tx.f.wake()
+	}
+	return err
+}
+
+// write puts everything on disk.
+func (tx *tx) write() error {
+	syncs := make([]func() error, 0, 4)
+	for dir := range tx.dirs {
+		syncs = append(syncs, func() error { return tx.f.account.maildir.syncDir(dir) })
+	}
+	if tx.whole {
+		if err := inParallel(syncs); err != nil {
+			return err
+		}
+		tx.merge()
+		return tx.writeAll()
+	}
+	list, err := tx.f.appendTo(filepath.Join(tx.dir, uidlistFile), tx.list)
+	if err != nil {
+		return err
+	}
+	defer list.close()
+	log, err := tx.f.appendTo(filepath.Join(tx.dir, indexFile), tx.log)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	if list.file != nil {
+		syncs = append(syncs, list.sync)
+	}
+	if log.file != nil && !tx.unsynced {
+		syncs = append(syncs, log.sync)
+	}
+	if err := inParallel(syncs); err != nil {
+		return err
+	}
+	tx.lines[0] += tx.listLines
+	tx.lines[1] += tx.logLines
+	return tx.markFiles()
+}
+
+// logFile is an index file opened for appending; file is nil if there was nothing to append.
+type logFile struct{ file durable.File }
+
+func (l logFile) sync() error { return durable.SyncData(l.file) }
+
+func (l logFile) close() {
+	if l.file != nil {
+		_ = l.file.Close() // it was synced, or what it has may be lost
+	}
+}
+
+// appendTo appends lines, not synced yet.
+func (f *folder) appendTo(path string, lines []byte) (logFile, error) {
+	if len(lines) == 0 {
+		return logFile{}, nil
+	}
+	file, err := f.fs().OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return logFile{}, err
+	}
+	if _, err := file.Write(lines); err != nil {
+		_ = file.Close()
+		return logFile{}, err
+	}
+	return logFile{file}, nil
+}
+
+// inParallel does all and gives the first error.
+func inParallel(work []func() error) error {
+	if len(work) == 0 {
+		return nil
+	}
+	errs := make(chan error, len(work))
+	for _, w := range work[1:] {
+		go func() { errs <- w() }()
+	}
+	err := work[0]()
+	for range work[1:] {
+		if e := <-errs; err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// merge brings what is staged into st.
+func (tx *tx) merge() {
+	st := tx.st
+	for uid, e := range tx.changed {
+		if i, ok := st.find(uid); ok {
+			st.entries[i] = e
+		}
+	}
+	st.entries = append(st.entries, tx.added...)
+	if len(tx.removed) > 0 {
+		st.entries = slices.DeleteFunc(st.entries, func(e entry) bool {
+			_, gone := tx.removed[e.uid]
+			return gone
+		})
+		from := len(st.expunged)
+		for uid, e := range tx.removed {
+			st.expunged = append(st.expunged, expunged{e.modseq, uid})
+		}
+		slices.SortFunc(st.expunged[from:], func(a, b expunged) int {
+			return cmp.Or(cmp.Compare(a.modseq, b.modseq), cmp.Compare(a.uid, b.uid))
+		})
+		st.trimExpunged()
+	}
+	for _, e := range tx.unlinks {
+		st.doomed[e.base] = e.uid
+	}
+	st.next, st.recent, st.modseq, st.keywords = tx.next, tx.recent, tx.modseq, tx.keywords
+	tx.changed, tx.added, tx.removed = nil, nil, nil
+}
+
+// publish shows readers what was staged. It says whether there is news.
+func (tx *tx) publish() bool {
+	f := tx.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	news := tx.fresh || tx.modseq != tx.st.modseq
+	tx.merge()
+	for uid, l := range f.learned {
+		if i, ok := tx.st.find(uid); ok {
+			tx.st.entries[i].size, tx.st.entries[i].date = l.size, l.date
+		}
+	}
+	tx.compact = tx.compact || len(f.learned) > minRewrite
+	f.learned = map[uint32]learned{}
+	f.st = tx.st
+	return news
+}
+
+// unlink removes the files of expunged messages and notes that they are gone. One that cannot be removed, or has another
+// name now, is looked for with the next look at all files.
+func (tx *tx) unlink() {
+	f := tx.f
+	if len(tx.unlinks) == 0 && !(tx.fresh && len(tx.st.doomed) == 0 && tx.hadDoomed) {
+		return
+	}
+	for _, e := range tx.unlinks {
+		if err := f.fs().Remove(filepath.Join(tx.dir, e.path())); err != nil {
+			f.rescan = true
+			continue
+		}
+		delete(tx.st.doomed, e.base)
+	}
+	if len(tx.st.doomed) > 0 {
+		return
+	}
+	syncs := []func() error{func() error { return f.account.maildir.syncDir(filepath.Join(tx.dir, "cur")) }}
+	if f.newDirty || tx.fresh {
+		syncs = append(syncs, func() error { return f.account.maildir.syncDir(filepath.Join(tx.dir, "new")) })
+	}
+	err := inParallel(syncs)
+	if err == nil {
+		var log logFile
+		f.newDirty = false
+		if log, err = f.appendTo(filepath.Join(tx.dir, indexFile), []byte("d\n")); err == nil {
+			log.close() // if the line is lost, the files are looked for once more
+			tx.lines[1]++
+			err = tx.markFiles()
+		}
+	}
+	if err != nil {
+		f.account.maildir.logger().Warn("maildir: expunged messages are removed but not for certain", "folder", tx.dir, "error", err)
+	}
+}
+
+// shorten writes the index files anew when they have grown, or do not have much that was learned.
+func (tx *tx) shorten() {
+	f := tx.f
+	live := len(tx.st.entries)
+	if tx.lines[0] <= 2*live+minRewrite && tx.lines[1] <= live+maxExpunged+minRewrite && !tx.compact {
+		return
+	}
+	if err := tx.writeAll(); err != nil {
+		f.distrust = true
+		f.account.maildir.logger().Warn("maildir: index files could not be shortened", "folder", tx.dir, "error", err)
+	}
+}
+
+// mark remembers how the folder looks now, so that changes of others are noticed.
+func (tx *tx) mark() error {
+	f := tx.f
+	now := f.account.maildir.now()
+	for _, d := range []struct {
+		name string
+		mark *dirMark
+	}{{"new", &tx.files.fresh}, {"cur", &tx.files.cur}} {
+		info, err := f.fs().Stat(filepath.Join(tx.dir, d.name))
+		if err != nil {
+			return err
+		}
+		*d.mark = markOf(info, now)
+	}
+	f.files, f.lines = tx.files, tx.lines
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = f.files
+	return nil
+}
+
+// minRewrite keeps small files from being written anew all the time.
+const minRewrite = 1000
