@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"iter"
+	"strings"
 	"sync/atomic"
 )
 
@@ -15,6 +16,7 @@ import (
 // Spool.MaxHeader octets), the body is where the Spool put it. Close gives up what it holds.
 type Message struct {
 	header []byte // fields, each with its line end; replaced, never changed in place
+	sep    string // the blank line, where there is a header now and the tail has none
 	tail   *tail  // the blank line and all behind it
 	closed bool
 }
@@ -25,9 +27,10 @@ func NewMessage(raw []byte) *Message {
 	return &Message{header: raw[:end:end], tail: newTail(bytes.NewReader(raw[end:]), int64(len(raw)-end), nil)}
 }
 
-// headerEnd is the length of the header block of raw, without the blank line behind it (RFC 5322 §2.1).
+// headerEnd is the length of the header block of raw, without the blank line behind it (RFC 5322 §2.1). What begins
+// with white space has no header: its first line would continue any field that is put in front.
 func headerEnd(raw []byte) int {
-	if bytes.HasPrefix(raw, []byte("\r\n")) || bytes.HasPrefix(raw, []byte("\n")) {
+	if len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') || bytes.HasPrefix(raw, []byte("\r\n")) || bytes.HasPrefix(raw, []byte("\n")) {
 		return 0
 	}
 	for pos := 0; ; {
@@ -45,7 +48,7 @@ func headerEnd(raw []byte) int {
 // Clone gives a message over the same body whose header can be edited on its own. Both must be closed.
 func (m *Message) Clone() *Message {
 	m.tail.refs.Add(1)
-	return &Message{header: m.header, tail: m.tail}
+	return &Message{header: m.header, sep: m.sep, tail: m.tail}
 }
 
 // Close gives up the message; the spool file goes with its last clone. Further calls do nothing.
@@ -58,16 +61,16 @@ func (m *Message) Close() error {
 }
 
 // Size is the length of the message in octets.
-func (m *Message) Size() int64 { return int64(len(m.header)) + m.tail.size }
+func (m *Message) Size() int64 { return int64(len(m.header)+len(m.sep)) + m.tail.size }
 
 // Reader reads the message from its start, header and body. Each call gives a reader of its own, good until Close.
 func (m *Message) Reader() io.Reader {
-	return io.MultiReader(bytes.NewReader(m.header), m.tail.reader())
+	return io.MultiReader(bytes.NewReader(m.header), strings.NewReader(m.sep), m.tail.reader())
 }
 
 // WriteTo writes the whole message to w.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(m.header)
+	n, err := w.Write(append(m.header[:len(m.header):len(m.header)], m.sep...))
 	if err != nil {
 		return int64(n), err
 	}
@@ -111,16 +114,25 @@ func (m *Message) Values(name string) []string {
 // Prepend puts a field in front of all others, where trace fields go (RFC 5321 §4.4). The value may hold folds
 // ("\r\n" and white space); any other line break or control character in it becomes a space.
 func (m *Message) Prepend(name, value string) {
+	m.needHeader()
 	m.header = bytes.Join([][]byte{formatField(name, value), m.header}, nil)
 }
 
 // Append puts a field behind all others. Its value is cleaned as Prepend cleans it.
 func (m *Message) Append(name, value string) {
+	m.needHeader()
 	header := m.header
 	if len(header) > 0 && header[len(header)-1] != '\n' { // a message of nothing but an unfinished line
 		header = append(header[:len(header):len(header)], "\r\n"...)
 	}
 	m.header = bytes.Join([][]byte{header, formatField(name, value)}, nil)
+}
+
+// needHeader makes room for a first field: in front of text without a blank line, there must be one.
+func (m *Message) needHeader() {
+	if len(m.header) == 0 && m.tail.size > 0 && m.tail.blank() == 0 {
+		m.sep = "\r\n"
+	}
 }
 
 // Set makes name a field with this value where its topmost one stands, and removes its others; it appends the field

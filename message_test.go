@@ -51,13 +51,14 @@ func TestMessageEdits(t *testing.T) {
 func TestMessageOddShapes(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ raw, header, body string }{
-		"empty":             {"", "", ""},
-		"no header":         {"\r\nbody", "", "body"},
-		"header only":       {"A: 1\r\n", "A: 1\r\n", ""},
-		"header and blank":  {"A: 1\r\n\r\n", "A: 1\r\n", ""},
-		"unfinished header": {"A: 1", "A: 1", ""},
-		"line feeds only":   {"A: 1\n\nbody\n", "A: 1\n", "body\n"},
-		"junk in header":    {"A: 1\r\njunk\r\nB: 2\r\n\r\nx", "A: 1\r\njunk\r\nB: 2\r\n", "x"},
+		"empty":                   {"", "", ""},
+		"no header":               {"\r\nbody", "", "body"},
+		"header only":             {"A: 1\r\n", "A: 1\r\n", ""},
+		"header and blank":        {"A: 1\r\n\r\n", "A: 1\r\n", ""},
+		"unfinished header":       {"A: 1", "A: 1", ""},
+		"line feeds only":         {"A: 1\n\nbody\n", "A: 1\n", "body\n"},
+		"no header, blanks first": {" Subject: x\r\n\r\nbody", "", " Subject: x\r\n\r\nbody"},
+		"junk in header":          {"A: 1\r\njunk\r\nB: 2\r\n\r\nx", "A: 1\r\njunk\r\nB: 2\r\n", "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,6 +161,25 @@ func TestSpoolWriterAfterItsEnd(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestAFirstFieldKeepsTheBodyApart(t *testing.T) {
+	t.Parallel()
+	for _, edit := range []func(*mailbricks.Message){
+		func(m *mailbricks.Message) { m.Prepend("A", "1") },
+		func(m *mailbricks.Message) { m.Append("A", "1") },
+		func(m *mailbricks.Message) { m.Set("A", "1") },
+	} {
+		m := mailbricks.NewMessage([]byte(" no header\r\n"))
+		edit(m)
+		require.Equal(t, "A: 1\r\n\r\n no header\r\n", text(t, m))
+		require.Equal(t, "A: 1\r\n\r\n no header\r\n", text(t, m.Clone()))
+		var b strings.Builder
+		n, err := m.WriteTo(&b)
+		require.NoError(t, err)
+		require.Equal(t, m.Size(), n)
+		require.Equal(t, text(t, m), b.String())
+	}
+}
+
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte(letter), "X", "v\r\n w")
 	f.Add([]byte("\n"), "", "\r\n")
@@ -171,9 +191,8 @@ func FuzzMessage(f *testing.F) {
 		m.Prepend("N"+name, value)
 		after, err := io.ReadAll(m.Body())
 		require.NoError(t, err)
-		if !strings.HasPrefix(string(raw), " ") && !strings.HasPrefix(string(raw), "\t") {
-			require.Equal(t, string(before), string(after))
-		}
+		require.Equal(t, string(before), string(after))
+		require.True(t, strings.HasPrefix(text(t, m), string(m.Header())))
 	})
 }
 
