@@ -6,8 +6,8 @@ import (
 	"os"
 
 	"github.com/mailbricks/mailbricks"
-	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/maildir"
 )
 
 // Mail comes in for an account and is read. Handle is what smtpd calls, Store what imapd and pop3d call.
@@ -60,5 +60,5 @@ func Example() {
 		fmt.Println("UID", m.UID, "with", m.Size, "octets, flags", m.Flags)
 	}
 	// Output:
-	// UID 1 with 104 octets, flags []
+	// UID 1 with 93 octets, flags []
 }
