@@ -8,16 +8,9 @@ import (
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 )
 
-// removeForged takes out the Authentication-Results fields that could be taken for ours (RFC 8601 §5), and a line of white
-// space at the head of the message, which would be read as part of the field that is put in front of it.
+// removeForged takes out the Authentication-Results fields that could be taken for ours (RFC 8601 §5).
 func removeForged(msg *mailbricks.Message, servID string) {
-	first := true
 	msg.Remove(func(f mailbricks.Field) bool {
-		head := first
-		first = false
-		if head && (f.Raw()[0] == ' ' || f.Raw()[0] == '\t') {
-			return true
-		}
 		name, value, _ := bytes.Cut(f.Raw(), []byte(":"))
 		return strings.EqualFold(visible(name), authres.Name) && authres.Forged(string(value), servID)
 	})
