@@ -217,11 +217,18 @@ func (q *Queue) reserve(size int64) error {
 	return nil
 }
 
-// writeFile writes contents, syncs them, gives them their name and syncs that (DESIGN: content, name, folder).
+// writeFile brings a message to the disk, under its name.
 func (q *Queue) writeFile(s *stored, msg *mailbricks.Message) error {
+	head, err := fileHead(s)
+	if err != nil {
+		return err
+	}
+	if int64(len(head))+s.Size <= maxLoose {
+		return q.writeLoose(head, s, msg)
+	}
 	name := q.file(s.ID)
 	temp := name + tempSuffix
-	err := writeMessage(q.fs, temp, s, msg)
+	err = writeMessage(q.fs, temp, head, s, msg)
 	if err == nil {
 		err = q.fs.Rename(temp, name)
 	}

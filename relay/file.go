@@ -120,15 +120,20 @@ func (s *stored) envelope(pick []int) *mailbricks.Envelope {
 	return env
 }
 
-// writeMessage writes a message file and syncs its contents, not its name.
-func writeMessage(fsys durable.FS, name string, s *stored, msg io.WriterTo) (err error) {
+// fileHead is what stands before the message in its file.
+func fileHead(s *stored) ([]byte, error) {
 	line, err := checkedLine(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(line) > maxEnvelope { // could not be read again
-		return errTooMany
+		return nil, errTooMany
 	}
+	return append(fmt.Appendf(nil, "%s %d\n", messageFormat, messageVersion), line...), nil
+}
+
+// writeMessage writes a message file and syncs its contents, not its name.
+func writeMessage(fsys durable.FS, name string, head []byte, s *stored, msg io.WriterTo) (err error) {
 	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
@@ -139,8 +144,7 @@ func writeMessage(fsys durable.FS, name string, s *stored, msg io.WriterTo) (err
 		}
 	}()
 	w := bufio.NewWriterSize(f, 64<<10)
-	fmt.Fprintf(w, "%s %d\n", messageFormat, messageVersion) // the error comes with Flush
-	w.Write(line)
+	w.Write(head) // the error comes with Flush
 	n, err := msg.WriteTo(w)
 	if err == nil && n != s.Size {
 		err = fmt.Errorf("message has %d octets, not %d", n, s.Size)

@@ -33,13 +33,16 @@ const (
 	journalPrefix  = "journal."
 	// maxChange is the most octets that one line has: all recipients of a message, each with its texts at their longest.
 	maxChange = 64 << 20
-	// minRewrite is the size in octets below which the journal is not written anew.
-	minRewrite = 1 << 20
+	// minRewrite is the size in octets below which the journal is not written anew. It bounds the memory for the contents
+	// that are in it, too.
+	minRewrite = 8 << 20
 )
 
 // change is the new state of some recipients of a message, or its end.
 type change struct {
-	ID    string         `json:"id"`
+	ID string `json:"id"`
+	// File is the message file of a small message that is new, see loose.
+	File  []byte         `json:"file,omitempty"`
 	Rcpts map[int]status `json:"r,omitempty"`
 	Held  *bool          `json:"held,omitempty"`
 	End   *end           `json:"end,omitempty"`
@@ -87,6 +90,10 @@ func (j *journal) add(c change) {
 	if err != nil {
 		return // cannot be: these types always have a JSON form
 	}
+	j.addLine(line)
+}
+
+func (j *journal) addLine(line []byte) {
 	j.mu.Lock()
 	j.buf = append(j.buf, line...)
 	j.mu.Unlock()

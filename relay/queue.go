@@ -44,6 +44,7 @@ type Queue struct {
 	keyBusy  map[string]chan struct{} // keys of messages that are being stored; closed at the end of that
 	ended    map[string]*entry        // remembered
 	endOrder []*entry                 // ended, oldest first
+	loose    map[string]*loose        // contents are in the journal
 	leaving  map[string]time.Time     // ended when, its file not removed yet
 	gone     map[string]time.Time     // file removed, which may not be on disk yet
 	unread   []change                 // what the journal knows of messages that could not be read at the start
@@ -60,7 +61,8 @@ func newQueue(dir string, opts Options) *Queue {
 		spool:   mailbricks.Spool{MaxHeader: math.MaxInt32}, // whoever accepted the message had a limit of his own
 		wake:    make(chan struct{}, 1),
 		entries: map[string]*entry{}, keys: map[string]string{}, keyBusy: map[string]chan struct{}{},
-		ended: map[string]*entry{}, leaving: map[string]time.Time{}, gone: map[string]time.Time{},
+		ended: map[string]*entry{}, loose: map[string]*loose{},
+		leaving: map[string]time.Time{}, gone: map[string]time.Time{},
 		dests: map[string]*dest{}, resting: map[string]*dest{},
 	}
 	q.journal = newJournal(opts.FS, dir, q.journalLines)
@@ -155,6 +157,7 @@ func (q *Queue) finish(e *entry) bool {
 	}
 	e.endedAt = wallNow()
 	q.forget(e)
+	delete(q.loose, e.id)
 	q.leaving[e.id] = e.endedAt
 	q.journal.add(change{ID: e.id, End: e.end()})
 	if e.remember {
@@ -229,16 +232,13 @@ func (q *Queue) journalLines() ([]byte, error) {
 	gone := q.gone
 	q.gone = map[string]time.Time{}
 	q.mu.Unlock()
-	if len(gone) > 0 {
-		if err := q.fs.SyncDir(q.messages()); err != nil {
-			q.mu.Lock()
-			maps.Copy(q.gone, gone)
-			q.mu.Unlock()
-			return nil, err
-		}
-	}
+	err := q.syncLoose()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if err != nil {
+		maps.Copy(q.gone, gone)
+		return nil, err
+	}
 	q.journal.take() // in memory, thus in what follows
 	q.forgetEnded()
 	var lines []byte
@@ -254,6 +254,9 @@ func (q *Queue) journalLines() ([]byte, error) {
 	}
 	for _, c := range q.unread {
 		put(c)
+	}
+	for _, l := range q.loose {
+		lines = append(lines, l.line...)
 	}
 	for _, e := range q.ended {
 		c, _ := e.change()

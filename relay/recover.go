@@ -77,6 +77,9 @@ func (q *Queue) recover() error {
 			return err
 		}
 	}
+	if err := q.restoreLoose(changes); err != nil {
+		return err
+	}
 	if err := q.readMessages(changes); err != nil {
 		return err
 	}
@@ -100,6 +103,9 @@ func merge(changes map[string]*change, c change) {
 		changes[c.ID] = &c
 		return
 	}
+	if c.File != nil {
+		have.File = c.File
+	}
 	if have.Rcpts == nil {
 		have.Rcpts = c.Rcpts
 	} else {
@@ -109,7 +115,7 @@ func merge(changes map[string]*change, c change) {
 		have.Held = c.Held
 	}
 	if c.End != nil {
-		have.End = c.End
+		have.End, have.File = c.End, nil
 	}
 }
 

@@ -216,9 +216,9 @@ func (d *desk) send(options ...relay.SendOption) string {
 }
 
 var (
-	failsNow   = relay.Outcome{Err: &mailbricks.Reply{Code: 451, Enhanced: "4.7.1", Text: "later"}}
-	fails      = relay.Outcome{Err: &mailbricks.Reply{Code: 550, Enhanced: "5.1.1", Text: "no"}}
-	unknown = relay.Outcome{Err: errors.New("connection lost"), Unknown: true}
+	failsNow = relay.Outcome{Err: &mailbricks.Reply{Code: 451, Enhanced: "4.7.1", Text: "later"}}
+	fails    = relay.Outcome{Err: &mailbricks.Reply{Code: 550, Enhanced: "5.1.1", Text: "no"}}
+	unknown  = relay.Outcome{Err: errors.New("connection lost"), Unknown: true}
 )
 
 func stays(d *desk) {
