@@ -145,7 +145,7 @@ func (c *conn) kill() {
 // serve is the life of the connection. It returns when it is over.
 func (c *conn) serve(full bool) {
 	err := c.guard(func() error { return c.session(full) })
-	if errors.Is(err, errBye) || errors.Is(err, io.EOF) {
+	if err == errBye || err == io.EOF { // not where there is a cause besides
 		err = nil
 	}
 	c.end(err)
