@@ -236,7 +236,7 @@ func (c *conn) finish(cmd command, err error, began time.Time) error {
 		return c.bye(codeTooBig, "Literal is too long")
 	}
 	if skipErr != nil {
-		return skipErr
+		return c.readError(skipErr)
 	}
 	if r.kind == "OK" && c.after != nil {
 		return c.after()
