@@ -1,0 +1,222 @@
+package sign
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// ErrOtherType says that a selector has a key of another type than was asked for.
+var ErrOtherType = errors.New("the selector has a key of another type")
+
+// unfinished is how old the remains of an interrupted write must be to be removed.
+const unfinished = time.Hour
+
+// Ensure makes a key for a selector of a domain if there is none, and makes it active. It returns the record to publish
+// and whether the key is new. keyType and bits are those of [dkim.GenerateKey]; bits do not matter for a key that is
+// there, keyType must be its type. When Ensure has returned, a power cut does not lose the key.
+func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Record, created bool, err error) {
+	domain, selector, err = names(domain, selector)
+	if err != nil {
+		return dkim.Record{}, false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key, err := d.readKey(domain, selector)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		created = true
+		key, err = d.makeKey(domain, selector, func() (crypto.Signer, error) { return dkim.GenerateKey(keyType, bits) })
+	case err == nil && typeOf(key) != keyType:
+		err = fmt.Errorf("%s is %s, not %.20q: %w", d.keyFile(domain, selector), typeOf(key), keyType, ErrOtherType)
+	}
+	if err != nil {
+		return dkim.Record{}, false, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
+	}
+	if err := d.addActive(domain, selector); err != nil {
+		return dkim.Record{}, false, fmt.Errorf("sign: making key %s of %s active: %w", selector, domain, err)
+	}
+	record, err = dkim.NewRecord(key.Public(), dkim.RecordOptions{Domain: domain, Selector: selector})
+	return record, created, err
+}
+
+// Activate says which selectors of a domain sign from now on, in this order; none: the domain's mail leaves unsigned.
+// Each must have a good key. It is how keys are rotated: make one, publish it, and activate it alone when the DNS has it
+// everywhere; the old one's record stays until its last mail has been delivered.
+func (d *Dir) Activate(domain string, selectors ...string) error {
+	var list []string
+	for _, s := range selectors {
+		dom, sel, err := names(domain, s)
+		if err != nil {
+			return err
+		}
+		if domain = dom; !slices.Contains(list, sel) {
+			list = append(list, sel)
+		}
+	}
+	domain, err := canonical(domain)
+	if err != nil {
+		return fmt.Errorf("sign: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, selector := range list {
+		if _, err := d.readKey(domain, selector); err != nil {
+			return fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
+		}
+	}
+	if d.State == "" {
+		return errors.New("sign: Dir.State names no file that could say which keys are active")
+	}
+	if err := d.setActive(domain, list); err != nil {
+		return fmt.Errorf("sign: activating keys of %s: %w", domain, err)
+	}
+	return nil
+}
+
+// Active gives the selectors of a domain that sign, in their order.
+func (d *Dir) Active(domain string) ([]string, error) {
+	active, _, err := d.selectors(domain)
+	return active, err
+}
+
+// Records gives the records of all keys of a domain, active or not, by their selectors: all are to be published, the
+// old ones for mail on its way, the new ones before they are used. Nothing known of the domain gives none.
+func (d *Dir) Records(domain string) ([]dkim.Record, error) {
+	_, all, err := d.selectors(domain)
+	if err != nil {
+		return nil, err
+	}
+	domain = canonicalOr(domain)
+	var records []dkim.Record
+	for _, selector := range all {
+		key, err := d.readKey(domain, selector)
+		if err != nil {
+			return nil, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
+		}
+		record, err := dkim.NewRecord(key.Public(), dkim.RecordOptions{Domain: domain, Selector: selector})
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+func (d *Dir) selectors(domain string) (active, all []string, err error) {
+	if domain, err = canonical(domain); err != nil {
+		return nil, nil, fmt.Errorf("sign: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seen, err := d.look(domain)
+	if err == nil && seen != nil {
+		all = seen.selectors()
+	}
+	if err == nil {
+		active, err = d.active(domain, all)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign: keys of %s: %w", domain, err)
+	}
+	return active, all, nil
+}
+
+// makeKey writes a new key.
+func (d *Dir) makeKey(domain, selector string, generate func() (crypto.Signer, error)) (crypto.Signer, error) {
+	key, err := generate()
+	if err != nil {
+		return nil, err
+	}
+	text, err := dkim.MarshalPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(d.Root, domain)
+	if err := durable.MkdirAll(d.fs(), dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := durable.CleanTemps(d.fs(), dir, time.Now().Add(-unfinished)); err != nil {
+		return nil, err
+	}
+	if err := durable.WriteFile(d.fs(), d.keyFile(domain, selector), text, 0o600); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// addActive adds a selector to the active ones. Where the state said nothing, all keys were active and stay so.
+func (d *Dir) addActive(domain, selector string) error {
+	if d.State == "" {
+		return nil
+	}
+	seen, err := d.look(domain)
+	if err != nil {
+		return err
+	}
+	var all []string
+	if seen != nil {
+		all = seen.selectors()
+	}
+	s, err := d.readState()
+	if err != nil {
+		return err
+	}
+	named, ok := s.selectors(domain)
+	switch {
+	case !ok:
+		named = all
+	case slices.Contains(named, selector):
+		return nil
+	default:
+		named = append(named, selector)
+	}
+	return d.setActive(domain, named)
+}
+
+// setActive writes the state file.
+func (d *Dir) setActive(domain string, selectors []string) error {
+	s, err := d.readState()
+	if err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(d.fs(), filepath.Dir(d.State), 0o700); err != nil {
+		return err
+	}
+	return durable.WriteFile(d.fs(), d.State, []byte(s.with(domain, selectors)), 0o600)
+}
+
+// names checks a domain and a selector, also together.
+func names(domain, selector string) (string, string, error) {
+	d, err := canonical(domain)
+	if err != nil {
+		return "", "", fmt.Errorf("sign: domain %w", err)
+	}
+	s, err := canonical(selector)
+	if err != nil {
+		return "", "", fmt.Errorf("sign: selector %w", err)
+	}
+	if len(s)+len("._domainkey.")+len(d) > 253 {
+		return "", "", fmt.Errorf("sign: selector and domain %.80q: %w", domain, ErrName)
+	}
+	return d, s, nil
+}
+
+func typeOf(key crypto.Signer) string {
+	switch key.Public().(type) {
+	case *rsa.PublicKey:
+		return "rsa"
+	case ed25519.PublicKey:
+		return "ed25519"
+	}
+	return fmt.Sprintf("%T", key.Public())
+}
