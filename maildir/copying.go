@@ -91,7 +91,7 @@ func (s *session) stageAll(to *folder, uids []mailbox.UID) ([]*staged, []mailbox
 			}
 		}
 		var msg *staged
-		found, err := s.withFile(e, func(path string) (err error) {
+		err := s.withFile(e, func(path string) (err error) {
 			msg, err = a.maildir.stageLink(path, e, to.dir())
 			return err
 		})
@@ -104,7 +104,7 @@ func (s *session) stageAll(to *folder, uids []mailbox.UID) ([]*staged, []mailbox
 		if err != nil {
 			return nil, nil, discardAll(a, messages, err)
 		}
-		msg.flags = kw.decode(found.flags, found.extra)
+		msg.flags = kw.decode(e.flags, e.extra)
 		messages = append(messages, msg)
 		from = append(from, mailbox.UID(e.uid))
 	}

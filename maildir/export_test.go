@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // SetFS puts other files under a Maildir.
@@ -36,4 +37,9 @@ func FileOf(dir string, uid uint32) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no file for UID %d", uid)
+}
+
+// Compact has the index files of an open mailbox written anew.
+func Compact(b mailbox.Mailbox) error {
+	return b.(*session).f.submit(func(tx *tx) error { tx.compact = true; return nil })
 }

@@ -93,7 +93,6 @@ type folder struct {
 
 	writing  sync.Mutex // held by run, and by who renames or deletes the folder; it guards what follows
 	files    fileMarks
-	distrust bool   // the index files may not be on disk: read them and write them anew
 	rescan   bool   // look at all files
 	lines    [2]int // lines in uidlist and index, with those that are dead
 	newDirty bool   // names in new have gone since it was synced
@@ -165,7 +164,12 @@ func (f *folder) run() error {
 
 	err := gone
 	if err == nil {
-		err = f.runAll(requests, delivered)
+		if err = f.runAll(requests, delivered); err != nil {
+			f.rescan = true // which finds what was delivered
+			f.mu.Lock()
+			f.seen.unfinished = true
+			f.mu.Unlock()
+		}
 	}
 	for _, r := range requests {
 		if r.err == nil {
@@ -198,7 +202,7 @@ func (f *folder) runAll(requests []*request, delivered []delivery) error {
 		err = tx.commit()
 	}
 	if err != nil {
-		f.distrust, f.rescan = true, true
+		f.account.maildir.distrust(dir, true)
 	}
 	return err
 }
@@ -223,7 +227,7 @@ func (f *folder) begin(dir string) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	if changed || f.distrust {
+	if changed || f.account.maildir.distrusts(dir) {
 		return f.reload(dir, st.validity)
 	}
 	return newTx(f, dir, st), nil
@@ -240,7 +244,7 @@ func (f *folder) reload(dir string, validity uint32) (*tx, error) {
 		f.retire(err)
 		return nil, err
 	}
-	tx.whole = tx.whole || f.distrust
+	tx.whole = tx.whole || f.account.maildir.distrusts(dir)
 	return tx, nil
 }
 
@@ -258,6 +262,7 @@ func (f *folder) retire(why error) {
 type fileMarks struct {
 	list, index, keywords fs.FileInfo
 	fresh, cur            dirMark
+	unfinished            bool // all files have to be looked at once more
 }
 
 // dirMark is a folder as it was when its names were read.
@@ -316,7 +321,7 @@ func (f *folder) filesChanged(dir string) (bool, error) {
 // stale says whether anything on disk is not as it was after the last run.
 func (f *folder) stale() (bool, error) {
 	f.mu.Lock()
-	dir, seen, ready, gone := f.account.path(f.name), f.seen, f.st != nil && len(f.delivered) == 0, f.gone
+	dir, seen, ready, gone := f.account.path(f.name), f.seen, f.st != nil && len(f.delivered) == 0 && !f.seen.unfinished, f.gone
 	f.mu.Unlock()
 	if gone != nil {
 		return false, gone

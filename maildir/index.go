@@ -20,7 +20,7 @@ import (
 //
 // An "x" is what removes a message: if its file is still there after a power cut, and no "d" says that it was gone, it is
 // removed then. (One that someone puts there later, from a backup, is a new message.) Without the file
-// all messages have the modseq of the time of its loss (in milliseconds, which is more than any modseq before), so that
+// all messages have the modseq of the time of its loss (in microseconds, which is more than any modseq before), so that
 // clients look at all of them again.
 const indexFile = "mailbricks-index"
 

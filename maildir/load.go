@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -45,8 +46,7 @@ func (f *folder) load(dir string) (*tx, error) {
 	tx.files = fileMarks{list: listInfo, index: indexInfo, keywords: kwInfo}
 	tx.whole = list.damaged || x == nil || x.damaged
 	if x == nil {
-		// More than any modseq that anyone was told before.
-		x = &index{base: uint64(time.Now().UnixMilli())}
+		x = &index{base: newBase(list)}
 		x.modseq = x.base
 		tx.guessRecent = true
 		for i := range list.lines {
@@ -62,6 +62,16 @@ func (f *folder) load(dir string) (*tx, error) {
 	tx.reset()
 	f.cleanTemp(dir)
 	return tx, nil
+}
+
+// newBase gives a modseq larger than any that anyone was told before: it is the time, which goes on faster than changes
+// can be written to disk.
+func newBase(list *uidlist) uint64 {
+	base := uint64(time.Now().UnixMicro())
+	for i := range list.lines {
+		base = max(base, list.lines[i].modseq+1)
+	}
+	return base
 }
 
 // fill makes the entries of what the two files say.
@@ -146,7 +156,7 @@ func (f *folder) loadList(dir string) (*uidlist, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if info != nil {
-		data, err := durable.ReadFile(f.fs(), path, maxListSize)
+		data, err := f.readSynced(path)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -169,6 +179,23 @@ func newGUID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// readSynced reads an index file and makes sure that what it has is on disk: a process before may have ended between
+// writing and syncing it.
+func (f *folder) readSynced(path string) ([]byte, error) {
+	file, err := f.fs().OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	err = durable.SyncData(file)
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return durable.ReadFile(f.fs(), path, maxListSize)
+}
+
 // loadIndex reads the index; nil if there is none for this UIDVALIDITY.
 func (f *folder) loadIndex(dir string, validity uint32) (*index, fs.FileInfo, error) {
 	path := filepath.Join(dir, indexFile)
@@ -176,7 +203,7 @@ func (f *folder) loadIndex(dir string, validity uint32) (*index, fs.FileInfo, er
 	if err != nil || info == nil {
 		return nil, nil, err
 	}
-	data, err := durable.ReadFile(f.fs(), path, maxListSize)
+	data, err := f.readSynced(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -243,7 +270,7 @@ func (tx *tx) writeAll() error {
 	if err := durable.WriteFile(f.fs(), filepath.Join(tx.dir, indexFile), log, 0o600); err != nil {
 		return err
 	}
-	f.distrust = false
+	f.account.maildir.distrust(tx.dir, false)
 	tx.lines = [2]int{len(lines), logLines + 2}
 	return tx.markFiles()
 }

@@ -78,6 +78,7 @@ type Maildir struct {
 	mu       sync.Mutex
 	accounts map[string]*account // in use, by folder
 	ready    map[string]bool     // folders of accounts that are known to exist
+	doubtful map[string]bool     // folders whose index files may not be on disk: they are read and written anew
 	closed   bool
 	polling  chan struct{} // ends the poller; nil: none
 	watched  map[*folder]int
@@ -120,7 +121,8 @@ func (m *Maildir) init() {
 		}
 		m.syncs = durable.NewDirSyncer(m.files)
 		m.names = newNamer()
-		m.accounts, m.ready, m.watched = map[string]*account{}, map[string]bool{}, map[*folder]int{}
+		m.accounts, m.watched = map[string]*account{}, map[*folder]int{}
+		m.ready, m.doubtful = map[string]bool{}, map[string]bool{}
 	})
 }
 
@@ -216,6 +218,23 @@ func (m *Maildir) release(a *account) {
 	if a.refs--; a.refs == 0 {
 		delete(m.accounts, a.dir)
 	}
+}
+
+// distrust notes that the index files of a folder may not be on disk, since a sync has failed, or that they are.
+func (m *Maildir) distrust(dir string, doubtful bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if doubtful {
+		m.doubtful[dir] = true
+	} else {
+		delete(m.doubtful, dir)
+	}
+}
+
+func (m *Maildir) distrusts(dir string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.doubtful[dir]
 }
 
 // background does work that Close waits for.

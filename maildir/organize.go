@@ -65,6 +65,7 @@ func (a *account) delete(folder string) error {
 		return fmt.Errorf("maildir: delete: %w", err)
 	}
 	f.retire(fmt.Errorf("%w: it was deleted", mailbox.ErrNoMailbox))
+	a.maildir.distrust(a.path(folder), false)
 	if err := a.maildir.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: delete: %w", err)
 	}
@@ -195,6 +196,10 @@ func (a *account) move(moves []renaming) error {
 		f.mu.Lock()
 		f.name = m.to
 		f.mu.Unlock()
+		if a.maildir.distrusts(a.path(m.from)) {
+			a.maildir.distrust(a.path(m.from), false)
+			a.maildir.distrust(a.path(m.to), true)
+		}
 	}
 	a.mu.Unlock()
 	if err := a.maildir.syncDir(a.dir); err != nil {

@@ -106,18 +106,31 @@ func (tx *tx) scan() error {
 	if err != nil {
 		return err
 	}
+	known, fresh := tx.sort(files)
+	if err := tx.compareAll(known); err != nil {
+		return err
+	}
+	if tx.guessRecent {
+		tx.recent = tx.next
+		for i, file := range known {
+			if file != nil && file.sub == "new" {
+				tx.recent = tx.st.entries[i].uid
+				break
+			}
+		}
+	}
+	return tx.takeIn(fresh)
+}
+
+// sort finds for each message its file, and the files that are no message's yet. It removes the files of those that are
+// expunged.
+func (tx *tx) sort(files []found) (known []*found, fresh map[string]*found) {
 	st := tx.st
 	index := make(map[string]int, len(st.entries))
 	for i := range st.entries {
 		index[st.entries[i].base] = i
 	}
-	seen := make([]bool, len(st.entries))
-	unknownFlags := make(map[uint32]bool, len(tx.unknown))
-	for _, uid := range tx.unknown {
-		unknownFlags[uid] = true
-	}
-	fresh := map[string]found{}
-	firstNew := uint32(0)
+	known, fresh = make([]*found, len(st.entries)), map[string]*found{}
 	left := map[string]uint32{} // of the doomed
 	for i := range files {
 		file := &files[i]
@@ -130,38 +143,48 @@ func (tx *tx) scan() error {
 		if !tx.normalize(file) {
 			continue
 		}
-		at, known := index[file.base]
-		other, isFresh := fresh[file.base]
-		switch {
-		case known && tx.isRemoved(st.entries[at].uid):
-			seen[at] = true
-		case isFresh:
-			tx.resolveDouble(file, other.path())
-		case known && seen[at]:
-			e, _ := tx.find(st.entries[at].uid)
-			tx.resolveDouble(file, e.path())
-		case known:
-			seen[at] = true
-			e, _ := tx.find(st.entries[at].uid)
-			tx.compare(e, file, unknownFlags[e.uid])
-			if file.sub == "new" && (firstNew == 0 || e.uid < firstNew) {
-				firstNew = e.uid
+		if at, ok := index[file.base]; ok {
+			if !tx.isRemoved(st.entries[at].uid) {
+				known[at] = tx.choose(known[at], file, st.entries[at].uid)
 			}
-		default:
-			fresh[file.base] = *file
+		} else {
+			fresh[file.base] = tx.choose(fresh[file.base], file, 0)
 		}
 	}
 	st.doomed = left
-	if err := tx.vanished(seen); err != nil {
-		return err
+	return known, fresh
+}
+
+// choose says which of two files of one name is the message with this UID: the one that is where it was.
+func (tx *tx) choose(a, b *found, uid uint32) *found {
+	if a == nil {
+		return b
 	}
-	if tx.guessRecent {
-		tx.recent = firstNew
-		if firstNew == 0 {
-			tx.recent = tx.next
+	if e, ok := tx.find(uid); ok && e.path() == b.path() {
+		a, b = b, a
+	}
+	tx.resolveDouble(b, a.path())
+	return a
+}
+
+// compareAll stages what is new about the known messages, given their files.
+func (tx *tx) compareAll(files []*found) error {
+	unknownFlags := make(map[uint32]bool, len(tx.unknown))
+	for _, uid := range tx.unknown {
+		unknownFlags[uid] = true
+	}
+	var missing []entry
+	for i, file := range files {
+		e, ok := tx.find(tx.st.entries[i].uid)
+		switch {
+		case !ok:
+		case file != nil:
+			tx.compare(e, file, unknownFlags[e.uid])
+		default:
+			missing = append(missing, e)
 		}
 	}
-	return tx.takeIn(fresh)
+	return tx.vanished(missing, unknownFlags)
 }
 
 func (tx *tx) isRemoved(uid uint32) bool {
@@ -240,16 +263,8 @@ func (tx *tx) compare(e entry, file *found, unknownFlags bool) {
 
 // vanished stages the end of messages whose files are gone. A file that is renamed while the folder is read may be missed,
 // so that they are looked for once more.
-func (tx *tx) vanished(seen []bool) error {
-	var gone []entry
-	for i, ok := range seen {
-		if !ok {
-			if e, there := tx.find(tx.st.entries[i].uid); there {
-				gone = append(gone, e)
-			}
-		}
-	}
-	if len(gone) == 0 {
+func (tx *tx) vanished(missing []entry, unknownFlags map[uint32]bool) error {
+	if len(missing) == 0 {
 		return nil
 	}
 	files, err := tx.readFiles()
@@ -260,26 +275,27 @@ func (tx *tx) vanished(seen []bool) error {
 	for i := range files {
 		again[files[i].base] = &files[i]
 	}
-	gone = slices.DeleteFunc(gone, func(e entry) bool {
-		file := again[e.base]
-		if file != nil && tx.normalize(file) {
-			tx.compare(e, file, slices.Contains(tx.unknown, e.uid))
+	var gone []entry
+	for _, e := range missing {
+		if file := again[e.base]; file != nil && tx.normalize(file) {
+			tx.compare(e, file, unknownFlags[e.uid])
+		} else {
+			gone = append(gone, e)
 		}
-		return file != nil
-	})
+	}
 	tx.remove(gone, 'v')
 	return nil
 }
 
 // takeIn stages messages that are new, in the order in which they came.
-func (tx *tx) takeIn(fresh map[string]found) error {
-	files := make([]found, 0, len(fresh))
+func (tx *tx) takeIn(fresh map[string]*found) error {
+	files := make([]*found, 0, len(fresh))
 	for _, file := range fresh {
 		if !slices.ContainsFunc(tx.added, func(e entry) bool { return e.base == file.base }) {
 			files = append(files, file)
 		}
 	}
-	slices.SortFunc(files, func(a, b found) int { return nameOrder(a.base, b.base) })
+	slices.SortFunc(files, func(a, b *found) int { return nameOrder(a.base, b.base) })
 	for _, file := range files {
 		info, err := tx.f.fs().Lstat(filepath.Join(tx.dir, file.path()))
 		if isNotExist(err) {

@@ -110,7 +110,7 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 			if e.extra != nil {
 				rest[e.extra] = true
 			}
-			out.Size += s.f.sizeOf(e)
+			out.Size += max(s.f.learnedOf(*e).size, 0)
 		}
 		out.Keywords = keywordsOf(st.keywords, all, rest)
 	})
@@ -131,12 +131,12 @@ func keywordsOf(k *keywords, all flags, rest map[*keywordSet]bool) []mailbox.Fla
 	return out
 }
 
-// sizeOf is the size of a message, 0 if nobody knows. Call it with f.mu held.
-func (f *folder) sizeOf(e *entry) int64 {
+// learnedOf is a message with what readers have found out about it. Call it with f.mu held.
+func (f *folder) learnedOf(e entry) entry {
 	if l, ok := f.learned[e.uid]; ok {
-		return max(l.size, 0)
+		e.size, e.date = l.size, l.date
 	}
-	return max(e.size, 0)
+	return e
 }
 
 // UIDs implements mailbox.Reader.
@@ -173,7 +173,7 @@ func (s *session) Changes(ctx context.Context, since mailbox.ModSeq) (mailbox.Ch
 		}
 		for i := range st.entries {
 			if st.entries[i].modseq > uint64(since) {
-				changed = append(changed, st.entries[i])
+				changed = append(changed, s.f.learnedOf(st.entries[i]))
 			}
 		}
 		for _, e := range slices.Backward(st.expunged) {
@@ -222,7 +222,7 @@ func (s *session) entries(uids []mailbox.UID) ([]entry, *keywords, error) {
 				continue
 			}
 			if at, ok := st.find(uint32(uid)); ok {
-				out = append(out, st.entries[at])
+				out = append(out, s.f.learnedOf(st.entries[at]))
 			}
 		}
 	})
@@ -263,9 +263,9 @@ func (s *session) learnSizes() error {
 	var missing []entry
 	if err := s.f.read(func(st *state) {
 		for i := range st.entries {
-			if e := &st.entries[i]; e.size < 0 {
-				if _, ok := s.f.learned[e.uid]; !ok {
-					missing = append(missing, *e)
+			if st.entries[i].size < 0 {
+				if e := s.f.learnedOf(st.entries[i]); e.size < 0 {
+					missing = append(missing, e)
 				}
 			}
 		}
@@ -282,36 +282,29 @@ func (s *session) learnSizes() error {
 
 // learn looks at the file of a message for its size and date.
 func (s *session) learn(e *entry) error {
-	s.f.mu.Lock()
-	l, ok := s.f.learned[e.uid]
-	s.f.mu.Unlock()
-	if !ok || l.size < 0 && e.size < 0 || l.date == noDate {
-		found, err := s.withFile(e, func(path string) error {
-			l = learned{e.size, e.date}
-			info, err := s.f.fs().Lstat(path)
-			if err != nil {
-				return err
-			}
-			if l.date == noDate {
-				l.date = info.ModTime().Unix()
-			}
-			if l.size >= 0 {
-				return nil
-			}
-			c, err := openContent(s.f.fs(), path, -1)
-			if err != nil {
-				return err
-			}
-			l.size = c.Size()
-			return c.Close()
-		})
+	l := learned{e.size, e.date}
+	if err := s.withFile(e, func(path string) error {
+		info, err := s.f.fs().Lstat(path)
 		if err != nil {
 			return err
 		}
-		_ = found
-		s.f.note(e.uid, l)
+		if l.date == noDate {
+			l.date = info.ModTime().Unix()
+		}
+		if l.size >= 0 {
+			return nil
+		}
+		c, err := openContent(s.f.fs(), path, -1)
+		if err != nil {
+			return err
+		}
+		l.size = c.Size()
+		return c.Close()
+	}); err != nil {
+		return err
 	}
 	e.size, e.date = l.size, l.date
+	s.f.note(e.uid, l)
 	return nil
 }
 
@@ -327,40 +320,32 @@ func (f *folder) note(uid uint32, l learned) {
 	}
 }
 
-// withFile calls fn with the path of a message. A file that has got another name is looked for; mailbox.ErrExpunged if it
-// is gone.
-func (s *session) withFile(e *entry, fn func(path string) error) (entry, error) {
+// withFile calls fn with the path of a message, e, which is brought up to date if it has changed. A file that has got
+// another name is looked for; mailbox.ErrExpunged if it is gone.
+func (s *session) withFile(e *entry, fn func(path string) error) error {
 	for try := 0; ; try++ {
 		err := fn(filepath.Join(s.f.dir(), e.path()))
 		if !isNotExist(err) {
-			return *e, err
+			return err
 		}
-		if try == 0 { // it may have been renamed by us meanwhile
-			now, _, err := s.entries([]mailbox.UID{mailbox.UID(e.uid)})
-			if err != nil {
-				return *e, err
+		if try > 0 { // else it may have been renamed by us meanwhile
+			if err := s.f.submit((*tx).rescan); err != nil {
+				return err
 			}
-			if len(now) == 1 && now[0].path() != e.path() {
-				*e = now[0]
-				continue
-			}
-		}
-		if try >= 3 {
-			return *e, fmt.Errorf("%w: UID %d", mailbox.ErrExpunged, e.uid)
-		}
-		if err := s.f.submit((*tx).rescan); err != nil {
-			return *e, err
 		}
 		now, _, err := s.entries([]mailbox.UID{mailbox.UID(e.uid)})
 		if err != nil {
-			return *e, err
+			return err
 		}
-		if len(now) == 0 {
-			return *e, fmt.Errorf("%w: UID %d", mailbox.ErrExpunged, e.uid)
+		if len(now) == 0 || try == maxTries {
+			return fmt.Errorf("%w: UID %d", mailbox.ErrExpunged, e.uid)
 		}
 		*e = now[0]
 	}
 }
+
+// maxTries is how often a file that another program keeps renaming is looked for.
+const maxTries = 4
 
 // rescan looks at all files, once in a run.
 func (tx *tx) rescan() error {
@@ -384,15 +369,9 @@ func (s *session) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content
 	}
 	e := &entries[0]
 	var c mailbox.Content
-	_, err = s.withFile(e, func(path string) error {
-		known := e.size
-		s.f.mu.Lock()
-		if l, ok := s.f.learned[e.uid]; ok {
-			known = l.size
-		}
-		s.f.mu.Unlock()
-		c, err = openContent(s.f.fs(), path, known)
-		if err == nil && c.Size() != known {
+	err = s.withFile(e, func(path string) error {
+		c, err = openContent(s.f.fs(), path, e.size)
+		if err == nil && c.Size() != e.size {
 			s.f.note(e.uid, learned{c.Size(), e.date}) // the name was wrong
 		}
 		return err

@@ -367,7 +367,7 @@ func (tx *tx) shorten() {
 		return
 	}
 	if err := tx.writeAll(); err != nil {
-		f.distrust = true
+		f.account.maildir.distrust(tx.dir, true)
 		f.account.maildir.logger().Warn("maildir: index files could not be shortened", "folder", tx.dir, "error", err)
 	}
 }
@@ -386,6 +386,7 @@ func (tx *tx) mark() error {
 		}
 		*d.mark = markOf(info, now)
 	}
+	tx.files.unfinished = f.rescan
 	f.files, f.lines = tx.files, tx.lines
 	f.mu.Lock()
 	defer f.mu.Unlock()
