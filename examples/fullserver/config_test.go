@@ -1,0 +1,232 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "fullserver.toml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// The configuration that FULLSERVER.md shows, without the services of later versions.
+const wholeConfig = `
+hostname = "mail.example.com"        # banner
+data_dir = "/var/lib/fullserver"
+domains  = ["example.com"]
+
+[listen]
+smtp        = [":25"]
+submission  = [":587"]
+submissions = [":465"]
+imap        = [":143"]
+imaps       = [":993"]
+pop3        = [":110"]
+pop3s       = [":995"]
+
+[tls]
+mode = "manual"
+cert = "fullchain.pem"
+key  = "privkey.pem"
+
+[dns]
+servers  = ["127.0.0.1:53"]
+trust_ad = true
+
+[outbound]
+bind = ["203.0.113.5", "2001:db8::5"]
+port = 2500
+smarthost = "smart.example.net:587"
+smarthost_user = "u"
+smarthost_password = "p"
+smarthost_tls = "implicit"
+retry = "5m*3, 15m*4, 1h*8, 4h"
+lifetime = "3d"
+
+[limits]
+message_size = "20M"
+recipients = 10
+connections = 11
+connections_per_ip = 12
+hop_count = 13
+free_space = 1024
+
+[policy]
+spf_fail = "reject"
+dmarc = "tag"
+trusted_networks = ["10.0.0.0/8", "192.0.2.1"]
+postmaster = "boss@example.com"
+
+[run]
+user = "mail"
+
+[log]
+level = "debug"
+format = "json"
+`
+
+func TestConfigReadsEveryKey(t *testing.T) {
+	t.Parallel()
+	c, err := loadConfig(writeConfig(t, wholeConfig), nil, false)
+	require.NoError(t, err)
+	require.Equal(t, "mail.example.com", c.hostname)
+	require.Equal(t, "/var/lib/fullserver", c.dataDir)
+	require.Equal(t, []string{"example.com"}, c.domains)
+	require.Equal(t, map[string][]string{
+		"smtp": {":25"}, "submission": {":587"}, "submissions": {":465"}, "imap": {":143"}, "imaps": {":993"}, "pop3": {":110"}, "pop3s": {":995"},
+	}, c.listen)
+	require.Equal(t, "manual", c.tls.mode)
+	require.Equal(t, "fullchain.pem", c.tls.cert)
+	require.Equal(t, "privkey.pem", c.tls.key)
+	require.Equal(t, []string{"127.0.0.1:53"}, c.dns.servers)
+	require.True(t, c.dns.trustAD)
+	require.Equal(t, []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8::5")}, c.outbound.bind)
+	require.Equal(t, 2500, c.outbound.port)
+	require.Equal(t, "smart.example.net:587", c.outbound.smarthost.address)
+	require.Equal(t, "u", c.outbound.smarthost.user)
+	require.Equal(t, "p", c.outbound.smarthost.password)
+	require.Equal(t, "implicit", c.outbound.smarthost.tls)
+	require.Len(t, c.schedule(), 16)
+	require.Equal(t, 72*time.Hour, c.outbound.lifetime)
+	require.EqualValues(t, 20<<20, c.limits.messageSize)
+	require.Equal(t, []int{10, 11, 12, 13}, []int{c.limits.recipients, c.limits.connections, c.limits.connectionsPerIP, c.limits.hopCount})
+	require.EqualValues(t, 1024, c.limits.freeSpace)
+	require.Equal(t, "reject", c.policy.spfFail)
+	require.Equal(t, "tag", c.policy.dmarc)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}, c.policy.trustedNetworks)
+	require.Equal(t, "boss@example.com", c.policy.postmaster)
+	require.Equal(t, "mail", c.run.user)
+	require.Equal(t, "debug", c.log.level)
+	require.Equal(t, "json", c.log.format)
+}
+
+func TestConfigDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := loadConfig(writeConfig(t, "hostname = \"mail.example.com\"\n[listen]\n"), nil, false)
+	require.NoError(t, err)
+	require.Equal(t, "self-signed", c.tls.mode)
+	require.EqualValues(t, 50<<20, c.limits.messageSize)
+	require.EqualValues(t, 256<<20, c.limits.freeSpace)
+	require.Equal(t, 5*24*time.Hour, c.outbound.lifetime)
+	require.Equal(t, 25, c.outbound.port)
+	require.Equal(t, "junk", c.policy.spfFail)
+	require.Equal(t, "enforce", c.policy.dmarc)
+	require.Empty(t, c.policy.trustedNetworks)
+	require.ErrorContains(t, c.checkServices(), "no service")
+}
+
+func TestConfigErrorsNameKeyAndLine(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ text, want string }{
+		"unknown key":         {"hostname = \"a.b\"\n\nhots = 1\n", "line 3: unknown key hots"},
+		"unknown in section":  {"[tls]\nmode = \"manual\"\nmod = \"x\"\n", "line 3: unknown key tls.mod"},
+		"unknown section":     {"hostname = \"a.b\"\n[tsl]\nmode = \"manual\"\n", "line 3: unknown key tsl.mode"},
+		"empty section":       {"[tsl]\n", "line 1: unknown key tsl"},
+		"bad value":           {"[limits]\n# c\nmessage_size = \"5X\"\n", "line 3: limits.message_size"},
+		"bad type":            {"hostname = 5\n", "line 1: hostname: must be a string"},
+		"negative":            {"[limits]\nrecipients = -1\n", "line 2: limits.recipients"},
+		"syntax":              {"hostname = \"a.b\"\nx = \n", "line 2"},
+		"not a host":          {"hostname = \"a b\"\n", "line 1: hostname"},
+		"bad address":         {"[listen]\nsmtp = [\"25\"]\n", "line 2: listen.smtp"},
+		"not a list":          {"[listen]\nsmtp = 25\n", "line 2: listen.smtp"},
+		"acme":                {"[tls]\nmode = \"acme\"\n", "line 2: tls.mode"},
+		"lmtp":                {"[listen]\nlmtp = [\"unix:/x\"]\n", "line 2: listen.lmtp"},
+		"proxy":               {"[listen]\nsmtp = { address = \":25\", proxy_from = [] }\n", "line 2: listen.smtp"},
+		"bad retry":           {"[outbound]\nretry = \"soon\"\n", "line 2: outbound.retry"},
+		"bad lifetime":        {"[outbound]\nlifetime = \"-1h\"\n", "line 2: outbound.lifetime"},
+		"bad bind":            {"[outbound]\nbind = [\"mail\"]\n", "line 2: outbound.bind"},
+		"bad network":         {"[policy]\ntrusted_networks = [\"10.0.0.0/40\"]\n", "line 2: policy.trusted_networks"},
+		"bad choice":          {"[policy]\nspf_fail = \"shout\"\n", "is not one of reject, junk, tag"},
+		"bad bool":            {"[dns]\ntrust_ad = \"perhaps\"\n", "line 2: dns.trust_ad"},
+		"bad postmaster":      {"[policy]\npostmaster = \"me\"\n", "line 2: policy.postmaster"},
+		"bad domain":          {"domains = [\"a..b\"]\n", "line 1: domains"},
+		"manual without key":  {"hostname = \"a.b\"\n[tls]\ncert = \"x\"\n", "tls.mode manual needs"},
+		"password in clear":   {"hostname = \"a.b\"\n[outbound]\nsmarthost_password = \"p\"\nsmarthost_tls = \"none\"\n", "in clear"},
+		"password, no user":   {"hostname = \"a.b\"\n[outbound]\nsmarthost_password = \"p\"\n", "smarthost_user"},
+		"two of one family":   {"hostname = \"a.b\"\n[outbound]\nbind = [\"1.2.3.4\", \"1.2.3.5\"]\n", "one address of each family"},
+		"dotted unknown key":  {"tls.mod = \"x\"\n", "line 1: unknown key tls.mod"},
+		"smarthost, no port":  {"[outbound]\nsmarthost = \"x\"\n", "line 2: outbound.smarthost"},
+		"bad key in the list": {"domains = [1]\n", "line 1: domains: must be a list of strings"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := loadConfig(writeConfig(t, tc.text), nil, false)
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+	_, err := loadConfig(filepath.Join(t.TempDir(), "missing.toml"), nil, true)
+	require.ErrorIs(t, err, os.ErrNotExist, "a named file that is missing is an error")
+}
+
+func TestEnvironmentComesBeforeTheFile(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("from a file\n"), 0o600))
+	c, err := loadConfig(writeConfig(t, wholeConfig), []string{
+		"FULLSERVER_HOSTNAME=mx.example.org", "FULLSERVER_TLS_MODE=self-signed", "FULLSERVER_LISTEN_SMTP=127.0.0.1:25,127.0.0.2:25",
+		"FULLSERVER_LISTEN_POP3=", "FULLSERVER_LIMITS_RECIPIENTS=7", "FULLSERVER_LIMITS_MESSAGE_SIZE=1000", "FULLSERVER_DNS_TRUST_AD=false",
+		"FULLSERVER_OUTBOUND_SMARTHOST_PASSWORD__FILE=" + secret, "HOME=/root",
+	}, false)
+	require.NoError(t, err)
+	require.Equal(t, "mx.example.org", c.hostname)
+	require.Equal(t, "self-signed", c.tls.mode)
+	require.Equal(t, []string{"127.0.0.1:25", "127.0.0.2:25"}, c.listen["smtp"])
+	require.NotContains(t, c.listen, "pop3")
+	require.Equal(t, 7, c.limits.recipients)
+	require.EqualValues(t, 1000, c.limits.messageSize)
+	require.False(t, c.dns.trustAD)
+	require.Equal(t, "from a file", c.outbound.smarthost.password)
+
+	for variable, want := range map[string]string{
+		"FULLSERVER_HOTSNAME=x":                "unknown environment variable FULLSERVER_HOTSNAME",
+		"FULLSERVER_LIMITS_RECIPIENTS=many":    "environment variable FULLSERVER_LIMITS_RECIPIENTS",
+		"FULLSERVER_HOSTNAME__FILE=/not/there": "FULLSERVER_HOSTNAME__FILE",
+	} {
+		_, err := loadConfig("", []string{variable}, true)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestWithoutAnythingItIsTryItMode(t *testing.T) {
+	t.Parallel()
+	c, err := loadConfig("", []string{"PATH=/bin"}, true)
+	require.NoError(t, err)
+	require.True(t, c.tryIt)
+	require.Equal(t, "localhost", c.hostname)
+	for _, service := range services {
+		require.Len(t, c.listen[service], 1)
+		require.Regexp(t, `^127\.0\.0\.1:2\d\d\d$`, c.listen[service][0])
+	}
+	require.True(t, filepath.IsAbs(c.dataDir))
+	require.Equal(t, "mail-data", filepath.Base(c.dataDir))
+}
+
+func TestChangesThatNeedARestart(t *testing.T) {
+	t.Parallel()
+	a, err := loadConfig(writeConfig(t, wholeConfig), nil, false)
+	require.NoError(t, err)
+	b, err := loadConfig(writeConfig(t, wholeConfig), []string{"FULLSERVER_LISTEN_SMTP=:26", "FULLSERVER_POLICY_DMARC=enforce"}, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"listen"}, a.needsRestart(b))
+	require.Empty(t, a.needsRestart(a))
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add(wholeConfig)
+	f.Add("a.b.c = [[1]]\n[x]\n[[y]]\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "f.toml")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		if c, err := loadConfig(file, nil, false); err == nil {
+			require.NotEmpty(t, c.hostname)
+		}
+	})
+}

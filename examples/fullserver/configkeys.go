@@ -1,0 +1,217 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks/auth/directory"
+)
+
+// setter takes the value of a key: as TOML has it, or a string from the environment.
+type setter func(value any) error
+
+func text(to *string, check func(string) error) setter {
+	return func(value any) error {
+		s, ok := value.(string)
+		if !ok {
+			return errors.New("must be a string")
+		}
+		if err := check(s); err != nil {
+			return err
+		}
+		*to = s
+		return nil
+	}
+}
+
+func anything(string) error { return nil }
+
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+func emptyOr(check func(string) error) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return check(s)
+	}
+}
+
+func oneOf(words ...string) func(string) error {
+	return func(s string) error {
+		if !slices.Contains(words, s) {
+			return fmt.Errorf("%q is not one of %s", s, strings.Join(words, ", "))
+		}
+		return nil
+	}
+}
+
+// stringList takes a list, or in the environment strings with commas between them.
+func stringList(value any) ([]string, error) {
+	switch v := value.(type) {
+	case string:
+		return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }), nil
+	case []any:
+		var list []string
+		for _, element := range v {
+			s, ok := element.(string)
+			if !ok {
+				return nil, errors.New("must be a list of strings")
+			}
+			list = append(list, s)
+		}
+		return list, nil
+	}
+	return nil, errors.New("must be a list of strings")
+}
+
+func texts(to *[]string, check func(string) error) setter {
+	return parsed(to, func(s string) (string, error) { return s, check(s) })
+}
+
+// parsed takes a list whose elements parse makes of strings.
+func parsed[T any](to *[]T, parse func(string) (T, error)) setter {
+	return func(value any) error {
+		list, err := stringList(value)
+		if err != nil {
+			return err
+		}
+		out := make([]T, 0, len(list))
+		for _, s := range list {
+			v, err := parse(s)
+			if err != nil {
+				return err
+			}
+			out = append(out, v)
+		}
+		*to = out
+		return nil
+	}
+}
+
+// addresses takes where a service listens.
+func addresses(listen map[string][]string, service string) setter {
+	return func(value any) error {
+		if _, ok := value.(map[string]any); ok {
+			return errors.New("this version has no PROXY protocol: give a list of addresses")
+		}
+		list, err := stringList(value)
+		if err != nil {
+			return err
+		}
+		for _, address := range list {
+			if !strings.Contains(address, ":") {
+				return fmt.Errorf("%q is not an address such as \":25\" or \"192.0.2.1:25\"", address)
+			}
+		}
+		delete(listen, service)
+		if len(list) > 0 {
+			listen[service] = list
+		}
+		return nil
+	}
+}
+
+func boolean(to *bool) setter {
+	return func(value any) error {
+		switch v := value.(type) {
+		case bool:
+			*to = v
+			return nil
+		case string:
+			b, err := strconv.ParseBool(v)
+			if err == nil {
+				*to = b
+				return nil
+			}
+		}
+		return errors.New("must be true or false")
+	}
+}
+
+func number(to *int, lowest, highest int) setter {
+	return func(value any) error {
+		n, ok := value.(int64)
+		if s, isString := value.(string); isString {
+			parsed, err := strconv.ParseInt(s, 10, 64)
+			n, ok = parsed, err == nil
+		}
+		if !ok || n < int64(lowest) || n > int64(highest) {
+			return fmt.Errorf("must be a whole number from %d to %d", lowest, highest)
+		}
+		*to = int(n)
+		return nil
+	}
+}
+
+// size takes a number of octets, with or without a unit.
+func size(to *int64) setter {
+	return func(value any) error {
+		switch v := value.(type) {
+		case int64:
+			if v < 0 {
+				return errors.New("must not be negative")
+			}
+			*to = v
+			return nil
+		case string:
+			if n, err := strconv.ParseUint(v, 10, 62); err == nil {
+				*to = int64(n)
+				return nil
+			}
+			n, err := directory.ParseSize(v)
+			if err != nil {
+				return err
+			}
+			*to = n
+			return nil
+		}
+		return errors.New(`must be a size such as "50M"`)
+	}
+}
+
+// duration takes a time such as "90m", also in days: "5d".
+func duration(to *time.Duration) setter {
+	return func(value any) error {
+		s, ok := value.(string)
+		if !ok {
+			return errors.New(`must be a time such as "90m" or "5d"`)
+		}
+		d, err := parseDuration(s)
+		if err != nil || d <= 0 {
+			return fmt.Errorf(`%q is not a time such as "90m" or "5d"`, s)
+		}
+		*to = d
+		return nil
+	}
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(s)
+}
+
+// parseNetwork reads an address or a network.
+func parseNetwork(s string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", s)
+	}
+	return prefix.Masked(), nil
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// Bounds of the control socket.
+const (
+	controlTimeout    = 2 * time.Minute
+	maxControlRequest = 1 << 20
+)
+
+// dataCommand is a command that works on the data of a server: inside the one that runs or, if none does, on the files.
+type dataCommand interface {
+	runOn(ctx context.Context, a *app, out io.Writer) error
+}
+
+// passwordTaker is a command that needs a password, which may be on its command line.
+type passwordTaker interface{ passwordField() *string }
+
+// controlRequest is what a command sends to the server that runs.
+type controlRequest struct {
+	Args     []string `json:"args"`
+	Password string   `json:"password,omitempty"`
+}
+
+// controlResponse is the answer.
+type controlResponse struct {
+	Output string `json:"output"`
+	Error  string `json:"error,omitempty"`
+}
+
+// runData runs a command where the data is.
+func (p *process) runData(ctx context.Context, c *config, command dataCommand) int {
+	request := controlRequest{Args: p.args}
+	if taker, ok := command.(passwordTaker); ok {
+		password, err := p.password(*taker.passwordField())
+		if err != nil {
+			return p.fail(err, exitError)
+		}
+		*taker.passwordField(), request.Password = password, password
+	}
+	response, err := askServer(c, request)
+	if errors.Is(err, errNotRunning) {
+		response, err = runHere(ctx, c, command)
+	}
+	if err != nil {
+		return p.fail(err, exitError)
+	}
+	_, _ = io.WriteString(p.stdout, response.Output)
+	if response.Error != "" {
+		return p.fail(errors.New(response.Error), exitError)
+	}
+	return exitOK
+}
+
+// runHere opens the data, runs the command and closes the data.
+func runHere(ctx context.Context, c *config, command dataCommand) (controlResponse, error) {
+	a, err := openApp(ctx, c)
+	if err != nil {
+		return controlResponse{}, err
+	}
+	response := respond(ctx, a, command)
+	return response, a.close()
+}
+
+func respond(ctx context.Context, a *app, command dataCommand) controlResponse {
+	var out bytes.Buffer
+	err := command.runOn(ctx, a, &out)
+	response := controlResponse{Output: out.String()}
+	if err != nil {
+		response.Error = err.Error()
+	}
+	return response
+}
+
+// errNotRunning says that no server runs on the data.
+var errNotRunning = errors.New("no server is running")
+
+// askServer hands a command to the server that runs.
+func askServer(c *config, request controlRequest) (response controlResponse, err error) {
+	conn, err := dialControl(c.path("state"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return response, errNotRunning
+	}
+	if err != nil {
+		return response, fmt.Errorf("control socket: %w", err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
+		return response, err
+	}
+	if err := json.NewEncoder(conn).Encode(request); err != nil {
+		return response, fmt.Errorf("control socket: %w", err)
+	}
+	if err := json.NewDecoder(conn).Decode(&response); err != nil {
+		return response, fmt.Errorf("control socket: %w", err)
+	}
+	return response, nil
+}
+
+// controlName is the socket's name in the folder state.
+const controlName = "control.sock"
+
+// longestSocketPath is what fits in a socket address everywhere.
+const longestSocketPath = 100
+
+// viaFolder calls use with a path of the socket that is short enough for a socket address, whatever the folder's is.
+func viaFolder(dir string, use func(path string) error) error {
+	path := filepath.Join(dir, controlName)
+	if len(path) <= longestSocketPath {
+		return use(path)
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return use(fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), controlName))
+}
+
+func dialControl(dir string) (conn net.Conn, err error) {
+	err = viaFolder(dir, func(path string) error {
+		conn, err = net.Dial("unix", path)
+		return err
+	})
+	return conn, err
+}
+
+// listenControl opens the control socket, over one that a killed server left: whoever holds the lock is alone.
+func listenControl(dir string) (ln net.Listener, err error) {
+	err = viaFolder(dir, func(path string) error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if ln, err = net.Listen("unix", path); err != nil {
+			return err
+		}
+		return os.Chmod(path, 0o600)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false) // its path may be good only within viaFolder
+	return ln, nil
+}
+
+// serveControl answers commands until ln is closed.
+func (a *app) serveControl(ctx context.Context, ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		a.background.Go(func() {
+			defer conn.Close()
+			if err := a.answerControl(ctx, conn); err != nil {
+				a.log.Warn("control socket", "error", err)
+			}
+		})
+	}
+}
+
+func (a *app) answerControl(ctx context.Context, conn net.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
+	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
+		return err
+	}
+	var request controlRequest
+	if err := json.NewDecoder(io.LimitReader(conn, maxControlRequest)).Decode(&request); err != nil {
+		return err
+	}
+	return json.NewEncoder(conn).Encode(a.execute(ctx, request))
+}
+
+// execute runs a command that came over the control socket.
+func (a *app) execute(ctx context.Context, request controlRequest) (response controlResponse) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exited: // help was asked for; the command's own process has shown it
+			response = controlResponse{}
+		default:
+			panic(r)
+		}
+	}()
+	_, parsed, err := parse(request.Args, io.Discard, io.Discard)
+	if err != nil {
+		return controlResponse{Error: err.Error()}
+	}
+	command, ok := parsed.Selected().Target.Addr().Interface().(dataCommand)
+	if !ok {
+		return controlResponse{Error: "this command is not for a running server"}
+	}
+	if taker, ok := command.(passwordTaker); ok {
+		*taker.passwordField() = request.Password
+	}
+	return respond(ctx, a, command)
+}
+
+// lockData makes sure that nobody else works on the data.
+func lockData(c *config) (io.Closer, error) {
+	lock, err := durable.OS().TryLock(c.path("state", "lock"))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%s is in use by another fullserver", c.dataDir)
+	}
+	return lock, err
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/dkim"
+)
+
+type dkimCommand struct {
+	Domain   string `arg:""`
+	Selector string `default:"mail" help:"The selector (${default})."`
+	Bits     int    `default:"2048" help:"Size of an RSA key (${default})."`
+	Type     string `default:"rsa" help:"rsa or ed25519 (${default})."`
+}
+
+func (c *dkimCommand) runOn(_ context.Context, a *app, out io.Writer) error {
+	record, _, err := a.keys.Ensure(c.Domain, c.Selector, c.Type, c.Bits)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n%s\n%s\n", record.Name, record.Value, record.Zone())
+	return err
+}
+
+type dnsCommand struct {
+	Domain string `arg:""`
+	JSON   bool   `name:"json" help:"As JSON."`
+}
+
+// dnsRecord is a record to publish.
+type dnsRecord struct {
+	Name  string `json:"name"` // without a final dot
+	Type  string `json:"type"`
+	Value string `json:"value"` // in one piece
+	// Zone is the record as a line of a zone file.
+	Zone string `json:"zone"`
+	// Note says what it is for.
+	Note string `json:"note"`
+}
+
+func (c *dnsCommand) runOn(_ context.Context, a *app, out io.Writer) error {
+	domain, err := directory.CanonicalDomain(c.Domain)
+	if err != nil {
+		return fmt.Errorf("%q is not a domain: %w", c.Domain, err)
+	}
+	records, err := a.dnsRecords(domain)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out, records)
+	}
+	for _, r := range records {
+		fmt.Fprintf(out, "; %s\n%s\n", r.Note, r.Zone)
+	}
+	return nil
+}
+
+// dnsRecords are what to publish for a domain so that mail comes in and is believed when it goes out.
+func (a *app) dnsRecords(domain string) ([]dnsRecord, error) {
+	host := a.config().hostname
+	records := []dnsRecord{
+		plainRecord(domain, "MX", "10 "+host+".", "mail for "+domain+" comes here"),
+		txtRecord(domain, "v=spf1 mx -all", "SPF: only the hosts of the MX record send for "+domain),
+		txtRecord("_dmarc."+domain, "v=DMARC1; p=quarantine; rua=mailto:postmaster@"+domain, "DMARC: what forged mail is to be treated like"),
+	}
+	keys, err := a.keys.Records(domain)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		records = append(records, dkimRecord(key))
+	}
+	for _, srv := range []struct{ service, port string }{ // RFC 6186 and RFC 8314
+		{"_submissions", "465"}, {"_submission", "587"}, {"_imaps", "993"}, {"_imap", "143"}, {"_pop3s", "995"}, {"_pop3", "110"},
+	} {
+		if a.config().listen[strings.TrimPrefix(srv.service, "_")] == nil {
+			continue
+		}
+		records = append(records, plainRecord(srv.service+"._tcp."+domain, "SRV", "0 1 "+srv.port+" "+host+".", "where mail programs find the service"))
+	}
+	return records, nil
+}
+
+func plainRecord(name, kind, value, note string) dnsRecord {
+	return dnsRecord{Name: name, Type: kind, Value: value, Note: note, Zone: name + ". IN " + kind + " " + value}
+}
+
+func txtRecord(name, value, note string) dnsRecord {
+	record := dkim.Record{Name: name, Value: value}
+	return dnsRecord{Name: name, Type: "TXT", Value: value, Note: note, Zone: record.Zone()}
+}
+
+func dkimRecord(key dkim.Record) dnsRecord {
+	return txtRecord(key.Name, key.Value, "DKIM: the public key for this server's signatures")
+}

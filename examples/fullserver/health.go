@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// healthTimeout is how long a service may take to answer.
+const healthTimeout = 10 * time.Second
+
+// greetings are how a service that works begins to speak.
+var greetings = map[string]string{
+	"smtp": "220 ", "submission": "220 ", "submissions": "220 ", "imap": "* OK", "imaps": "* OK", "pop3": "+OK", "pop3s": "+OK",
+}
+
+type healthCommand struct{}
+
+func (*healthCommand) run(ctx context.Context, p *process, c *config) error {
+	if err := c.checkServices(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	var errs []error
+	for _, name := range services {
+		for _, address := range c.listen[name] {
+			if err := checkService(ctx, name, address, c.hostname); err != nil {
+				errs = append(errs, fmt.Errorf("%s on %s: %w", name, address, err))
+			}
+		}
+	}
+	if len(errs) == 0 {
+		fmt.Fprintln(p.stdout, "healthy")
+	}
+	return errors.Join(errs...)
+}
+
+// checkService connects to a service of this machine and waits for its greeting.
+func checkService(ctx context.Context, name, address, hostname string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "localhost"
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	if implicitTLS[name] {
+		// Whether the certificate is one that others trust is not what is asked here.
+		conn = tls.Client(conn, &tls.Config{ServerName: hostname, InsecureSkipVerify: true})
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(line, greetings[name]) {
+		return fmt.Errorf("greeted with %.100q", line)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/imapd"
+	"github.com/mailbricks/mailbricks/pop3d"
+	"github.com/mailbricks/mailbricks/senderauth"
+	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/submission"
+)
+
+// servers makes the server of each service from one configuration.
+func (a *app) servers(c *config, certs *certificates) map[string]server {
+	imap := &imapd.Server{
+		Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
+		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
+	}
+	pop3 := &pop3d.Server{ // one for both services: it keeps two sessions of a user apart (RFC 1939 §4)
+		Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
+		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
+	}
+	submission := a.submission(c, certs)
+	return map[string]server{
+		"smtp": a.mx(c, certs), "submission": submission, "submissions": submission,
+		"imap": imap, "imaps": imap, "pop3": pop3, "pop3s": pop3,
+	}
+}
+
+// smtp is what the services that take mail have in common.
+func (a *app) smtp(c *config, certs *certificates) *smtpd.Server {
+	return &smtpd.Server{
+		Hostname: c.hostname, Handler: a.deliver, TLSConfig: certs.config(), Logger: a.log,
+		Spool:          &mailbricks.Spool{Dir: c.path("state", "spool")},
+		MaxMessageSize: unlimited(c.limits.messageSize), MaxRecipients: c.limits.recipients, MaxHops: c.limits.hopCount,
+		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
+	}
+}
+
+// unlimited makes the size 0, which the configuration has for "no limit", what a server has for it.
+func unlimited(n int64) int64 {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// mx takes mail from other servers.
+func (a *app) mx(c *config, certs *certificates) *smtpd.Server {
+	srv := a.smtp(c, certs)
+	trusted := func(peer mailbricks.Peer) bool { return isTrusted(c, peer) }
+	check := senderauth.Check(senderauth.Options{
+		Resolver:     a.resolver(c),
+		EnforceDMARC: c.policy.dmarc == "enforce",
+		SPFFail:      spfActions[c.policy.spfFail],
+		Skip:         func(s *smtpd.Session) bool { return trusted(s.Peer) },
+	})
+	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), check}
+	return srv
+}
+
+// submission takes mail from the users of this server.
+func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
+	srv := a.smtp(c, certs)
+	srv.Auth, srv.RequireAuth, srv.UnqualifiedSenders = a.login, true, true
+	loggedIn := func(peer mailbricks.Peer) bool { return peer.Identity != nil }
+	srv.Checks = []smtpd.Check{a.space(c), submission.Check(a.dir), a.recipients(loggedIn)}
+	return srv
+}
+
+// spfActions are the values of policy.spf_fail.
+var spfActions = map[string]senderauth.Action{"reject": senderauth.Reject, "junk": senderauth.Junk, "tag": senderauth.Tag}
+
+func isTrusted(c *config, peer mailbricks.Peer) bool {
+	return slices.ContainsFunc(c.policy.trustedNetworks, func(network netip.Prefix) bool {
+		return network.Contains(peer.Addr.Addr().Unmap())
+	})
+}
+
+// recipients refuses addresses that nobody here has, and other servers' addresses unless the peer may relay.
+func (a *app) recipients(mayRelay func(mailbricks.Peer) bool) smtpd.Check {
+	return smtpd.Check{Name: "recipients", Rcpt: func(_ context.Context, tx *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
+		if domain := rcpt.Domain(); domain != "" && !a.dir.Hosts(domain) {
+			if mayRelay(tx.Session.Peer) {
+				return nil
+			}
+			return &mailbricks.Reply{Code: 550, Enhanced: "5.7.1", Text: "<" + rcpt.Address + ">: relaying denied"}
+		}
+		if _, err := a.dir.Resolve(rcpt.Address); err != nil {
+			return directory.Refusal(rcpt.Address, err)
+		}
+		return nil
+	}}
+}
+
+// space refuses new mail while the disk is nearly full.
+func (a *app) space(c *config) smtpd.Check {
+	return smtpd.Check{Name: "space", Mail: func(context.Context, *smtpd.Transaction) error {
+		free, err := freeSpace(c.dataDir)
+		if err != nil {
+			return err
+		}
+		if free < uint64(c.limits.freeSpace) {
+			return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage, please try again later"}
+		}
+		return nil
+	}}
+}

@@ -1,0 +1,172 @@
+// Command fullserver is a complete mail server: it receives, filters, stores, lets people read, and sends. It wires the
+// bricks of github.com/mailbricks/mailbricks together; README.md beside it says how to run it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitUnknown = 2 // no such command
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	p := &process{args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(ctx))
+}
+
+// process is what a run of the program works with.
+type process struct {
+	args, environ  []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// cli is the command line. Its commands stand in the order in which help shows them.
+type cli struct {
+	Config string `placeholder:"FILE" help:"The configuration file (default: $FULLSERVER_CONFIG or fullserver.toml)."`
+
+	Serve serveCommand `cmd:"" default:"1" help:"Run the server (the default)."`
+	Email struct {
+		Add    emailAdd    `cmd:"" help:"Add an account."`
+		Update emailUpdate `cmd:"" help:"Give an account a new password."`
+		Del    emailDel    `cmd:"" help:"Delete accounts."`
+		List   emailList   `cmd:"" help:"List accounts."`
+	} `cmd:"" help:"Accounts."`
+	Alias struct {
+		Add  aliasAdd  `cmd:"" help:"Add a target to an alias, @domain or /regexp/."`
+		Del  aliasDel  `cmd:"" help:"Take a target from an alias."`
+		List aliasList `cmd:"" help:"List aliases."`
+	} `cmd:"" help:"Aliases."`
+	Quota struct {
+		Set quotaSet `cmd:"" help:"Limit the size of an account."`
+		Del quotaDel `cmd:"" help:"Remove the limit."`
+	} `cmd:"" help:"Quotas."`
+	Dkim  dkimCommand `cmd:"" help:"Make a DKIM key if there is none, and print its DNS record."`
+	DNS   dnsCommand  `cmd:"" name:"dns" help:"Print the DNS records to publish."`
+	Queue struct {
+		List    queueList    `cmd:"" help:"List what waits to be sent."`
+		Show    queueShow    `cmd:"" help:"Show one message with its recipients."`
+		Retry   queueRetry   `cmd:"" help:"Try a message, or all, now."`
+		Hold    queueHold    `cmd:"" help:"Keep a message from being sent."`
+		Release queueRelease `cmd:"" help:"Let a held message go."`
+		Remove  queueRemove  `cmd:"" help:"Remove a message."`
+	} `cmd:"" help:"The outbound queue."`
+	Health  healthCommand  `cmd:"" help:"Exit with 0 when every service answers."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// exited carries an exit code out of kong, which calls its exit function after printing help.
+type exited int
+
+// parse reads the command line. Output of kong's own (help) goes to stdout.
+func parse(args []string, stdout, stderr io.Writer) (*cli, *kong.Context, error) {
+	c := &cli{}
+	parser, err := kong.New(c, kong.Name("fullserver"), kong.Description("A complete mail server."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: false}))
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, err := parser.Parse(doubleDashes(args))
+	return c, ctx, err
+}
+
+// doubleDashes lets options have one dash or two: kong knows long options with two only.
+func doubleDashes(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			return append(out, args[i:]...)
+		}
+		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
+			arg = "-" + arg
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
+// run does what the command line says and gives the exit code.
+func (p *process) run(ctx context.Context) (code int) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exited:
+			code = int(r)
+		default:
+			panic(r)
+		}
+	}()
+	cli, parsed, err := parse(p.args, p.stdout, p.stderr)
+	if err != nil {
+		return p.fail(err, usageCode(err))
+	}
+	command := parsed.Selected().Target.Addr().Interface()
+	c, err := loadConfig(cli.Config, p.environ, true)
+	if err != nil && !independent(command) {
+		return p.fail(err, exitError)
+	}
+	switch command := command.(type) {
+	case dataCommand:
+		return p.runData(ctx, c, command)
+	case ownCommand:
+		if err := command.run(ctx, p, c); err != nil {
+			return p.fail(err, exitError)
+		}
+		return exitOK
+	}
+	return p.fail(errors.New("unknown command"), exitUnknown)
+}
+
+// ownCommand is a command that this process runs itself.
+type ownCommand interface {
+	run(ctx context.Context, p *process, c *config) error
+}
+
+// independent says whether a command needs no configuration.
+func independent(command any) bool {
+	_, ok := command.(*versionCommand)
+	return ok
+}
+
+// usageCode is 2 for a command that does not exist and 1 for anything else that is wrong with a command line.
+func usageCode(err error) int {
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	if !ok {
+		return exitError
+	}
+	message := parse.Error()
+	if strings.HasPrefix(message, "unexpected argument") && (parse.Context.Selected() == nil || len(parse.Context.Path) < 2 || isServe(parse.Context)) {
+		return exitUnknown
+	}
+	if strings.HasPrefix(message, "expected one of") {
+		return exitUnknown
+	}
+	return exitError
+}
+
+func isServe(ctx *kong.Context) bool {
+	_, ok := ctx.Selected().Target.Addr().Interface().(*serveCommand)
+	return ok
+}
+
+// fail prints one line.
+func (p *process) fail(err error, code int) int {
+	fmt.Fprintln(p.stderr, "fullserver:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return code
+}

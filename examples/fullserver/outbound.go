@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/relay"
+	"github.com/mailbricks/mailbricks/resolver"
+)
+
+// resolver asks the DNS servers of a configuration.
+func (a *app) resolver(c *config) *resolver.Resolver {
+	return &resolver.Resolver{Servers: c.dns.servers, TrustAD: c.dns.trustAD, Logger: a.log}
+}
+
+// transport is the way out that a configuration asks for.
+func transport(c *config, dns relay.Resolver) relay.Transport {
+	if s := c.outbound.smarthost; s.address != "" {
+		return &relay.Smarthost{
+			Address: s.address, User: s.user, Password: s.password, TLS: relay.TLSMode(s.tls), Bind: c.outbound.bind,
+		}
+	}
+	return &relay.MX{Resolver: dns, Port: c.outbound.port, Bind: c.outbound.bind}
+}
+
+// switchTransport is a way out that can be replaced while mail leaves.
+type switchTransport struct {
+	mu  sync.RWMutex
+	now relay.Transport
+}
+
+// set replaces it. The connections that the old one keeps for another message are closed.
+func (t *switchTransport) set(next relay.Transport) {
+	t.mu.Lock()
+	old := t.now
+	t.now = next
+	t.mu.Unlock()
+	if c, ok := old.(io.Closer); ok {
+		_ = c.Close() // idle connections only: nothing can be lost
+	}
+}
+
+func (t *switchTransport) get() relay.Transport {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.now
+}
+
+// Deliver implements relay.Transport.
+func (t *switchTransport) Deliver(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) []relay.Outcome {
+	return t.get().Deliver(ctx, env, msg)
+}
+
+// Destination implements relay.Destiner.
+func (t *switchTransport) Destination(from, recipient string) string {
+	if d, ok := t.get().(relay.Destiner); ok {
+		return d.Destination(from, recipient)
+	}
+	return mailbricks.Recipient{Address: recipient}.Domain()
+}
+
+// Close implements io.Closer.
+func (t *switchTransport) Close() error {
+	if c, ok := t.get().(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
+
+// hangup stands for the signal that asks for a reload, which Windows does not send.
+const hangup = syscall.SIGHUP
+
+// freeSpace is how many octets the user may still write on the volume of a folder.
+func freeSpace(dir string) (uint64, error) {
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return free, nil
+}
+
+func switchUser(string, string) error { return errors.New("run.user: not possible on Windows") }
