@@ -86,7 +86,7 @@ func (q *Queue) putOff(e *entry, picks []int, err error) {
 
 // retryAt is when the recipient is tried again after an attempt now: the last time at the end of the lifetime.
 func (q *Queue) retryAt(e *entry, r *recipient, now time.Time) time.Time {
-	next := now.Add(q.opts.Retry.After(r.Attempts))
+	next := now.Add(q.patience.Load().retry.After(r.Attempts))
 	if next.After(e.expires) && now.Before(e.expires) {
 		return e.expires
 	}

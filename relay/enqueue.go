@@ -223,7 +223,7 @@ func (q *Queue) writeFile(s *stored, msg *mailbricks.Message) error {
 	if err != nil {
 		return err
 	}
-	if int64(len(head))+s.Size <= maxLoose {
+	if int64(len(head))+s.Size <= q.maxLoose {
 		return q.writeLoose(head, s, msg)
 	}
 	name := q.file(s.ID)
@@ -309,7 +309,7 @@ func (q *Queue) settle(env *mailbricks.Envelope, msg *mailbricks.Message, result
 		st := status{When: now, Last: now, Attempts: 1}
 		st.setReply(err)
 		if mailbricks.IsTemporary(err) {
-			st.Kind, st.Next = Deferred, now.Add(q.opts.Retry.After(1))
+			st.Kind, st.Next = Deferred, now.Add(q.patience.Load().retry.After(1))
 		} else if st.Kind = Bounced; !wantsFailure(env.From, all[i].Notify) {
 			q.log.Warn("relay: failure is not reported", "envelope", env.ID, "recipient", all[i].Address, "status", st.Status, "text", st.Text)
 			continue

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -20,16 +21,19 @@ import (
 // Queue keeps messages on disk until they are delivered. It is a [mailbricks.Handler]. Its methods may be called at the
 // same time.
 type Queue struct {
-	opts    Options
-	dir     string
-	fs      durable.FS
-	log     *slog.Logger
-	spool   mailbricks.Spool
-	lock    io.Closer
-	journal *journal
-	dirs    *durable.DirSyncer
-	wake    chan struct{} // has room for one: look for something due
-	users   sync.WaitGroup
+	opts     Options
+	dir      string
+	fs       durable.FS
+	log      *slog.Logger
+	spool    mailbricks.Spool
+	lock     io.Closer
+	journal  *journal
+	dirs     *durable.DirSyncer
+	maxLoose int64         // see there
+	wake     chan struct{} // has room for one: look for something due
+	users    sync.WaitGroup
+
+	patience atomic.Pointer[patience]
 
 	// Nothing waits for the disk or the network while it has mu.
 	mu      sync.Mutex
@@ -58,13 +62,14 @@ type Queue struct {
 func newQueue(dir string, opts Options) *Queue {
 	q := &Queue{
 		opts: opts, dir: dir, fs: opts.FS, log: opts.Logger, dirs: durable.NewDirSyncer(opts.FS),
-		spool:   mailbricks.Spool{MaxHeader: math.MaxInt32}, // whoever accepted the message had a limit of his own
-		wake:    make(chan struct{}, 1),
+		spool:    mailbricks.Spool{MaxHeader: math.MaxInt32}, // whoever accepted the message had a limit of his own
+		maxLoose: maxLoose, wake: make(chan struct{}, 1),
 		entries: map[string]*entry{}, keys: map[string]string{}, keyBusy: map[string]chan struct{}{},
 		ended: map[string]*entry{}, loose: map[string]*loose{},
 		leaving: map[string]time.Time{}, gone: map[string]time.Time{},
 		dests: map[string]*dest{}, resting: map[string]*dest{},
 	}
+	q.Reschedule(opts.Retry, opts.Lifetime)
 	q.journal = newJournal(opts.FS, dir, q.journalLines)
 	return q
 }
@@ -77,10 +82,10 @@ func (q *Queue) file(id string) string { return filepath.Join(q.messages(), id) 
 func (q *Queue) newEntry(s *stored) *entry {
 	e := &entry{
 		id: s.ID, envID: s.EnvID, key: s.Key, from: s.From, size: s.Size, created: s.Created, notUntil: s.HoldUntil,
-		expires: s.Created.Add(q.opts.Lifetime), remember: s.Remember, index: -1,
+		expires: s.Created.Add(q.patience.Load().lifetime), remember: s.Remember, index: -1,
 	}
 	if e.notUntil.After(e.created) { // RFC 4865 §5: the lifetime begins with the release
-		e.expires = e.notUntil.Add(q.opts.Lifetime)
+		e.expires = e.notUntil.Add(q.patience.Load().lifetime)
 	}
 	if by := s.DeliverBy; by != nil && by.Return && by.Deadline.Before(e.expires) { // RFC 2852 §4.1.4
 		e.expires = by.Deadline

@@ -34,7 +34,7 @@ func (q *Queue) report(ctx context.Context, e *entry) {
 	e.telling = false
 	if retry {
 		e.tells++
-		e.tellAt = now.Add(q.opts.Retry.After(e.tells))
+		e.tellAt = now.Add(q.patience.Load().retry.After(e.tells))
 	}
 	if told {
 		for _, i := range picks {
@@ -74,7 +74,7 @@ func (q *Queue) tellSender(ctx context.Context, e *entry, picks []int) (told, re
 	case !mailbricks.IsTemporary(err):
 		q.log.Error("relay: report of a failure is refused and given up", "id", e.id, "to", e.from, "error", err)
 		return true, false
-	case time.Now().After(e.expires.Add(q.opts.Lifetime)):
+	case time.Now().After(e.expires.Add(q.patience.Load().lifetime)):
 		q.log.Error("relay: report of a failure is given up", "id", e.id, "to", e.from, "error", err)
 		return true, false
 	}
