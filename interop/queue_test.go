@@ -70,6 +70,6 @@ EOF`, "FILE="+file)
 set folder="imaps://$H/" spoolfile="+INBOX" imap_user=ann@a.test imap_pass=secret
 set certificate_file=$CERT ssl_force_tls=yes ssl_verify_host=no header_cache="" quit=yes wait_key=no
 EOF
-python3 testdata/pty.py mutt -F $DIR/muttrc -e "push <display-message><next-page><exit><quit>"`, append(a.env(), "DIR="+t.TempDir())...)
+python3 testdata/terminal.py mutt -F $DIR/muttrc -e "push <display-message><next-page><exit><quit>"`, append(a.env(), "DIR="+t.TempDir())...)
 	require.Contains(t, screen, "nobody@b.test")
 }

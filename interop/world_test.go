@@ -112,7 +112,7 @@ func (w *world) publish(records string) {
 func (w *world) publishHost(host, ip, domain string) {
 	octets := strings.Split(ip, ".")
 	w.publish(fmt.Sprintf("%[1]s. IN A %[2]s\n%[4]s.%[5]s.%[6]s.%[7]s.in-addr.arpa. IN PTR %[1]s.\n"+
-		"%[3]s. IN MX 10 %[1]s.\n%[3]s. IN TXT \"v=spf1 mx -all\"\n_dmarc.%[3]s. IN TXT \"v=DMARC1; p=reject\"",
+		"%[3]s. IN MX 10 %[1]s.\n%[3]s. IN TXT \"v=spf1 mx -all\"\n%[1]s. IN TXT \"v=spf1 a -all\"\n_dmarc.%[3]s. IN TXT \"v=DMARC1; p=reject\"",
 		host, ip, domain, octets[3], octets[2], octets[1], octets[0]))
 }
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -91,7 +92,7 @@ func (c *client) openMode(ctx context.Context, t target) (*session, error) {
 	conn, err := c.dial(dialing, "tcp", t.address)
 	cancel()
 	if err != nil {
-		return nil, &sessionError{err: temporary("4.4.1", "Cannot connect to "+t.host, err)}
+		return nil, &sessionError{err: temporary("4.4.1", "Cannot connect to "+t.host+": "+dialFailure(err), err)}
 	}
 	s := &session{conn: conn, times: c.times, host: t.host, ctx: ctx}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
@@ -105,6 +106,21 @@ func (c *client) openMode(ctx context.Context, t target) (*session, error) {
 		return nil, &sessionError{err: err, reply: last, addr: s.addr}
 	}
 	return s, nil
+}
+
+// dialFailure says in words why there is no connection, without the addresses that a system's error has in it.
+func dialFailure(err error) string {
+	var timeout interface{ Timeout() bool }
+	errno, isErrno := errors.AsType[syscall.Errno](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	case isErrno:
+		return errno.Error()
+	}
+	return "no connection"
 }
 
 // greet brings a new connection to where a transaction can begin. On an error it gives the reply that is to blame.

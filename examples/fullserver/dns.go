@@ -68,6 +68,9 @@ func (a *app) dnsRecords(domain string) ([]dnsRecord, error) {
 		txtRecord(domain, "v=spf1 mx -all", "SPF: only the hosts of the MX record send for "+domain),
 		txtRecord("_dmarc."+domain, "v=DMARC1; p=quarantine; rua=mailto:postmaster@"+domain, "DMARC: what forged mail is to be treated like"),
 	}
+	if host != domain {
+		records = append(records, txtRecord(host, "v=spf1 a -all", "SPF for "+host+" itself, from which bounces come"))
+	}
 	keys, err := a.keys.Records(domain)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"github.com/mailbricks/mailbricks/imapd"
 	"github.com/mailbricks/mailbricks/pop3d"
 	"github.com/mailbricks/mailbricks/senderauth"
+	"github.com/mailbricks/mailbricks/senderauth/sign"
 	"github.com/mailbricks/mailbricks/smtpd"
 	"github.com/mailbricks/mailbricks/smtpd/submission"
 )
@@ -79,6 +80,12 @@ func isTrusted(c *config, peer mailbricks.Peer) bool {
 	return slices.ContainsFunc(c.policy.trustedNetworks, func(network netip.Prefix) bool {
 		return network.Contains(peer.Addr.Addr().Unmap())
 	})
+}
+
+// isOwn says whether a message is one of this server's users, which leaves with its signature: not one that an alias
+// sends on.
+func (a *app) isOwn(env *mailbricks.Envelope) bool {
+	return sign.Own(env) || isTrusted(a.config(), env.Peer)
 }
 
 // recipients refuses addresses that nobody here has, and other servers' addresses unless the peer may relay.

@@ -150,19 +150,11 @@ func usageCode(err error) int {
 	if !ok {
 		return exitError
 	}
-	message := parse.Error()
-	if strings.HasPrefix(message, "unexpected argument") && (parse.Context.Selected() == nil || len(parse.Context.Path) < 2 || isServe(parse.Context)) {
-		return exitUnknown
-	}
-	if strings.HasPrefix(message, "expected one of") {
+	at := parse.Context.Selected()
+	if strings.HasPrefix(parse.Error(), "unexpected argument") && (at == nil || len(at.Children) > 0 || at.Name == "serve") {
 		return exitUnknown
 	}
 	return exitError
-}
-
-func isServe(ctx *kong.Context) bool {
-	_, ok := ctx.Selected().Target.Addr().Interface().(*serveCommand)
-	return ok
 }
 
 // fail prints one line.
