@@ -264,6 +264,21 @@ func TestStatesAreBoundedTheSameAndApart(t *testing.T) {
 	}
 }
 
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	require.NoError(t, durable.MkdirAll(fsys, "/tmp", 0o700))
+	require.NoError(t, create(t, fsys, "/tmp/m", "x").Sync())
+	require.NoError(t, fsys.Rename("/tmp/m", "/m"))
+	require.NoError(t, create(t, fsys, "/tmp/n", "").Sync())
+	calls := fsys.Calls()
+	fsys.Crash()
+	fsys.Settle("/tmp")
+	fsys.Settle("/none")
+	require.Equal(t, calls, fsys.Calls())
+	require.Equal(t, []string{"/m=x /tmp/ /tmp/n=", "/tmp/ /tmp/m=x /tmp/n="}, states(t, fsys))
+}
+
 func TestErrorsAreThoseOfAFileSystem(t *testing.T) {
 	t.Parallel()
 	fsys := crashfs.New()
