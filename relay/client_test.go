@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -151,15 +150,54 @@ func TestMisbehaviour(t *testing.T) {
 }
 
 func TestMessageThatStopsMovingTimesOut(t *testing.T) {
+	for phase, want := range map[string]time.Duration{"stall": relay.DefaultBlockTimeout, "hang": time.Hour} {
+		t.Run(phase, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, zone)
+				w.peer("192.0.2.25:25", &peer{script: map[string]string{"body": phase}})
+				big := letter + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100_000)
+				mx := w.mx()
+				mx.Timeouts.Dot = want
+				begin := time.Now()
+				out := mx.Deliver(t.Context(), envelope("ann@example.com", "bob@example.net"), message(big))
+				requireReply(t, "451 4.4.2", out[0].Err)
+				require.Equal(t, phase == "hang", out[0].Unknown, "only a message that was sent to its end may have arrived")
+				require.InDelta(t, want, time.Since(begin), float64(5*time.Second))
+			})
+		})
+	}
+}
+
+func TestTimeoutsCanBeChanged(t *testing.T) {
+	for phase, set := range map[string]func(*relay.Timeouts){
+		"connect": func(o *relay.Timeouts) { o.Greeting = 7 * time.Second },
+		"mail":    func(o *relay.Timeouts) { o.Command = 7 * time.Second },
+		"data":    func(o *relay.Timeouts) { o.Data = 7 * time.Second },
+		"dot":     func(o *relay.Timeouts) { o.Dot = 7 * time.Second },
+	} {
+		t.Run(phase, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, zone)
+				w.peer("192.0.2.25:25", &peer{script: map[string]string{phase: "hang"}})
+				mx := w.mx()
+				set(&mx.Timeouts)
+				begin := time.Now()
+				require.Error(t, send(t, mx, "bob@example.net")[0].Err)
+				require.Equal(t, 7*time.Second, time.Since(begin))
+			})
+		})
+	}
+}
+
+func TestConnectionIsNotUsedForEver(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, zone)
-		w.peer("192.0.2.25:25", &peer{script: map[string]string{"body": "hang"}})
-		big := letter + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100_000)
-		// The peer reads on, so it is the end of the context that breaks it off.
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		out := w.mx().Deliver(ctx, envelope("ann@example.com", "bob@example.net"), message(big))
-		requireReply(t, "451 4.4.2", out[0].Err)
+		p := w.peer("192.0.2.25:25", &peer{})
+		mx := w.mx()
+		for range 205 {
+			require.NoError(t, send(t, mx, "bob@example.net")[0].Err)
+		}
+		require.Equal(t, 3, p.count(), "a hundred messages on each")
 	})
 }
 

@@ -173,7 +173,7 @@ func TestCRLFReader(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Equal(t, want, string(got), "%q", in)
-			good, err := allCRLF(strings.NewReader(in))
+			good, err := allCRLF(strings.NewReader(in), int64(len(in)))
 			require.NoError(t, err)
 			require.Equal(t, in == want, good, "%q", in)
 		}

@@ -127,6 +127,16 @@ func TestWhatCountsWhenNoHostTakesIt(t *testing.T) {
 	}
 }
 
+// A host that refuses to talk is not the last word while the address of another one cannot be looked up.
+func TestRefusalDoesNotCountWhileDNSFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, "example.net. MX 1 a.example.net.\nexample.net. MX 2 b.example.net.\na.example.net. A 192.0.2.1\n")
+		w.dns.SetFailure("b.example.net", mailtest.ServFail)
+		w.peer("192.0.2.1:25", &peer{script: map[string]string{"connect": "554 no"}})
+		requireReply(t, "451 4.4.3", send(t, w.mx(), "bob@example.net")[0].Err)
+	})
+}
+
 func TestEqualHostsShareTheLoad(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, "example.net. MX 5 a.example.net.\nexample.net. MX 5 b.example.net.\na.example.net. A 192.0.2.1\nb.example.net. A 192.0.2.2\n")

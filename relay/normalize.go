@@ -13,7 +13,7 @@ import (
 
 // withCRLF gives a clone of msg, or a message of its text with the line ends made good.
 func (q *Queue) withCRLF(msg *mailbricks.Message) (*mailbricks.Message, error) {
-	good, err := allCRLF(msg.Reader())
+	good, err := allCRLF(msg.Reader(), msg.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -23,9 +23,9 @@ func (q *Queue) withCRLF(msg *mailbricks.Message) (*mailbricks.Message, error) {
 	return q.spool.Read(&crlfReader{r: bufio.NewReaderSize(msg.Reader(), 32<<10)})
 }
 
-// allCRLF says whether every CR stands before an LF and every LF behind a CR.
-func allCRLF(r io.Reader) (bool, error) {
-	buf := make([]byte, 32<<10)
+// allCRLF says whether every CR stands before an LF and every LF behind a CR, in a text of about that size.
+func allCRLF(r io.Reader, size int64) (bool, error) {
+	buf := make([]byte, min(size+1, 32<<10))
 	cr := false
 	for {
 		n, err := r.Read(buf)

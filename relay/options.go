@@ -65,6 +65,8 @@ type Options struct {
 	// MaxConcurrent and MaxPerDestination bound the attempts that run at once. 0: DefaultConcurrent and
 	// DefaultPerDestination.
 	MaxConcurrent, MaxPerDestination int
+	// Pace is the least time from the beginning of one attempt to that of the next at the same destination. 0: none.
+	Pace time.Duration
 	// MaxMessages and MaxBytes bound what the queue holds; above it new mail gets 452 4.3.1. 0: DefaultMaxMessages and
 	// DefaultMaxBytes.
 	MaxMessages int

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,7 +24,8 @@ import (
 // peer is an SMTP server that does what its script says.
 //
 // The script maps a phase (connect, ehlo, helo, starttls, auth, mail, rcpt, rcpt:ADDRESS, data, body, dot, rset) to what
-// happens instead of the usual reply: lines separated by "\n", "close", "reset", "hang" (silence), or "raw:" and octets.
+// happens instead of the usual reply: lines separated by "\n", "close", "reset", "hang" (silence), "stall" (nothing is read, for an
+// hour), or "raw:" and octets.
 // "once:" in front of it makes it happen only once.
 type peer struct {
 	name   string
@@ -133,6 +135,9 @@ func (s *peerSession) say(phase, usual string) (code string, ok bool) {
 		if c, ok := s.conn.(*mailtest.Conn); ok {
 			c.Reset()
 		}
+		return "", false
+	case text == "stall": // reads no more
+		time.Sleep(time.Hour)
 		return "", false
 	case text == "hang":
 		_, _ = io.Copy(io.Discard, s.br)

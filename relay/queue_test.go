@@ -309,6 +309,50 @@ func TestEventsOfAMessage(t *testing.T) {
 	})
 }
 
+func TestEventsAreToldInTheirOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var o *office
+		o = newOffice(t, &transport{decide: func(n int, _ string) relay.Outcome {
+			if n == 1 {
+				return later
+			}
+			return relay.Outcome{}
+		}}, func(opts *relay.Options) {
+			keep := opts.OnEvent
+			opts.OnEvent = func(ev relay.Event) {
+				time.Sleep(time.Minute) // slow, and others go on
+				if ev.Kind == relay.Deferred {
+					require.NoError(t, o.Retry(context.Background(), ev.ID))
+				}
+				keep(ev)
+			}
+		})
+		o.send("bob@example.net")
+		pass(time.Hour)
+		require.Equal(t, []relay.Kind{relay.Queued, relay.Attempted, relay.Deferred, relay.Attempted, relay.Delivered}, o.kinds("bob@example.net"))
+	})
+}
+
+func TestPace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{}, func(opts *relay.Options) { opts.Pace = 30 * time.Second })
+		begin := time.Now()
+		for i := range 4 {
+			o.send(fmt.Sprintf("r%d@slow.test", i))
+		}
+		o.send("bob@other.test")
+		pass(time.Second)
+		require.Len(t, o.tr.times("bob@other.test"), 1)
+		pass(time.Hour)
+		var all []time.Duration
+		for i := range 4 {
+			all = append(all, offsets(begin, o.tr.times(fmt.Sprintf("r%d@slow.test", i)))...)
+		}
+		require.ElementsMatch(t, []time.Duration{0, 30 * time.Second, time.Minute, 90 * time.Second}, all)
+		require.Zero(t, o.left())
+	})
+}
+
 func TestEventsEndWithTheirContextAndTheQueue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{decide: always(later)})

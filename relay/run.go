@@ -20,10 +20,10 @@ type job struct {
 // dest is a destination that has something to do, or is resting.
 type dest struct {
 	name    string
-	jobs    []*job // that wait, in order
-	active  int    // that run
-	misses  int    // attempts in a row that found nobody
-	rest    time.Time
+	jobs    []*job    // that wait, in order
+	active  int       // that run
+	misses  int       // attempts in a row that found nobody
+	rest    time.Time // not before that
 	inReady bool
 }
 
@@ -121,6 +121,7 @@ func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Tim
 		d.jobs = d.jobs[1:]
 		d.active++
 		q.busy++
+		q.rest(d, now.Add(q.opts.Pace))
 		q.offer(d, now)
 		wg.Go(func() { q.runJob(ctx, j) })
 	}
@@ -165,6 +166,14 @@ func (q *Queue) addJob(j *job, name string, now time.Time) {
 	q.offer(d, now)
 }
 
+// rest keeps a destination from another attempt until a time. q.mu is held.
+func (q *Queue) rest(d *dest, until time.Time) {
+	if until.After(d.rest) && d.name != reports {
+		d.rest = until
+		q.resting[d.name] = d
+	}
+}
+
 // startable says whether a destination may have another attempt now. One that was not reached gets a single one.
 func (q *Queue) startable(d *dest, now time.Time) bool {
 	limit := q.opts.MaxPerDestination
@@ -204,10 +213,9 @@ func (q *Queue) runJob(ctx context.Context, j *job) {
 	d.active--
 	if missed {
 		d.misses++
-		d.rest = now.Add(min(firstRest<<min(d.misses-1, 10), longestRest))
-		q.resting[d.name] = d
+		q.rest(d, now.Add(min(firstRest<<min(d.misses-1, 10), longestRest)))
 	} else {
-		d.misses, d.rest = 0, time.Time{}
+		d.misses = 0
 	}
 	q.offer(d, now)
 	q.dropDest(d, now)
