@@ -145,6 +145,7 @@ func (c *conn) command() error {
 	if err := c.dec.Next(); err != nil {
 		return c.readError(err)
 	}
+	c.setWaiting(false, time.Time{})
 	if c.sel != nil {
 		c.sel.told = c.sel.told[:0]
 	}
@@ -172,6 +173,8 @@ func (c *conn) broken() error {
 // readError ends the session for an error in the middle of a command.
 func (c *conn) readError(err error) error {
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.isInterrupted():
+		return c.bye("", "Server is shutting down")
 	case errors.Is(err, wire.ErrLineTooLong):
 		return errors.Join(c.bye(codeTooBig, "Command is too long"), err)
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -43,6 +43,7 @@ type conn struct {
 	ipCounted bool         // counted in perIP
 	user      string       // counted in perUser
 	scratch   []byte       // for one response
+	saidBye   bool
 
 	errors       int // BAD in a row
 	authFailures int
@@ -52,8 +53,8 @@ type conn struct {
 	// mu guards what interrupt and kill touch from other goroutines.
 	mu          sync.Mutex
 	net         net.Conn
-	waiting     bool      // between commands, or in IDLE
-	waitUntil   time.Time // the end of waiting
+	waiting     bool      // for a command, in IDLE or in a handshake: Shutdown may end it
+	waitUntil   time.Time // the end of waiting; zero: each read has its time
 	loginBy     time.Time // when log-in must be done; zero after it
 	interrupted bool      // Shutdown: wait no more
 }
@@ -93,7 +94,7 @@ func (c *conn) armRead() net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	deadline := time.Now().Add(c.set.read)
-	if c.waiting {
+	if c.waiting && !c.waitUntil.IsZero() {
 		deadline = c.waitUntil
 	}
 	if !c.loginBy.IsZero() && c.loginBy.Before(deadline) {
@@ -174,20 +175,40 @@ func (c *conn) end(err error) {
 	if cleanup != nil {
 		c.log.Warn("imapd: closing the store failed", "err", cleanup)
 	}
-	c.cancel(nil)
-	c.mu.Lock()
-	_ = c.net.Close() // nobody is left to tell
-	c.mu.Unlock()
 	c.releaseAddress()
 	if c.user != "" {
 		c.set.uncount(c.set.perUser, c.user)
 	}
+	if c.saidBye {
+		c.linger()
+	}
+	c.cancel(nil)
+	c.mu.Lock()
+	_ = c.net.Close() // nobody is left to tell
+	c.mu.Unlock()
 	if err != nil {
 		c.log.Debug("imapd: disconnected", "err", err)
 	}
 	if c.set.Trace.Disconnected != nil {
 		c.set.Trace.Disconnected(&c.Session, err)
 	}
+}
+
+// How long, and for how many octets, a connection stays open after BYE for what the client is still sending.
+const (
+	lingerTime   = time.Second
+	lingerOctets = 1 << 20
+)
+
+// linger reads what the client sent before it could know of the BYE. A connection that is closed with unread input is
+// reset, and the BYE may then never be seen.
+func (c *conn) linger() {
+	half, can := c.net.(interface{ CloseWrite() error })
+	if !can || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.net.SetReadDeadline(time.Now().Add(lingerTime)) // fails on a closed connection only, as reading will
+	_, _ = io.CopyN(io.Discard, c.net, lingerOctets)      // the session is over
 }
 
 func (c *conn) session(full bool) error {
@@ -259,13 +280,15 @@ func (c *conn) refuse(reason string) error {
 	if c.set.implicitTLS { // a handshake costs more than the connection is worth
 		return errBye
 	}
-	return c.bye(codeUnavailable, reason)
+	err := c.bye(codeUnavailable, reason)
+	c.saidBye = false // no lingering for those that are too many
+	return err
 }
 
 // bye says goodbye (RFC 3501 §7.1.5) and gives the error that ends the session.
 func (c *conn) bye(code, text string) error {
 	c.status("*", &reply{kind: "BYE", code: code, text: text})
-	_ = c.enc.Flush() // the session ends anyway
+	c.saidBye = c.enc.Flush() == nil
 	return errBye
 }
 
@@ -282,7 +305,12 @@ func (c *conn) status(tag string, r *reply) {
 func (c *conn) startTLS() error {
 	tlsConn := tls.Server(c.net, c.set.TLSConfig)
 	_ = c.net.SetDeadline(c.loginBy) // fails on a closed connection only, as the handshake will
+	c.setWaiting(true, c.loginBy)
+	if c.isInterrupted() {
+		return errBye
+	}
 	err := tlsConn.HandshakeContext(c.ctx)
+	c.setWaiting(false, time.Time{})
 	if err == nil {
 		state := tlsConn.ConnectionState()
 		c.Peer.TLS = &state
@@ -305,20 +333,35 @@ func (c *conn) await() error {
 		return c.bye("", "Server is shutting down")
 	}
 	if c.br.Buffered() > 0 {
+		c.setWaiting(true, time.Time{})
 		return nil
 	}
-	c.dec.Release()
-	c.setWaiting(true)
+	c.release()
+	c.setWaiting(true, time.Now().Add(c.set.idle))
 	_, err := c.br.Peek(1)
-	c.setWaiting(false)
+	c.setWaiting(true, time.Time{})
 	return c.waitError(err)
 }
 
-func (c *conn) setWaiting(on bool) {
+// keepScratch is how much memory a waiting session keeps for the next response, in octets.
+const keepScratch = 4 << 10
+
+// release gives back the memory that a waiting session does not need.
+func (c *conn) release() {
+	c.dec.Release()
+	if cap(c.scratch) > keepScratch {
+		c.scratch = nil
+	}
+	if c.sel != nil {
+		c.sel.told = nil
+	}
+}
+
+// setWaiting says whether Shutdown may end the session, and until when it waits.
+func (c *conn) setWaiting(on bool, until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting = on
-	c.waitUntil = time.Now().Add(c.set.idle)
+	c.waiting, c.waitUntil = on, until
 }
 
 // waitError is what an error of waiting means to the session; it says goodbye where somebody may hear it.

@@ -20,8 +20,8 @@
 //   - A session is one goroutine that reads a command, runs it to its end and only then looks at the next one. IDLE alone
 //     has a second goroutine, which waits for DONE and is gone before IDLE returns.
 //   - Sequence numbers live in the session only: a sorted list of UIDs, 4 octets for each message of the selected mailbox,
-//     in which the place is the number. Nothing else a session keeps grows with the mailbox, but for the result of the
-//     command that runs: SEARCH holds 4 octets a hit, STORE 16 octets a message.
+//     in which the place is the number. Nothing else a session keeps grows with the mailbox, but for what the
+//     command that runs needs: SEARCH holds 4 octets a hit, STORE and FETCH FLAGS 16 octets a message.
 //   - What happened is learned by asking the store for the changes since a modseq ([mailbox.Reader].Changes), never
 //     from a message between sessions, so sessions may be in other processes. A wake-up only says when to ask.
 //   - A client is told of an expunge only where RFC 3501 §7.4.1 allows it: not between commands, not during FETCH, STORE
@@ -29,9 +29,12 @@
 //     RFC 2180 §4 advises: what is there is served, and the command ends with NO [EXPUNGEISSUED].
 //   - Nothing is written to the network under a lock. The content of messages goes from the store's [mailbox.Content] to the
 //     socket through a buffer of 32 KiB; no message is ever held in memory.
-//   - EXAMINE is enforced here: a store's Writer and Mover are never called for a mailbox that was opened with it.
+//   - EXAMINE is enforced here: nothing that changes a mailbox is called for one that was opened with it.
 //   - Whatever a client sends, the answer to a command that is no IMAP is BAD with its tag, and nothing of it is ever read
 //     as another command (see the package internal/wire).
+//
+// A session that waits has a read buffer of 4 KiB, the list of UIDs, and at most one parsed message structure (64 KiB of
+// headers), so that a large message can be fetched part by part.
 //
 // Output is buffered and sent when no input is pending, so that the answers to pipelined commands travel together.
 //

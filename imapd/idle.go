@@ -21,14 +21,14 @@ func (c *conn) idle(ctx context.Context) error {
 	}
 	done := make(chan error, 1)
 	c.idling = true
-	c.setWaiting(true)
+	c.setWaiting(true, time.Now().Add(c.set.idle))
 	go func() { done <- c.dec.NextLine() }()
 	err, ended := c.idleLoop(ctx, wake, done)
 	if !ended {
 		c.interruptRead()
 		<-done
 	}
-	c.setWaiting(false)
+	c.setWaiting(false, time.Time{})
 	c.idling = false
 	if err != nil {
 		return err

@@ -284,7 +284,12 @@ func TestConnectionLimits(t *testing.T) {
 	refused := make(chan string, 10)
 	w := start(t, func(s *imapd.Server) {
 		s.MaxConnections, s.MaxConnectionsPerIP, s.MaxConnectionsPerUser = 4, 2, 1
-		s.Trace.Refused = func(_ netip.AddrPort, reason string) { refused <- reason }
+		s.Trace.Refused = func(_ netip.AddrPort, reason string) {
+			select {
+			case refused <- reason:
+			default:
+			}
+		}
 	})
 	a, b := w.dial(), w.dial()
 	c := w.dialRaw()

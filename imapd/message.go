@@ -80,6 +80,18 @@ func (m *message) prepareItem(it *fetchItem) error {
 	return nil
 }
 
+// maxParsed is the size, in octets of headers, of the largest structure that is kept.
+const maxParsed = 64 << 10
+
+// headerSize is the size of all headers in a message: what its structure takes of memory, about.
+func headerSize(root *mimeindex.Part) (n int64) {
+	root.Walk(func(_ []int, p *mimeindex.Part) bool {
+		n += p.HeaderSize()
+		return n <= maxParsed
+	})
+	return n
+}
+
 // parse reads the whole message for its structure.
 func (m *message) parse() error {
 	switch {
@@ -94,7 +106,7 @@ func (m *message) parse() error {
 		return err
 	}
 	m.root = root
-	if m.cache != nil {
+	if m.cache != nil && headerSize(root) <= maxParsed {
 		*m.cache = parsedMessage{m.uid, root}
 	}
 	return nil

@@ -12,12 +12,10 @@ import (
 
 // Response codes (RFC 3501 §7.1, RFC 5530 §3 and the extensions'). Those with arguments are written where they are used.
 const (
-	codeAlert               = "ALERT"
 	codeAlreadyExists       = "ALREADYEXISTS"
 	codeAuthenticationFail  = "AUTHENTICATIONFAILED"
 	codeBadCharset          = "BADCHARSET (US-ASCII UTF-8)"
 	codeCannot              = "CANNOT"
-	codeClientBug           = "CLIENTBUG"
 	codeExpungeIssued       = "EXPUNGEISSUED"
 	codeLimit               = "LIMIT"
 	codeNonexistent         = "NONEXISTENT"
@@ -25,7 +23,6 @@ const (
 	codePrivacyRequired     = "PRIVACYREQUIRED"
 	codeReadOnly            = "READ-ONLY"
 	codeReadWrite           = "READ-WRITE"
-	codeServerBug           = "SERVERBUG"
 	codeTooBig              = "TOOBIG"
 	codeTryCreate           = "TRYCREATE"
 	codeUnavailable         = "UNAVAILABLE"

@@ -40,19 +40,16 @@ type candidate struct {
 	err error // what kept the message from being read; it then does not match
 }
 
-// searchBreath is how long a search runs before it looks whether the client is still there.
-const searchBreath = time.Second
-
 // findAll gives the numbers that match: UIDs for UID SEARCH, else sequence numbers.
 func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, err error) {
 	key := allKeys(req.keys)
-	lastBreath := time.Now()
 	uids := c.sel.uids
+	var m candidate
 	for from := 0; from < len(uids); from += metaChunk {
 		chunk := uids[from:min(from+metaChunk, len(uids))]
 		if key.cost == costNothing {
 			for i, uid := range chunk {
-				m := candidate{seq: from + i + 1, meta: mailbox.Meta{UID: uid}}
+				m.seq, m.meta.UID = from+i+1, uid
 				if key.match(&m) {
 					hits = append(hits, c.number(m.seq, uid))
 				}
@@ -64,18 +61,15 @@ func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, 
 			return nil, err
 		}
 		for _, meta := range metas {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			matched, err := c.matches(ctx, key, meta)
 			if err != nil {
 				return nil, err
 			}
 			if matched {
 				hits = append(hits, c.number(c.sel.seq(meta.UID), meta.UID))
-			}
-			if time.Since(lastBreath) > searchBreath {
-				if err := c.stillThere(); err != nil {
-					return nil, err
-				}
-				lastBreath = time.Now()
 			}
 		}
 	}
@@ -212,24 +206,6 @@ func (u untilFound) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// stillThere looks whether the client has left during a long command, without waiting for it.
-func (c *conn) stillThere() error {
-	if c.br.Buffered() == c.br.Size() {
-		return nil
-	}
-	c.mu.Lock()
-	c.waiting, c.waitUntil = true, time.Now().Add(time.Millisecond)
-	c.mu.Unlock()
-	_, err := c.br.Peek(c.br.Buffered() + 1)
-	c.mu.Lock()
-	c.waiting = false
-	c.mu.Unlock()
-	if err == nil || isTimeout(err) {
-		return nil
-	}
-	return err
-}
-
 // writeSearch writes a SEARCH response (RFC 3501 §7.2.5).
 func (c *conn) writeSearch(hits []uint32) {
 	c.enc.Raw("* SEARCH")
@@ -264,9 +240,4 @@ func (c *conn) writeESearch(req *searchRequest, hits []uint32) {
 		c.enc.Raw(" COUNT ").Number(int64(len(hits)))
 	}
 	c.enc.CRLF()
-}
-
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -30,7 +30,10 @@ func (c *conn) logout(context.Context) error {
 		return c.dec.Err()
 	}
 	c.status("*", &reply{kind: "BYE", text: "Logging out"})
-	c.after = func() error { return errBye }
+	c.after = func() error {
+		c.saidBye = c.enc.Flush() == nil
+		return errBye
+	}
 	return nil
 }
 
