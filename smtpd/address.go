@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Limits of addresses in octets (RFC 5321 §4.5.3.1).
@@ -95,7 +96,7 @@ func parsePath(path string, maxLocal int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if over(len(local), maxLocal) {
+	if serving.Over(len(local), maxLocal) {
 		return "", errLocalTooLong
 	}
 	if rest == "" {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Outcomes of an AUTH exchange that are not the Exchange's.
@@ -157,7 +157,7 @@ func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *m
 	if err == nil {
 		c.session.Peer.Identity = id
 		c.session.Peer.Protocol = c.protocol(false)
-		c.uncount()
+		c.place.Leave()
 		c.logger.Info("smtpd: logged in", "login", id.Login, "mechanism", mechanism, "peer", c.session.Peer.Addr)
 		if t := c.set.Trace.Auth; t != nil {
 			t(c.session, mechanism, nil)
@@ -167,7 +167,7 @@ func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *m
 	reply := authReply(err)
 	c.logger.Info("smtpd: log-in failed", "mechanism", mechanism, "peer", c.session.Peer.Addr, "err", err)
 	if reply.Code/100 == 5 {
-		if c.authFailures++; c.set.maxAuthFailures > 0 && c.authFailures >= c.set.maxAuthFailures {
+		if c.authFailures++; serving.Reached(c.authFailures, c.set.maxAuthFailures) {
 			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many failed log-ins, closing"}
 		}
 	}
@@ -192,15 +192,7 @@ func authReply(err error) *mailbricks.Reply {
 	return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Malformed authentication response"}
 }
 
-// panicError is what a panic in code of the embedder's becomes.
-type panicError struct {
-	step  string
-	value any
-}
-
-func (p panicError) Error() string { return fmt.Sprintf("smtpd: panic in %s: %v", p.step, p.value) }
-
 func isPanic(err error) bool {
-	_, is := errors.AsType[panicError](err)
+	_, is := errors.AsType[*serving.Panic](err)
 	return is
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // errQuit says that the session ended by QUIT.
@@ -48,7 +49,7 @@ func (c *conn) command(line []byte) {
 // says so.
 func (c *conn) answer(verb string, reply *mailbricks.Reply) {
 	if errors.Is(reply.Err, errProtocol) {
-		if c.errors++; c.set.maxErrors > 0 && c.errors >= c.set.maxErrors {
+		if c.errors++; serving.Reached(c.errors, c.set.maxErrors) {
 			reply = &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many errors, closing"}
 		}
 	}
@@ -99,7 +100,7 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 	switch verb {
 	case "MAIL", "RCPT", "DATA", "AUTH", "STARTTLS", "QUIT":
 	default:
-		if c.idleCommands++; over(c.idleCommands, c.set.maxIdleCommands) {
+		if c.idleCommands++; serving.Over(c.idleCommands, c.set.maxIdleCommands) {
 			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many commands without a message, closing"}
 		}
 	}

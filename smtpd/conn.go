@@ -8,13 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Why a session ended, other than by what the network said.
@@ -31,6 +30,7 @@ type conn struct {
 	session *Session
 	logger  *slog.Logger
 	ctx     context.Context
+	place   *serving.Place
 	born    time.Time
 
 	raw net.Conn // as accepted
@@ -46,7 +46,6 @@ type conn struct {
 	tx       *Transaction // nil outside of one
 	extended bool         // EHLO, not HELO
 	refused  bool         // greeted with 554: only QUIT is served
-	counted  bool         // counted for its address
 
 	errors, badRecipients, authFailures, idleCommands, transactions int
 }
@@ -61,29 +60,18 @@ func newConn(netConn net.Conn, set *settings) *conn {
 // newID is a name of 80 random bits.
 func newID() string { return rand.Text()[:16] }
 
-// serve runs the session. full says that there are too many already.
-func (c *conn) serve(full bool) {
-	defer c.raw.Close()
-	defer func() {
-		if p := recover(); p != nil { // a bug of ours must not take down the others
-			c.logger.Error("smtpd: panic", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	c.born = time.Now()
-	c.session.Peer.Addr, c.session.Peer.Local = addrPort(c.raw.RemoteAddr()), addrPort(c.raw.LocalAddr())
-	if full {
+// Serve runs the session.
+func (c *conn) Serve(ctx context.Context, place *serving.Place) {
+	c.ctx, c.place, c.born = ctx, place, time.Now()
+	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.raw.RemoteAddr()), serving.AddrPort(c.raw.LocalAddr())
+	switch place.Refusal {
+	case serving.ServerFull:
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections, please try again later"})
 		return
-	}
-	if !c.set.home.admitAddress(c.session.Peer.Addr.Addr(), c.set.maxPerIP) {
+	case serving.NetworkFull:
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections from your address"})
 		return
 	}
-	c.counted = true
-	defer c.uncount()
-	ctx, cancel := context.WithCancelCause(c.set.home.context())
-	defer cancel(errPeerLeft)
-	c.ctx = ctx
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)
 	c.run()
 	if t := c.set.Trace.Disconnected; t != nil {
@@ -111,14 +99,6 @@ func (c *conn) turnAway(reply *mailbricks.Reply) {
 	}
 	c.reply(reply)
 	_ = c.flush() // it is closed anyway
-}
-
-// uncount takes the connection out of those counted for its address: it ended or has logged in.
-func (c *conn) uncount() {
-	if c.counted {
-		c.counted = false
-		c.set.home.releaseAddress(c.session.Peer.Addr.Addr())
-	}
 }
 
 // run goes from the greeting to the end of the session and leaves in end why it ended.
@@ -226,8 +206,8 @@ func (c *conn) closeTLS() {
 	}
 }
 
-// wake is called by another goroutine when the server shuts down.
-func (c *conn) wake() {
+// Drain is called by another goroutine when the server shuts down.
+func (c *conn) Drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = true
@@ -236,26 +216,11 @@ func (c *conn) wake() {
 	}
 }
 
-// abort is called by another goroutine when the server is closed.
-func (c *conn) abort() { _ = c.raw.Close() }
-
 // isDraining says whether the server shuts down.
 func (c *conn) isDraining() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.draining
-}
-
-// addrPort is the address of a, if it is an IP address and port.
-func addrPort(a net.Addr) netip.AddrPort {
-	if a == nil {
-		return netip.AddrPort{}
-	}
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
 // ask runs the checks of a step one after the other until one refuses. of gives a check's function for the step, or nil.
@@ -288,17 +253,11 @@ func (c *conn) askAll(ctx context.Context, step string, of func(*Check) func(con
 
 // step runs f, which is code of the embedder's, with a context that ends when the peer leaves or time is over. A panic
 // becomes an error, and so a temporary failure.
-func (c *conn) step(name string, atMost time.Duration, f func(context.Context) error) (err error) {
+func (c *conn) step(name string, atMost time.Duration, f func(context.Context) error) error {
 	timed, cancelTimer := context.WithTimeout(c.ctx, atMost)
 	defer cancelTimer()
 	ctx, cancel := context.WithCancelCause(timed)
 	defer cancel(nil)
 	defer c.watch(cancel)()
-	defer func() {
-		if p := recover(); p != nil {
-			c.logger.Error("smtpd: panic", "step", name, "panic", p, "stack", string(debug.Stack()))
-			err = panicError{name, p}
-		}
-	}()
-	return f(stepContext{ctx, c.session, c.tx})
+	return serving.Guard(c.logger, "smtpd: "+name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
 }

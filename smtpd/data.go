@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // minDrain is how many octets beyond the size limit are read at least, so that a client that does not look at replies before
@@ -92,7 +93,7 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 		taken, done := scanner.scan(c.in.buf[c.in.r:c.in.w])
 		c.in.r += taken
 		received += int64(taken)
-		if scanner.err == nil && over(scanner.size, c.set.maxMessageSize) {
+		if scanner.err == nil && serving.Over(scanner.size, c.set.maxMessageSize) {
 			scanner.err = c.tooLarge()
 		}
 		if done {
@@ -168,7 +169,7 @@ func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
 			hops++
 		}
 	}
-	if c.set.maxHops > 0 && hops >= c.set.maxHops { // RFC 5321 §6.3
+	if serving.Reached(hops, c.set.maxHops) { // RFC 5321 §6.3
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
 	msg.Prepend("Received", received(tx))

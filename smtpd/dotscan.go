@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Flaws of a message for which it is refused after its end.
@@ -77,7 +79,7 @@ func (d *dotScanner) scan(b []byte) (taken int, done bool) {
 // part looks at some of a line, without its line end.
 func (d *dotScanner) part(p []byte) {
 	d.line += len(p)
-	if over(d.line, d.maxLine) && d.flaw == nil {
+	if serving.Over(d.line, d.maxLine) && d.flaw == nil {
 		d.flaw = errLongLine
 	}
 	if bytes.IndexByte(p, '\r') >= 0 {

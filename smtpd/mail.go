@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // mail is MAIL (RFC 5321 §4.1.1.2).
@@ -55,7 +56,7 @@ func (c *conn) mayMail() *mailbricks.Reply {
 
 // begin asks the Mail checks and opens the transaction.
 func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
-	if c.transactions++; over(c.transactions, c.set.maxTransactions) {
+	if c.transactions++; serving.Over(c.transactions, c.set.maxTransactions) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many messages in one session, closing"}
 	}
 	c.tx = tx
@@ -123,7 +124,7 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 		return misuse(501, "5.1.3", fmt.Sprintf("Recipient address: %v", err))
 	case !c.tx.Envelope.SMTPUTF8 && !isASCII(address):
 		return misuse(553, "5.6.7", "Recipient address needs SMTPUTF8") // RFC 6531 §3.5
-	case c.set.maxRecipients > 0 && len(c.tx.Envelope.Recipients) >= c.set.maxRecipients:
+	case serving.Reached(len(c.tx.Envelope.Recipients), c.set.maxRecipients):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
 	}
 	return c.addRecipient(mailbricks.Recipient{Address: address})
@@ -148,7 +149,7 @@ func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 	}
 	reply := refusal(err)
 	c.logger.Info("smtpd: recipient refused", "from", tx.Envelope.From, "to", given, "peer", c.session.Peer.Addr, "err", err)
-	if c.badRecipients++; c.set.maxBadRecipients > 0 && c.badRecipients >= c.set.maxBadRecipients {
+	if c.badRecipients++; serving.Reached(c.badRecipients, c.set.maxBadRecipients) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many refused recipients, closing"}
 	}
 	return reply

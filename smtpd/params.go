@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // mailParameters takes the parameters of MAIL into env. Only what EHLO offers is taken (RFC 5321 §4.1.1.11).
@@ -69,7 +70,7 @@ func (c *conn) size(env *mailbricks.Envelope, value string) *mailbricks.Reply {
 	size, err := strconv.ParseInt(value, 10, 64)
 	if err != nil && c.set.maxMessageSize < 0 {
 		size = 0 // more than can be counted, and welcome
-	} else if err != nil || over(size, c.set.maxMessageSize) {
+	} else if err != nil || serving.Over(size, c.set.maxMessageSize) {
 		return c.tooLarge()
 	}
 	env.Size = size

@@ -1,16 +1,14 @@
 package smtpd
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Defaults of a Server's limits.
@@ -146,24 +144,8 @@ type Server struct {
 
 	buffers sync.Pool // *[]byte of dataBuffer octets
 
-	mu        sync.Mutex
-	listeners map[*net.Listener]struct{} // pointers: a Listener need not be comparable
-	conns     map[*conn]struct{}
-	perIP     map[string]int
-	state     serverState
-	base      context.Context // ends with Close, or when Shutdown's time is over
-	cancel    context.CancelCauseFunc
-	drained   chan struct{} // closed when Shutdown has nothing left to wait for
+	life serving.Life
 }
-
-// serverState says whether new work is taken.
-type serverState int
-
-const (
-	serving  serverState = iota
-	draining             // Shutdown: what runs may end
-	closed
-)
 
 // settings are a Server's fields with their defaults filled in, as a connection uses them.
 type settings struct {
@@ -190,65 +172,32 @@ func (s *Server) settings(home *Server) *settings {
 	c := &settings{
 		Server:           s,
 		home:             home,
-		hostname:         s.Hostname,
+		hostname:         serving.Hostname(s.Hostname),
 		spool:            s.Spool,
-		logger:           s.Logger,
-		maxMessageSize:   limit(s.MaxMessageSize, DefaultMaxMessageSize),
-		maxRecipients:    limit(s.MaxRecipients, DefaultMaxRecipients),
-		maxHops:          limit(s.MaxHops, DefaultMaxHops),
-		maxLine:          limit(s.MaxLineLength, DefaultMaxLineLength),
-		maxLocal:         limit(s.MaxLocalPart, DefaultMaxLocalPart),
-		maxErrors:        limit(s.MaxErrors, DefaultMaxErrors),
-		maxBadRecipients: limit(s.MaxBadRecipients, DefaultMaxBadRecipients),
-		maxAuthFailures:  limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
-		maxIdleCommands:  limit(s.MaxIdleCommands, DefaultMaxIdleCommands),
-		maxTransactions:  limit(s.MaxTransactions, DefaultMaxTransactions),
-		maxConnections:   limit(s.MaxConnections, DefaultMaxConnections),
-		maxPerIP:         limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
-		minDataRate:      limit(s.MinDataRate, DefaultMinDataRate),
-		commandTime:      timeout(s.CommandTimeout, DefaultCommandTimeout),
-		dataTime:         timeout(s.DataTimeout, DefaultDataTimeout),
-		handlerTime:      timeout(s.HandlerTimeout, DefaultHandlerTimeout),
-		checkTime:        timeout(s.CheckTimeout, DefaultCheckTimeout),
-		sessionTime:      timeout(s.SessionTimeout, DefaultSessionTimeout),
-		writeTime:        timeout(s.WriteTimeout, DefaultWriteTimeout),
-		tlsTime:          timeout(s.TLSTimeout, DefaultTLSTimeout),
-	}
-	if c.hostname == "" {
-		c.hostname = ownHostname()
+		logger:           serving.Logger(s.Logger),
+		maxMessageSize:   serving.Limit(s.MaxMessageSize, DefaultMaxMessageSize),
+		maxRecipients:    serving.Limit(s.MaxRecipients, DefaultMaxRecipients),
+		maxHops:          serving.Limit(s.MaxHops, DefaultMaxHops),
+		maxLine:          serving.Limit(s.MaxLineLength, DefaultMaxLineLength),
+		maxLocal:         serving.Limit(s.MaxLocalPart, DefaultMaxLocalPart),
+		maxErrors:        serving.Limit(s.MaxErrors, DefaultMaxErrors),
+		maxBadRecipients: serving.Limit(s.MaxBadRecipients, DefaultMaxBadRecipients),
+		maxAuthFailures:  serving.Limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
+		maxIdleCommands:  serving.Limit(s.MaxIdleCommands, DefaultMaxIdleCommands),
+		maxTransactions:  serving.Limit(s.MaxTransactions, DefaultMaxTransactions),
+		maxConnections:   serving.Limit(s.MaxConnections, DefaultMaxConnections),
+		maxPerIP:         serving.Limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
+		minDataRate:      serving.Limit(s.MinDataRate, DefaultMinDataRate),
+		commandTime:      serving.Timeout(s.CommandTimeout, DefaultCommandTimeout),
+		dataTime:         serving.Timeout(s.DataTimeout, DefaultDataTimeout),
+		handlerTime:      serving.Timeout(s.HandlerTimeout, DefaultHandlerTimeout),
+		checkTime:        serving.Timeout(s.CheckTimeout, DefaultCheckTimeout),
+		sessionTime:      serving.Timeout(s.SessionTimeout, DefaultSessionTimeout),
+		writeTime:        serving.Timeout(s.WriteTimeout, DefaultWriteTimeout),
+		tlsTime:          serving.Timeout(s.TLSTimeout, DefaultTLSTimeout),
 	}
 	if c.spool == nil {
 		c.spool = new(mailbricks.Spool)
 	}
-	if c.logger == nil {
-		c.logger = slog.New(slog.DiscardHandler)
-	}
 	return c
-}
-
-// limit gives the value of a limit: its default for 0; a negative one stays and is tested by over.
-func limit[N int | int64](given, otherwise N) N {
-	if given == 0 {
-		return otherwise
-	}
-	return given
-}
-
-// over says whether n is beyond limit; nothing is beyond a negative one.
-func over[N int | int64](n, limit N) bool { return limit >= 0 && n > limit }
-
-func timeout(given, otherwise time.Duration) time.Duration {
-	if given <= 0 {
-		return otherwise
-	}
-	return given
-}
-
-// ownHostname is the system's name for itself.
-func ownHostname() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "localhost"
-	}
-	return name
 }

@@ -1,0 +1,161 @@
+package serving
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// How long Serve waits after a failed Accept (too many open files, say) before it tries again: doubled each time.
+const (
+	acceptFirstWait = 5 * time.Millisecond
+	acceptMaxWait   = time.Second
+)
+
+// MaxRefusals is how many connections above MaxConnections are told so at a time; those beyond are just closed.
+const MaxRefusals = 32
+
+// Service is what a listener leads to.
+type Service struct {
+	// Name is the server's package, for errors and the log: "smtpd".
+	Name string
+	// Closed is what Serve returns after Shutdown or Close.
+	Closed error
+	// Logger is told of a failing Accept.
+	Logger *slog.Logger
+	// New makes the session of a connection. It must return at once: it may not even ask the connection for its addresses,
+	// which of a PROXY protocol listener's come from the peer.
+	New func(net.Conn) Newcomer
+}
+
+// Newcomer is a connection that was just accepted, and what holds for it. A negative limit is none.
+type Newcomer struct {
+	Session
+	// Logger is the session's.
+	Logger *slog.Logger
+	// MaxConnections is how many connections the server may have, this one included.
+	MaxConnections int
+	// MaxPerNetwork is how many of them may come from its [Network] and not have left their [Place].
+	MaxPerNetwork int
+}
+
+// Session is one connection of a server.
+type Session interface {
+	// Serve runs the session to its end; then the connection is closed. ctx ends with Close, and when Serve returns.
+	// A connection that was refused a place is to be told so at most.
+	Serve(ctx context.Context, place *Place)
+	// Drain is called from another goroutine, perhaps more than once and before Serve, when the server shuts down: the
+	// session should end as soon as it does nothing.
+	Drain()
+}
+
+// Listen listens for TCP connections on addr, or on otherwise if it is empty. name is as in [Service].
+func Listen(name, addr, otherwise string) (net.Listener, error) {
+	if addr == "" {
+		addr = otherwise
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+// Serve takes connections from listener until Shutdown or Close, gives each a goroutine and returns s.Closed; or an error when
+// Accept fails for good. It closes the listener in any case.
+func (l *Life) Serve(listener net.Listener, s Service) error {
+	defer listener.Close()
+	ctx := l.addListener(&listener)
+	if ctx == nil {
+		return s.Closed
+	}
+	defer l.removeListener(&listener)
+	wait := time.Duration(0)
+	for {
+		conn, err := listener.Accept()
+		if err == nil {
+			wait = 0
+			l.start(ctx, conn, &s)
+			continue
+		}
+		if l.ending() {
+			return s.Closed
+		}
+		var temporary interface{ Temporary() bool }
+		if !errors.As(err, &temporary) || !temporary.Temporary() {
+			return fmt.Errorf("%s: accept: %w", s.Name, err)
+		}
+		wait = min(max(2*wait, acceptFirstWait), acceptMaxWait)
+		s.Logger.Warn(s.Name+": accept failed", "err", err, "wait", wait)
+		select {
+		case <-time.After(wait):
+		case <-l.Draining():
+		}
+	}
+}
+
+// start gives a connection its goroutine.
+func (l *Life) start(ctx context.Context, conn net.Conn, s *Service) {
+	n := s.New(conn)
+	refusal, room := l.addSession(n, conn)
+	if !room {
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		defer l.removeSession(n.Session)
+		defer conn.Close()
+		_ = Guard(n.Logger, s.Name+": session", func() error { // which has been logged: a bug must not take down the others
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			place := l.place(conn, refusal, n.MaxPerNetwork)
+			defer place.Leave()
+			n.Serve(ctx, place)
+			return nil
+		})
+	}()
+}
+
+// Refusal is why a connection is not served.
+type Refusal int
+
+// The reasons why.
+const (
+	Admitted    Refusal = iota // it is served
+	ServerFull                 // the server has MaxConnections
+	NetworkFull                // the peer's network has MaxPerNetwork
+)
+
+// Place is what a connection counts as among those of its network. It belongs to the session's goroutine.
+type Place struct {
+	// Refusal is why the connection has no place; Admitted: it has one.
+	Refusal Refusal
+
+	life    *Life
+	network string // "": not counted
+}
+
+// place counts a connection, which is not yet refused for another reason, for its network.
+func (l *Life) place(conn net.Conn, refusal Refusal, limit int) *Place {
+	p := &Place{Refusal: refusal, life: l}
+	if refusal != Admitted {
+		return p
+	}
+	network := Network(AddrPort(conn.RemoteAddr()).Addr())
+	if !l.perNetwork.Enter(network, limit) {
+		p.Refusal = NetworkFull
+		return p
+	}
+	p.network = network
+	return p
+}
+
+// Leave makes room for another connection from the same network: this one has ended, or its user has logged in. Only the
+// first call counts.
+func (p *Place) Leave() {
+	p.life.perNetwork.Leave(p.network)
+	p.network = ""
+}

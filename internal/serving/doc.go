@@ -1,0 +1,8 @@
+// Package serving is what the protocol servers have in common: how a server lives and how a connection is read.
+//
+// [Life] is a server's life cycle: it takes connections from listeners, counts them in all and by network, and brings
+// them to their end at Shutdown and Close. [Counts] counts what else has a limit, such as the sessions of a user.
+//
+// The rest are the helpers that give a Server's fields their defaults and compare with limits, and [Guard], which keeps a
+// panic of one session, or of the code that it calls, from the others.
+package serving
