@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // plain is the mechanism that USER and PASS stand for.
@@ -205,7 +206,7 @@ func (c *conn) loginDone(mechanism string, id *mailbricks.Identity, err error) {
 	}
 	if err == nil {
 		c.session.Peer.Identity = id
-		c.uncount()
+		c.place.Leave()
 		c.logger.Info("pop3d: logged in", "user", id.User, "login", id.Login, "mechanism", mechanism, "peer", c.session.Peer.Addr)
 	} else {
 		c.logger.Info("pop3d: log-in failed", "mechanism", mechanism, "peer", c.session.Peer.Addr, "err", err)
@@ -231,7 +232,7 @@ func (c *conn) countFailure(code string) {
 	if code == codeAuth || code == "" {
 		n, most = &c.authFailures, c.set.maxAuthFailures
 	}
-	if *n++; most > 0 && *n >= most {
+	if *n++; serving.Reached(*n, most) {
 		c.end = errTold
 	}
 }
@@ -264,7 +265,7 @@ func loginReply(err error, known bool) (code, text string) {
 
 // isTemporary says whether an exchange failed for a reason that is not the client's.
 func isTemporary(err error) bool {
-	_, panicked := errors.AsType[panicError](err)
+	_, panicked := errors.AsType[*serving.Panic](err)
 	return panicked || errors.Is(err, mailbricks.ErrTemporary) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, errNoMechanism)
 }

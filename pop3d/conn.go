@@ -5,15 +5,14 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Why a session ended, other than by what the network said.
@@ -31,6 +30,7 @@ type conn struct {
 	session *Session
 	logger  *slog.Logger
 	ctx     context.Context
+	place   *serving.Place
 	born    time.Time
 
 	raw net.Conn // as accepted
@@ -45,10 +45,9 @@ type conn struct {
 	idle     bool // waiting for a command
 	draining bool // the server shuts down
 
-	user    string    // what USER said, for the PASS right after it
-	drop    *maildrop // nil before log-in
-	counted bool      // counted for its address
-	failed  bool      // the reply of the command in hand was -ERR
+	user   string    // what USER said, for the PASS right after it
+	drop   *maildrop // nil before log-in
+	failed bool      // the reply of the command in hand was -ERR
 
 	errors, authFailures int
 }
@@ -60,30 +59,19 @@ func newConn(netConn net.Conn, set *settings) *conn {
 	return c
 }
 
-// serve runs the session. full says that there are too many already.
-func (c *conn) serve(full bool) {
-	defer c.raw.Close()
+// Serve runs the session.
+func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	defer c.closeMaildrop()
-	defer func() {
-		if p := recover(); p != nil { // a bug of ours must not take down the others
-			c.logger.Error("pop3d: panic", "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
-	c.born = time.Now()
-	c.session.Peer.Addr, c.session.Peer.Local = addrPort(c.raw.RemoteAddr()), addrPort(c.raw.LocalAddr())
-	if full {
+	c.ctx, c.place, c.born = ctx, place, time.Now()
+	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.raw.RemoteAddr()), serving.AddrPort(c.raw.LocalAddr())
+	switch place.Refusal {
+	case serving.ServerFull:
 		c.turnAway("Too many connections, please try again later")
 		return
-	}
-	if !c.set.admitAddress(c.session.Peer.Addr.Addr(), c.set.maxPerIP) {
+	case serving.NetworkFull:
 		c.turnAway("Too many connections from your address")
 		return
 	}
-	c.counted = true
-	defer c.uncount()
-	ctx, cancel := context.WithCancelCause(c.set.context())
-	defer cancel(errPeerLeft)
-	c.ctx = ctx
 	c.logger.Debug("pop3d: connected", "peer", c.session.Peer.Addr)
 	if t := c.set.Trace.Connected; t != nil {
 		t(c.session)
@@ -110,14 +98,6 @@ func (c *conn) turnAway(text string) {
 	}
 	c.refuse(codeTemp, text)
 	_ = c.flush() // it is closed anyway
-}
-
-// uncount takes the connection out of those counted for its address: it ended or has logged in.
-func (c *conn) uncount() {
-	if c.counted {
-		c.counted = false
-		c.set.releaseAddress(c.session.Peer.Addr.Addr())
-	}
 }
 
 // run goes from the greeting to the end of the session and leaves in end why it ended.
@@ -206,8 +186,8 @@ func (c *conn) linger() {
 	}
 }
 
-// wake is called by another goroutine when the server shuts down.
-func (c *conn) wake() {
+// Drain is called by another goroutine when the server shuts down.
+func (c *conn) Drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = true
@@ -215,29 +195,6 @@ func (c *conn) wake() {
 		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a connection that fails is over anyway
 	}
 }
-
-// abort is called by another goroutine when the server is closed.
-func (c *conn) abort() { _ = c.raw.Close() }
-
-// addrPort is the address of a, if it is an IP address and port.
-func addrPort(a net.Addr) netip.AddrPort {
-	if a == nil {
-		return netip.AddrPort{}
-	}
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// panicError is what a panic in code of the embedder's becomes.
-type panicError struct {
-	step  string
-	value any
-}
-
-func (p panicError) Error() string { return fmt.Sprintf("pop3d: panic in %s: %v", p.step, p.value) }
 
 // step runs f, which is code of the embedder's, with a context that ends when the peer leaves or time is over. A panic
 // becomes an error.
@@ -249,14 +206,8 @@ func (c *conn) step(name string, f func(context.Context) error) error {
 }
 
 // finish is step for what must not stop because the peer has left: the UPDATE state.
-func (c *conn) finish(ctx context.Context, name string, f func(context.Context) error) (err error) {
+func (c *conn) finish(ctx context.Context, name string, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.set.storeTime)
 	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			c.logger.Error("pop3d: panic", "step", name, "panic", p, "stack", string(debug.Stack()))
-			err = panicError{name, p}
-		}
-	}()
-	return f(ctx)
+	return serving.Guard(c.logger, "pop3d: "+name, func() error { return f(ctx) })
 }

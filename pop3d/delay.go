@@ -18,7 +18,7 @@ type logins struct {
 	sweep int // the size at which to look for what can go
 }
 
-// tooSoon says whether a user may not log in yet. It is called with the Server's mu held, as the others are.
+// tooSoon says whether a user may not log in yet. It is called with the locks' mu held, as the others are.
 func (l *logins) tooSoon(user string, delay time.Duration) bool {
 	last, ok := l.last[user]
 	return ok && time.Since(last) < delay

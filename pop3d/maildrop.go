@@ -6,11 +6,9 @@ import (
 	"fmt"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
-
-// errInUse: another session has the maildrop.
-var errInUse = errors.New("pop3d: maildrop is in use")
 
 // metaBatch is how many messages the store is asked about at a time.
 const metaBatch = 1000
@@ -37,7 +35,7 @@ func (c *conn) openMaildrop(id mailbricks.Identity) error {
 	if c.set.Store == nil {
 		return errors.New("pop3d: no Store")
 	}
-	if err := c.set.lock(id.User); err != nil {
+	if err := c.set.locks.lock(id.User, c.set.LoginDelay); err != nil {
 		return err
 	}
 	drop := &maildrop{}
@@ -50,10 +48,10 @@ func (c *conn) openMaildrop(id mailbricks.Identity) error {
 	})
 	if err != nil {
 		c.close(drop)
-		c.set.unlock(id.User)
+		c.set.locks.unlock(id.User)
 		return err
 	}
-	c.set.loggedIn(id.User)
+	c.set.locks.loggedIn(id.User, c.set.LoginDelay)
 	c.drop = drop
 	return nil
 }
@@ -72,7 +70,7 @@ func (d *maildrop) open(ctx context.Context, limit int) (err error) {
 	if err != nil {
 		return err
 	}
-	if over(len(uids), limit) {
+	if serving.Over(len(uids), limit) {
 		uids = uids[:limit]
 	}
 	d.messages = make([]message, 0, len(uids))
@@ -180,7 +178,7 @@ func (c *conn) closeMaildrop() {
 	}
 	c.close(c.drop)
 	c.drop = nil
-	c.set.unlock(c.session.Peer.Identity.User)
+	c.set.locks.unlock(c.session.Peer.Identity.User)
 }
 
 // close closes what of a maildrop is open.

@@ -1,6 +1,10 @@
 package pop3d
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/serving"
+)
 
 // The response codes (RFC 2449 §8, RFC 3206 §4).
 const (
@@ -36,7 +40,7 @@ func (c *conn) refuse(code, text string) {
 // bad is a negative reply for a command that should not have been sent.
 func (c *conn) bad(text string) {
 	c.refuse("", text)
-	if c.errors++; c.set.maxErrors > 0 && c.errors >= c.set.maxErrors && c.end == nil {
+	if c.errors++; serving.Reached(c.errors, c.set.maxErrors) && c.end == nil {
 		c.end = errTold
 	}
 }

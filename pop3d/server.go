@@ -5,12 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -103,26 +101,9 @@ type Server struct {
 	// WriteTimeout is how long the peer may take to accept 32 KiB of replies; default DefaultWriteTimeout.
 	WriteTimeout time.Duration
 
-	mu        sync.Mutex
-	listeners map[*net.Listener]struct{} // pointers: a Listener need not be comparable
-	conns     map[*conn]struct{}
-	perIP     map[string]int
-	inUse     map[string]struct{} // users whose maildrop is locked
-	logins    logins
-	state     serverState
-	base      context.Context // ends with Close, or when Shutdown's time is over
-	cancel    context.CancelCauseFunc
-	drained   chan struct{} // closed when Shutdown has nothing left to wait for
+	life  serving.Life
+	locks locks
 }
-
-// serverState says whether new work is taken.
-type serverState int
-
-const (
-	serving  serverState = iota
-	draining             // Shutdown: commands that run may end
-	closed
-)
 
 // settings are a Server's fields with their defaults filled in, as one Serve uses them.
 type settings struct {
@@ -138,52 +119,18 @@ type settings struct {
 
 // settings fills in the defaults.
 func (s *Server) settings() *settings {
-	c := &settings{
+	return &settings{
 		Server:          s,
-		hostname:        s.Hostname,
-		logger:          s.Logger,
-		maxConnections:  limit(s.MaxConnections, DefaultMaxConnections),
-		maxPerIP:        limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
-		maxErrors:       limit(s.MaxErrors, DefaultMaxErrors),
-		maxAuthFailures: limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
-		maxMessages:     limit(s.MaxMessages, DefaultMaxMessages),
-		loginTime:       timeout(s.LoginTimeout, DefaultLoginTimeout),
-		idleTime:        max(timeout(s.IdleTimeout, DefaultIdleTimeout), minIdleTimeout),
-		storeTime:       timeout(s.StoreTimeout, DefaultStoreTimeout),
-		writeTime:       timeout(s.WriteTimeout, DefaultWriteTimeout),
+		hostname:        serving.Hostname(s.Hostname),
+		logger:          serving.Logger(s.Logger),
+		maxConnections:  serving.Limit(s.MaxConnections, DefaultMaxConnections),
+		maxPerIP:        serving.Limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
+		maxErrors:       serving.Limit(s.MaxErrors, DefaultMaxErrors),
+		maxAuthFailures: serving.Limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
+		maxMessages:     serving.Limit(s.MaxMessages, DefaultMaxMessages),
+		loginTime:       serving.Timeout(s.LoginTimeout, DefaultLoginTimeout),
+		idleTime:        max(serving.Timeout(s.IdleTimeout, DefaultIdleTimeout), minIdleTimeout),
+		storeTime:       serving.Timeout(s.StoreTimeout, DefaultStoreTimeout),
+		writeTime:       serving.Timeout(s.WriteTimeout, DefaultWriteTimeout),
 	}
-	if c.hostname == "" {
-		c.hostname = ownHostname()
-	}
-	if c.logger == nil {
-		c.logger = slog.New(slog.DiscardHandler)
-	}
-	return c
-}
-
-// limit gives the value of a limit: its default for 0; a negative one stays and is tested by over.
-func limit(given, otherwise int) int {
-	if given == 0 {
-		return otherwise
-	}
-	return given
-}
-
-// over says whether n is beyond limit; nothing is beyond a negative one.
-func over(n, limit int) bool { return limit >= 0 && n > limit }
-
-func timeout(given, otherwise time.Duration) time.Duration {
-	if given <= 0 {
-		return otherwise
-	}
-	return given
-}
-
-// ownHostname is the system's name for itself.
-func ownHostname() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "localhost"
-	}
-	return name
 }
