@@ -101,6 +101,8 @@ func (q *Queue) deliver(ctx context.Context, e *entry, picks []int) []Outcome {
 		return failAll(len(picks), Outcome{Err: fmt.Errorf("relay: read message: %w", err)})
 	}
 	defer msg.Close()
+	ctx, cancel := context.WithTimeout(ctx, q.opts.MaxAttempt)
+	defer cancel()
 	ctx = withCall(ctx, &call{hostname: q.opts.Hostname, beforeDot: func(recipients []int) error {
 		return q.beforeDot(e, picks, recipients)
 	}})

@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -270,6 +271,24 @@ func TestTooManyRecipientsGoInMoreTransactions(t *testing.T) {
 		require.Len(t, mails, 3)
 		require.Len(t, mails[0].to, 100)
 		require.Len(t, mails[2].to, 30)
+	})
+}
+
+// A server that is silent to one transaction is not asked a hundred times more.
+func TestSilenceEndsTheAttempt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, zone)
+		p := w.peer("192.0.2.25:25", &peer{script: map[string]string{"rcpt": "hang"}})
+		var to []string
+		for i := range 1000 {
+			to = append(to, fmt.Sprintf("r%d@example.net", i))
+		}
+		begin := time.Now()
+		for _, o := range send(t, w.mx(), to...) {
+			requireReply(t, "451 4.4.2", o.Err)
+		}
+		require.Equal(t, relay.DefaultCommandTimeout, time.Since(begin))
+		require.Equal(t, 1, p.count())
 	})
 }
 

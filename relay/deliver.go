@@ -43,6 +43,13 @@ func (s *sender) deliver(ctx context.Context, t target, env *mailbricks.Envelope
 		}
 		reached = true
 		at = append(slices.Clip(tx.later), at...) // fewer than now, as at least one was taken
+		lost := slices.IndexFunc(now, func(i int) bool { return mailbricks.IsTemporary(out[i].Err) })
+		if tx.broken && len(tx.taken) == 0 && lost >= 0 { // the rest would fare the same, each time with all the waiting
+			for _, i := range at {
+				out[i] = out[now[lost]]
+			}
+			return reached
+		}
 	}
 	return reached
 }

@@ -19,8 +19,8 @@ type Entry struct {
 	// Size is that of the message in octets.
 	Size int64 `json:"size"`
 	// Queued is when it was stored, Expires when it is tried the last time.
-	Queued  time.Time `json:"queued"`
-	Expires time.Time `json:"expires"`
+	Queued  time.Time `json:"queued,omitzero"`
+	Expires time.Time `json:"expires,omitzero"`
 	// Held says that nothing is tried until Release.
 	Held bool `json:"held"`
 	// Next is when something is due next; zero when nothing is, or it runs now.
@@ -145,7 +145,7 @@ func (q *Queue) retry(e *entry, now time.Time) {
 		if d := q.dests[r.dest]; d != nil {
 			d.rest = time.Time{}
 		}
-		if r.pending() && !r.busy {
+		if r.pending() && !r.Open {
 			r.Next = now
 		}
 	}

@@ -32,7 +32,7 @@ type Resolver interface {
 // The hosts are tried in the order of their preferences, equal ones in random order, until one has taken the message or
 // refused it for good. TLS is used where a host offers it, whatever its certificate, and without it if the handshake
 // fails (RFC 7435); a message with REQUIRETLS (RFC 8689) only goes over TLS with a certificate for the host's name, to
-// hosts that know REQUIRETLS. A message with octets above 127 goes as it is to servers without 8BITMIME, as in practice
+// hosts that know REQUIRETLS; that the name itself is authentic, as RFC 8689 §4.2.1 wants too, is not checked. A message with octets above 127 goes as it is to servers without 8BITMIME, as in practice
 // they take it; one that needs SMTPUTF8 is refused for good by servers without it, except that a domain has its form in
 // ASCII.
 type MX struct {

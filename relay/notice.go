@@ -93,7 +93,7 @@ func (n *notice) writeText(w io.Writer, boundary string) {
 	}
 	fmt.Fprintf(q, "This is the mail server %s.\r\n\r\nI am sorry: your message did not reach %s, and I will not try again.\r\n", n.hostname, people)
 	for _, r := range n.rcpts {
-		fmt.Fprintf(q, "\r\n    %s\r\n\r\n%s\r\n", r.address, n.explain(r))
+		fmt.Fprintf(q, "\r\n    %s\r\n\r\n%s\r\n", clip(r.address), n.explain(r))
 	}
 	fmt.Fprint(q, "\r\nThe technical details and ")
 	if n.full {

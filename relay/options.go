@@ -16,9 +16,11 @@ const (
 	// DefaultLifetime is how long a message is tried (RFC 5321 §4.5.4.1: at least four to five days).
 	DefaultLifetime = 5 * 24 * time.Hour
 	// DefaultConcurrent is how many attempts run at once.
-	DefaultConcurrent = 20
+	DefaultConcurrent = 50
 	// DefaultPerDestination is how many of them go to one destination.
 	DefaultPerDestination = 4
+	// DefaultMaxAttempt is how long one attempt lasts at most.
+	DefaultMaxAttempt = time.Hour
 	// DefaultMaxMessages is how many messages a queue holds.
 	DefaultMaxMessages = 100_000
 	// DefaultMaxBytes is how many octets of messages a queue holds.
@@ -65,6 +67,9 @@ type Options struct {
 	// MaxConcurrent and MaxPerDestination bound the attempts that run at once. 0: DefaultConcurrent and
 	// DefaultPerDestination.
 	MaxConcurrent, MaxPerDestination int
+	// MaxAttempt is how long one attempt lasts at most, so that slow peers do not keep all attempts busy; it must be
+	// enough for the largest message on the slowest line. 0: DefaultMaxAttempt.
+	MaxAttempt time.Duration
 	// Pace is the least time from the beginning of one attempt to that of the next at the same destination. 0: none.
 	Pace time.Duration
 	// MaxMessages and MaxBytes bound what the queue holds; above it new mail gets 452 4.3.1. 0: DefaultMaxMessages and
@@ -93,6 +98,7 @@ func (o Options) withDefaults() Options {
 	def(&o.Lifetime, DefaultLifetime)
 	def(&o.MaxConcurrent, DefaultConcurrent)
 	def(&o.MaxPerDestination, DefaultPerDestination)
+	def(&o.MaxAttempt, DefaultMaxAttempt)
 	def(&o.MaxMessages, DefaultMaxMessages)
 	def(&o.MaxBytes, DefaultMaxBytes)
 	def(&o.MaxRecipients, DefaultMaxRecipients)

@@ -333,6 +333,24 @@ func TestEventsAreToldInTheirOrder(t *testing.T) {
 	})
 }
 
+func TestSlowAttemptIsEnded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, zone)
+		w.peer("192.0.2.25:25", &peer{script: map[string]string{"mail": "hang"}})
+		o := newOffice(t, &transport{}, func(opts *relay.Options) {
+			mx := w.mx()
+			mx.Timeouts.Command = 24 * time.Hour
+			opts.Transport, opts.MaxAttempt = mx, 20*time.Minute
+		})
+		id := o.send("bob@example.net")
+		pass(20*time.Minute + time.Second)
+		entry, err := o.Show(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, relay.Deferred, entry.Recipients[0].State)
+		require.Equal(t, "4.4.2", entry.Recipients[0].Status)
+	})
+}
+
 func TestPace(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{}, func(opts *relay.Options) { opts.Pace = 30 * time.Second })

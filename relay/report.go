@@ -7,10 +7,10 @@ import (
 	"github.com/mailbricks/mailbricks"
 )
 
-// wantsFailure says whether the sender is told of a failure: not the null sender (RFC 5321 §4.5.5), and nobody who has
-// asked for other things only (RFC 3461 §4.1).
+// wantsFailure says whether the sender is told of a failure: not the null sender (RFC 5321 §4.5.5), nobody who has asked
+// for other things only (RFC 3461 §4.1), and not an address to which nothing can be sent.
 func wantsFailure(from string, n mailbricks.Notify) bool {
-	return from != "" && (n == 0 || n&mailbricks.NotifyFailure != 0)
+	return from != "" && validPath(from) && (n == 0 || n&mailbricks.NotifyFailure != 0)
 }
 
 // report tells the sender of a message of the recipients that failed and of whom it has not been told.

@@ -416,6 +416,24 @@ func TestSettleDoesNotTakeWhatItCannotStore(t *testing.T) {
 	})
 }
 
+func TestSettleReportsToNoBrokenAddress(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{})
+		next := mailbricks.HandlerFunc(func(context.Context, *mailbricks.Envelope, *mailbricks.Message) error {
+			return mailbricks.Results{nil, never.Err}
+		})
+		env := envelope("a>\r\nBcc: x@y", "a@here.test", "b@here.test\r\nX: y")
+		require.NoError(t, o.Settle(next).Handle(t.Context(), env, message(letter)))
+		pass(time.Hour)
+		require.Empty(t, o.reports.Messages())
+		env.From = "ann@example.com"
+		require.NoError(t, o.Settle(next).Handle(t.Context(), env, message(letter)))
+		pass(time.Hour)
+		p := parseReport(t, o.reports.Messages()[0].Raw)
+		require.Empty(t, p.recipients[0].Get("X"))
+	})
+}
+
 func TestSettleTellsOfAddressesThatTheQueueRefuses(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{})

@@ -34,6 +34,10 @@ const (
 	longestRest = 10 * time.Minute
 )
 
+// longestWait is how long Run waits before it looks at the clock again, which may have been set, or have gone on while the
+// machine slept.
+const longestWait = 5 * time.Minute
+
 // Run delivers what is in the queue until ctx ends or Close is called. Running attempts then have Options.Grace to come
 // to an end. It returns nil then; ErrRunning or ErrClosed when it cannot run.
 func (q *Queue) Run(ctx context.Context) error {
@@ -74,7 +78,7 @@ func (q *Queue) Run(ctx context.Context) error {
 func (q *Queue) wait(ctx context.Context, at time.Time) {
 	var timer <-chan time.Time
 	if !at.IsZero() {
-		t := time.NewTimer(time.Until(at))
+		t := time.NewTimer(min(time.Until(at), longestWait))
 		defer t.Stop()
 		timer = t.C
 	}
