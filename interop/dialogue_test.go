@@ -27,11 +27,14 @@ func (h *host) talk(port int) *dialogue {
 	conn, err := (&net.Dialer{Timeout: patience}).Dial("tcp", net.JoinHostPort(h.ip, strconv.Itoa(port)))
 	require.NoError(h.t, err)
 	require.NoError(h.t, conn.SetDeadline(time.Now().Add(patience)))
-	h.t.Cleanup(func() { _ = conn.Close() })
+	h.t.Cleanup(func() { _ = conn.Close() }) // where a test ends early
 	d := &dialogue{t: h.t, conn: conn, in: bufio.NewReader(conn)}
 	require.Regexp(h.t, `^220 `+h.name, d.reply())
 	return d
 }
+
+// close leaves without a word.
+func (d *dialogue) close() { _ = d.conn.Close() }
 
 // reply reads a reply and gives its last line.
 func (d *dialogue) reply() string {

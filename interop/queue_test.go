@@ -35,8 +35,7 @@ func TestDestinationDownAndUpAgain(t *testing.T) {
 	a.start()
 	b.start()
 	a.must("queue", "retry")
-	require.Equal(t, []string{"patience"}, header(b.wait("bob", "", 1)[0], "Subject"))
-	require.Equal(t, 1, len(b.files("bob", "")))
+	require.Contains(t, header(b.wait("bob", "", 1)[0], "Subject")[0], "patience")
 }
 
 func TestRefusalBringsANotification(t *testing.T) {
@@ -66,10 +65,7 @@ assert original.get_content_type() in ("text/rfc822-headers", "message/rfc822")
 EOF`, "FILE="+file)
 	require.Regexp(t, `^dns; ?mail\.a\.test\nrfc822; ?nobody@b\.test\nfailed\n5\.1\.1\ndns; ?mail\.b\.test\nsmtp; ?550 5\.1\.1`, parsed)
 
-	screen := sh(t, `cat >$DIR/muttrc <<EOF
-set folder="imaps://$H/" spoolfile="+INBOX" imap_user=ann@a.test imap_pass=secret
-set certificate_file=$CERT ssl_force_tls=yes ssl_verify_host=no header_cache="" quit=yes wait_key=no
-EOF
-python3 testdata/terminal.py mutt -F $DIR/muttrc -e "push <display-message><next-page><exit><quit>"`, append(a.env(), "DIR="+t.TempDir())...)
-	require.Contains(t, screen, "nobody@b.test")
+	shown := a.mutt("ann", "set pipe_decode=yes", "<pipe-message>cat >$DIR/shown<enter>", "shown")
+	require.Contains(t, shown, "nobody@b.test")
+	require.Contains(t, shown, "550 5.1.1")
 }

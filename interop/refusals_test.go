@@ -51,12 +51,14 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := a.talk(25)
+			defer d.close()
 			d.expect("EHLO mail.strict.test", "250 ")
 			talk(d)
 		})
 	}
 	t.Run("AUTH before TLS", func(*testing.T) {
 		d := a.talk(587)
+		defer d.close()
 		d.expect("EHLO laptop.home", "250 ")
 		d.expect("AUTH PLAIN "+plain("ann@a.test", "secret"), `538 5\.7\.11`)
 		d.startTLS(a)
@@ -67,6 +69,7 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("foreign sender", func(*testing.T) {
 		d := a.talk(587)
+		defer d.close()
 		d.logIn(a, "ann@a.test")
 		d.expect("MAIL FROM:<bob@a.test>", `553 5\.7\.1`)
 		d.expect("MAIL FROM:<ann@strict.test>", `553 5\.7\.1`)

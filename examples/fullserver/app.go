@@ -37,8 +37,13 @@ type app struct {
 	background sync.WaitGroup
 }
 
-// openApp takes the lock and opens the data.
+// openApp becomes run.user, takes the lock and opens the data.
 func openApp(ctx context.Context, c *config) (*app, error) {
+	if c.run.user != "" {
+		if err := switchUser(c.run.user, c.dataDir); err != nil {
+			return nil, err
+		}
+	}
 	for _, dir := range []string{"", "mail", "queue", "dkim", "tls", "state", "state/spool"} {
 		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
 			return nil, err

@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -188,4 +191,17 @@ func TestASecondServerOnTheSameDataIsRefused(t *testing.T) {
 	_, errs, code = run(t, "", "-config", other, "serve")
 	require.Equal(t, exitError, code)
 	require.Contains(t, errs, "is in use by another fullserver")
+}
+
+// writePair writes a certificate and its key as PEM.
+func writePair(t *testing.T, dir string, pair tls.Certificate) {
+	t.Helper()
+	var chain []byte
+	for _, der := range pair.Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cert.pem"), chain, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }

@@ -41,8 +41,8 @@ func (*serveCommand) run(ctx context.Context, p *process, c *config) error {
 	if err := r.listen(ctx, c); err != nil {
 		return err
 	}
-	if c.run.user != "" {
-		if err := switchUser(c.run.user, c.dataDir); err != nil {
+	if c.tls.mode == "manual" { // its key may be for root's eyes only
+		if err := r.certs.load(c); err != nil {
 			return err
 		}
 	}
@@ -51,8 +51,10 @@ func (*serveCommand) run(ctx context.Context, p *process, c *config) error {
 		return err
 	}
 	r.app = a
-	if err := r.certs.load(c); err != nil {
-		return errors.Join(err, a.close())
+	if c.tls.mode != "manual" {
+		if err := r.certs.load(c); err != nil {
+			return errors.Join(err, a.close())
+		}
 	}
 	if c.tryIt {
 		if err := a.greetNewcomer(p.stdout); err != nil {

@@ -4,8 +4,10 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,10 +39,7 @@ func switchUser(name, dataDir string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("run.user: only root can become %s", name)
 	}
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return err
-	}
-	if err := os.Chown(dataDir, uid, gid); err != nil {
+	if err := giveData(dataDir, uid, gid); err != nil {
 		return fmt.Errorf("run.user: %w", err)
 	}
 	if err := syscall.Setgroups([]int{gid}); err != nil {
@@ -53,6 +52,31 @@ func switchUser(name, dataDir string) error {
 		return fmt.Errorf("run.user: set user: %w", err)
 	}
 	return nil
+}
+
+// giveData makes the data the user's own, unless its folder is already.
+func giveData(dataDir string, uid, gid int) error {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(dataDir, &st); err != nil {
+		return err
+	}
+	if int(st.Uid) == uid {
+		return nil
+	}
+	// The folder comes last: when this is interrupted, it is done again.
+	err := filepath.WalkDir(dataDir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || path == dataDir {
+			return err
+		}
+		return os.Lchown(path, uid, gid)
+	})
+	if err != nil {
+		return err
+	}
+	return os.Chown(dataDir, uid, gid)
 }
 
 func lookUpUser(name string) (uid, gid int, err error) {
