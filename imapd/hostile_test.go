@@ -78,6 +78,20 @@ func TestLiteralsTooLongToSkipEndTheConnection(t *testing.T) {
 	c.closed()
 }
 
+// The answer reaches a client that is still sending what was refused: the connection is not reset under it.
+func TestByeReachesAClientThatIsSending(t *testing.T) {
+	t.Parallel()
+	_, addr := listenTCP(t, nil)
+	conn, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	c := &client{t, conn, bufio.NewReader(conn)}
+	c.line()
+	c.send("a APPEND INBOX {500000+}\r\n" + strings.Repeat("x", 500_000))
+	c.talk("S: a BAD Log in first\nS: * BYE [TOOBIG] Literal is too long")
+	c.closed()
+	require.NoError(t, conn.Close())
+}
+
 // A refused synchronising literal is not asked for, and the next line is a command.
 func TestRefusedSynchronisingLiterals(t *testing.T) {
 	t.Parallel()

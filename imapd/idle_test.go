@@ -14,6 +14,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/imapd"
 	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/mailtest"
 )
 
 // RFC 2177 §3.
@@ -251,6 +252,27 @@ func TestShutdown(t *testing.T) {
 		sending.talk("S: a OK [APPENDUID <> 1] APPEND completed\nS: * BYE Server is shutting down")
 		sending.closed()
 		require.NoError(t, <-done)
+		w.stop()
+	})
+}
+
+// Neither half a command nor half a handshake keeps the server from ending.
+func TestShutdownDoesNotWaitForTheSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, func(s *imapd.Server) { s.TLSConfig = mailtest.NewCA().ServerConfig("mail.example.com") })
+		typing, shaking := w.dial(), w.dial()
+		typing.send("a LOGI")
+		shaking.talk("C: a STARTTLS\nS: a OK Begin TLS negotiation now")
+		synctest.Wait()
+		began := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- w.server.Shutdown(context.Background()) }()
+		require.Equal(t, "* BYE Server is shutting down", typing.line())
+		shaking.closed()
+		require.NoError(t, typing.conn.Close())
+		require.NoError(t, <-done)
+		require.Less(t, time.Since(began), 2*time.Second)
 		w.stop()
 	})
 }

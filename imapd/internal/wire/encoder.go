@@ -43,9 +43,6 @@ func NewEncoder(w io.Writer, buffers *Buffers) *Encoder { return &Encoder{w: w, 
 // Err is the error of the connection.
 func (e *Encoder) Err() error { return e.err }
 
-// Buffered is the number of octets not yet sent.
-func (e *Encoder) Buffered() int { return len(e.buf) }
-
 // Flush sends everything.
 func (e *Encoder) Flush() error {
 	e.send()
@@ -131,14 +128,6 @@ func (e *Encoder) String(s string) *Encoder {
 	}
 	s = strings.ReplaceAll(s, "\x00", "")
 	return e.LiteralHeader(int64(len(s))).Raw(s)
-}
-
-// NString writes s, or NIL where ok is false.
-func (e *Encoder) NString(s string, ok bool) *Encoder {
-	if !ok {
-		return e.Raw("NIL")
-	}
-	return e.String(s)
 }
 
 // LiteralHeader announces a literal of n octets, which the caller writes next.
