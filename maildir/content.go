@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"sync"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
@@ -67,15 +68,18 @@ func (c *plainContent) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // crlfContent shows a file with bare LF line ends as one with CRLF. It remembers where each piece of the file begins in
-// what it shows: 8 octets for 32 KiB.
+// what it shows: 8 octets for 16 KiB.
 type crlfContent struct {
 	file   durable.File
 	length int64 // of the file
 	size   int64 // of what is shown
 	marks  []int64
+
+	mu  sync.Mutex
+	buf []byte // under mu: kept from call to call
 }
 
-const crlfPiece = 32 << 10
+const crlfPiece = 16 << 10
 
 // index reads the file once.
 func (c *crlfContent) index() error {
@@ -106,32 +110,46 @@ func (c *crlfContent) ReadAt(p []byte, off int64) (int, error) {
 	if off >= c.size {
 		return 0, io.EOF
 	}
+	var buf []byte
+	if c.mu.TryLock() {
+		defer c.mu.Unlock()
+		if c.buf == nil {
+			c.buf = make([]byte, crlfPiece+1)
+		}
+		buf = c.buf
+	} else {
+		buf = make([]byte, crlfPiece+1)
+	}
 	piece := sort.Search(len(c.marks), func(i int) bool { return c.marks[i] > off }) - 1
-	buf := make([]byte, crlfPiece+1)
 	out := crlfWriter{p: p, skip: off - c.marks[piece]}
 	for at := int64(piece) * crlfPiece; at < c.length && !out.full(); at += crlfPiece {
-		n := min(crlfPiece, c.length-at)
-		start := int64(1) // buf[0] is the octet before
-		if at == 0 {
-			buf[0] = 0
-		} else {
-			at, n, start = at-1, n+1, 0
-		}
-		if m, err := c.file.ReadAt(buf[start:start+n], at); int64(m) < n {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
+		need := out.skip + int64(len(p)-out.n) // never more octets of the file than of what is shown
+		if err := c.readPiece(buf, at, min(crlfPiece, c.length-at, need)); err != nil {
 			return out.n, err
 		}
-		if start == 0 {
-			at, n = at+1, n-1
-		}
-		out.write(buf[1:1+n], buf[0] == '\r')
+		out.write(buf[1:1+min(crlfPiece, c.length-at, need)], buf[0] == '\r')
 	}
 	if !out.full() || off+int64(len(p)) > c.size {
 		return out.n, io.EOF
 	}
 	return out.n, nil
+}
+
+// readPiece reads n octets of the file behind buf[0], which becomes the octet in front of them.
+func (c *crlfContent) readPiece(buf []byte, at, n int64) error {
+	buf[0] = 0
+	into := buf[1 : 1+n]
+	if at > 0 {
+		at, into = at-1, buf[:1+n]
+	}
+	got, err := c.file.ReadAt(into, at)
+	if got == len(into) {
+		return nil
+	}
+	if err == io.EOF { // the file has become shorter
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // crlfWriter fills p with CRLF for LF, after skipping some octets.

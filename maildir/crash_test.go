@@ -310,3 +310,49 @@ func TestSessionFaults(t *testing.T) {
 		}
 	}
 }
+
+// A read that fails, once, is an error of the call that needs it: no message is taken for gone, none is lost.
+func TestReadFaults(t *testing.T) {
+	t.Parallel()
+	for n := 1; ; n++ {
+		fsys := crashfs.New()
+		m := crashMaildir(fsys)
+		m.Linger = 0 // the folder stays in memory
+		b := open(t, m, mailbox.Inbox)
+		appendTo(t, b, "one\r\n", mailbox.Seen)
+		appendTo(t, b, "two\r\n", "Kw")
+		deliver(t, m, "three\r\n")
+		require.Len(t, uidsOf(t, b), 3)
+
+		reads := 0
+		fsys.Fail(func(op crashfs.Op) error {
+			if op.N == 0 && op.Kind != "close" && op.Kind != "lock" {
+				if reads++; reads == n {
+					return syscall.EIO
+				}
+			}
+			return nil
+		})
+		told := session(m) // its own three, and more
+		fsys.Fail(nil)
+		if reads < n {
+			require.NoError(t, m.Close())
+			require.Greater(t, n, 50, "there are reads to fail")
+			return
+		}
+		uids := uidsOf(t, b)
+		for uid, want := range told.messages {
+			if !told.asked[uid] {
+				require.Contains(t, uids, uid, "read %d", n)
+			}
+			if want.text != "?" && slices.Contains(uids, uid) {
+				require.Equal(t, want.text, text(t, b, uid), "read %d", n)
+			}
+		}
+		if !told.asked[1] && !told.expunged[1] {
+			require.Equal(t, "one\r\n", text(t, b, 1))
+		}
+		require.NoError(t, b.Close())
+		require.NoError(t, m.Close())
+	}
+}

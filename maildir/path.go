@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +25,7 @@ func AccountPath(address string) (string, error) {
 		return "", fmt.Errorf("%w: %.100q", errAddress, address)
 	}
 	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
-	if err != nil || ascii == "" {
+	if err != nil || slices.Contains(strings.Split(ascii, "."), "") {
 		return "", fmt.Errorf("%w: %.100q: bad domain", errAddress, address)
 	}
 	domain, local = escapePath(strings.ToLower(ascii)), escapePath(strings.ToLower(local))

@@ -63,13 +63,20 @@ func (a *account) loadUses() (*useFile, error) {
 		}
 	}
 	for use, folder := range u.folders {
-		if folder != "" && !a.isFolder(folder) { // removed by another program
+		if ok, err := a.isFolder(folder); err != nil {
+			return nil, err
+		} else if !ok { // removed by another program
 			delete(u.folders, use)
 		}
 	}
 	for _, d := range a.maildir.Folders {
 		folder, err := folderName(d.Name)
-		if _, taken := u.folders[d.Use]; err == nil && !taken && d.Use != "" && a.isFolder(folder) {
+		if _, taken := u.folders[d.Use]; err != nil || taken || d.Use == "" {
+			continue
+		}
+		if ok, err := a.isFolder(folder); err != nil {
+			return nil, err
+		} else if ok {
 			u.implied[folder] = d.Use
 		}
 	}

@@ -79,8 +79,11 @@ func (a *account) resolve(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w (%w)", mailbox.ErrNoMailbox, err)
 	}
-	if folder == "" || a.isFolder(folder) {
+	if folder == "" {
 		return folder, nil
+	}
+	if ok, err := a.isFolder(folder); ok || err != nil {
+		return folder, err
 	}
 	folders, err := a.list()
 	if err != nil {
@@ -95,9 +98,12 @@ func (a *account) resolve(name string) (string, error) {
 }
 
 // isFolder says whether a folder is a mailbox.
-func (a *account) isFolder(folder string) bool {
-	info, err := a.fs().Stat(filepath.Join(a.path(folder), "cur"))
-	return err == nil && info.IsDir()
+func (a *account) isFolder(folder string) (bool, error) {
+	info, err := statOrNil(a.fs(), filepath.Join(a.path(folder), "cur"))
+	if err != nil {
+		return false, fmt.Errorf("maildir: %w", err)
+	}
+	return info != nil && info.IsDir(), nil
 }
 
 // list gives the folders of all mailboxes but INBOX by their names.
@@ -109,7 +115,12 @@ func (a *account) list() (map[string]string, error) {
 	out := map[string]string{}
 	for _, e := range entries {
 		name, ok := mailboxName(e.Name())
-		if !ok || !e.IsDir() || !a.isFolder(e.Name()) {
+		if !ok || !e.IsDir() {
+			continue
+		}
+		if ok, err := a.isFolder(e.Name()); err != nil {
+			return nil, err
+		} else if !ok {
 			continue
 		}
 		canonical, _ := folderName(name)

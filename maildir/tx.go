@@ -186,11 +186,11 @@ func (tx *tx) commit() error {
 	tx.unlink()
 	tx.f.account.addUsage(tx.usage)
 	tx.shorten()
-	err := tx.mark()
+	tx.mark()
 	if news {
 		tx.f.wake()
 	}
-	return err
+	return nil
 }
 
 // write puts everything on disk.
@@ -355,6 +355,7 @@ func (tx *tx) unlink() {
 		}
 	}
 	if err != nil {
+		f.account.maildir.distrust(tx.dir, true) // the line may be there in part
 		f.account.maildir.logger().Warn("maildir: expunged messages are removed but not for certain", "folder", tx.dir, "error", err)
 	}
 }
@@ -372,8 +373,9 @@ func (tx *tx) shorten() {
 	}
 }
 
-// mark remembers how the folder looks now, so that changes of others are noticed.
-func (tx *tx) mark() error {
+// mark remembers how the folder looks now, so that changes of others are noticed. All is committed: what goes wrong here
+// only has the files looked at once more.
+func (tx *tx) mark() {
 	f := tx.f
 	now := f.account.maildir.now()
 	for _, d := range []struct {
@@ -382,7 +384,8 @@ func (tx *tx) mark() error {
 	}{{"new", &tx.files.fresh}, {"cur", &tx.files.cur}} {
 		info, err := f.fs().Stat(filepath.Join(tx.dir, d.name))
 		if err != nil {
-			return err
+			f.rescan = true
+			continue
 		}
 		*d.mark = markOf(info, now)
 	}
@@ -391,7 +394,6 @@ func (tx *tx) mark() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.seen = f.files
-	return nil
 }
 
 // minRewrite keeps small files from being written anew all the time.
