@@ -224,7 +224,7 @@ func TestMbsync(t *testing.T) {
 	for i := range 20 {
 		w.put(mail(fmt.Sprint("message ", i)))
 	}
-	require.NoError(t, w.account.Store().(mailbox.Organizer).Create(t.Context(), "Früchte/Äpfel", ""))
+	require.NoError(t, w.store().(mailbox.Organizer).Create(t.Context(), "Früchte/Äpfel", ""))
 	w.putInto("Früchte/Äpfel", mail("apple"))
 	dir := t.TempDir()
 	config := filepath.Join(dir, "mbsyncrc")

@@ -21,6 +21,7 @@ import (
 	"github.com/mailbricks/mailbricks/imapd"
 	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/mailbox/memory"
+	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/mailtest"
 )
 
@@ -77,7 +78,7 @@ func (e *exchange) twoSteps(response []byte) ([]byte, *mailbricks.Identity, erro
 type world struct {
 	t       testing.TB
 	network *mailtest.Network
-	account *memory.Account
+	store   func() mailbox.Store // of joe's mail
 	server  *imapd.Server
 	ended   chan error
 	once    sync.Once
@@ -86,13 +87,34 @@ type world struct {
 // start runs a server in which joe has the password "secret", after change had a look at it.
 func start(t testing.TB, change func(*imapd.Server)) *world {
 	t.Helper()
-	w := &world{t: t, network: mailtest.NewNetwork(), account: memory.New(0), ended: make(chan error, 1)}
+	return startOn(t, memory.New(0).Store, change)
+}
+
+// startOnMaildir is start with mail in files.
+func startOnMaildir(t testing.TB) *world {
+	t.Helper()
+	dir := maildir.New(t.TempDir(), maildir.AccountsFunc(func(context.Context, string) (maildir.Account, error) {
+		return maildir.Account{}, nil
+	}))
+	dir.Folders = []maildir.Folder{}
+	t.Cleanup(func() { require.NoError(t, dir.Close()) })
+	return startOn(t, func() mailbox.Store {
+		store, err := dir.Store(context.Background(), mailbricks.Identity{User: "joe@example.com"})
+		require.NoError(t, err)
+		return store
+	}, nil)
+}
+
+// startOn is start with this mail.
+func startOn(t testing.TB, store func() mailbox.Store, change func(*imapd.Server)) *world {
+	t.Helper()
+	w := &world{t: t, network: mailtest.NewNetwork(), store: store, ended: make(chan error, 1)}
 	w.server = &imapd.Server{
 		Hostname:          "mail.example.com",
 		AllowInsecureAuth: true,
 		Auth:              passwords{"joe": "secret", "o'hara \"x\"": `pass\word`, "empty": ""},
 		Store: func(context.Context, mailbricks.Identity) (mailbox.Store, error) {
-			return w.account.Store(), nil
+			return w.store(), nil
 		},
 	}
 	if change != nil {
@@ -116,10 +138,19 @@ func (w *world) stop() {
 // box opens a mailbox of the account, past the server.
 func (w *world) box(name string) mailbox.Mailbox {
 	w.t.Helper()
-	box, err := w.account.Store().Open(context.Background(), name)
+	store := w.store()
+	box, err := store.Open(context.Background(), name)
 	require.NoError(w.t, err)
-	return box
+	return &closingBox{box, store}
 }
+
+// closingBox closes its store with it.
+type closingBox struct {
+	mailbox.Mailbox
+	store mailbox.Store
+}
+
+func (b *closingBox) Close() error { return errors.Join(b.Mailbox.Close(), b.store.Close()) }
 
 // put appends messages to INBOX, past the server.
 func (w *world) put(messages ...string) {

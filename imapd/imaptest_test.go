@@ -29,6 +29,14 @@ func skippedScripts() map[string]string {
 	return map[string]string{"sort-subject": "needs SORT (RFC 5256)"}
 }
 
+// stores are the stores that the engine is tested on, as what starts a server over one.
+func stores() map[string]func(testing.TB) *world {
+	return map[string]func(testing.TB) *world{
+		"memory":  func(t testing.TB) *world { return start(t, nil) },
+		"maildir": func(t testing.TB) *world { return startOnMaildir(t) },
+	}
+}
+
 // TestImaptest runs imaptest's scripted tests (Dovecot's suite).
 func TestImaptest(t *testing.T) {
 	t.Parallel()
@@ -40,13 +48,15 @@ func TestImaptest(t *testing.T) {
 		if strings.HasSuffix(name, ".mbox") {
 			continue
 		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if why := skippedScripts()[name]; why != "" {
-				t.Skip(why)
-			}
-			newScript(t, dir, name).run()
-		})
+		for store, start := range stores() {
+			t.Run(store+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				if why := skippedScripts()[name]; why != "" {
+					t.Skip(why)
+				}
+				newScript(t, dir, name).run(start(t))
+			})
+		}
 	}
 }
 
@@ -99,8 +109,7 @@ func newScript(t *testing.T, dir, name string) *script {
 }
 
 // run brings the connections into the state that the script wants, and plays it.
-func (s *script) run() {
-	w := start(s.t, nil)
+func (s *script) run(w *world) {
 	n := 1
 	if s.header["connections"] != "" {
 		n, _ = strconv.Atoi(s.header["connections"])

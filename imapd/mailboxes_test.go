@@ -299,7 +299,7 @@ func TestStoreWithoutOptionalAbilities(t *testing.T) {
 	var w *world
 	w = start(t, func(s *imapd.Server) {
 		s.Store = func(context.Context, mailbricks.Identity) (mailbox.Store, error) {
-			return plainStore{w.account.Store()}, nil
+			return plainStore{w.store()}, nil
 		}
 	})
 	w.put(mail("one"))

@@ -425,7 +425,7 @@ func startWrapped(t testing.TB, wrap func(mailbox.Mailbox) mailbox.Mailbox) *wor
 	var w *world
 	w = start(t, func(s *imapd.Server) {
 		s.Store = func(context.Context, mailbricks.Identity) (mailbox.Store, error) {
-			return wrappedStore{w.account.Store(), wrap}, nil
+			return wrappedStore{w.store(), wrap}, nil
 		}
 	})
 	return w

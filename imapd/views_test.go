@@ -175,7 +175,15 @@ func TestSessionsStayInStep(t *testing.T) {
 // TestSessionsAtOnce runs sessions on one mailbox really at the same time, one of them in IDLE.
 func TestSessionsAtOnce(t *testing.T) {
 	t.Parallel()
-	w := start(t, nil)
+	for store, start := range stores() {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			sessionsAtOnce(t, start(t))
+		})
+	}
+}
+
+func sessionsAtOnce(t *testing.T, w *world) {
 	w.numbered(20)
 	w.login().do("x CREATE other")
 	commands := []string{"NOOP", "EXPUNGE", "UID FETCH 1:* (FLAGS)", "UID STORE 2:50 +FLAGS (\\Seen)", "UID STORE 5:99 -FLAGS (\\Seen)",
@@ -191,7 +199,7 @@ func TestSessionsAtOnce(t *testing.T) {
 		clients[i] = c
 		sessions.Go(func() {
 			c.run("SELECT INBOX")
-			for n := range 150 {
+			for n := range 100 {
 				command := commands[(n*(i*7+5)+i)%len(commands)]
 				if answer := c.run(command); strings.HasPrefix(answer, "BAD") {
 					t.Errorf("%s: %s", command, answer)
