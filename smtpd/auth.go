@@ -108,11 +108,11 @@ func (c *conn) exchange(exchange mailbricks.Exchange, response []byte) (*mailbri
 
 // challenge sends a challenge and waits for the response.
 func (c *conn) challenge(challenge []byte) ([]byte, error) {
-	c.out = append(c.out, "334 "...)
-	c.out = base64.StdEncoding.AppendEncode(c.out, challenge)
-	c.out = append(c.out, "\r\n"...)
-	line, err := c.readLine(time.Now().Add(c.set.commandTime), true)
-	if errors.Is(err, errLineTooLong) {
+	c.Out = append(c.Out, "334 "...)
+	c.Out = base64.StdEncoding.AppendEncode(c.Out, challenge)
+	c.Out = append(c.Out, "\r\n"...)
+	line, err := c.ReadLine(time.Now().Add(c.set.commandTime), true)
+	if errors.Is(err, serving.ErrLineTooLong) {
 		c.end = err
 		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long"})
 		return nil, err

@@ -15,10 +15,16 @@ import (
 // errQuit says that the session ended by QUIT.
 var errQuit = errors.New("smtpd: QUIT")
 
+// The longest command lines in octets, with their CRLF. Those of AUTH may have serving.MaxLine.
+const (
+	maxLine     = 512  // RFC 5321 §4.5.3.1.4
+	maxPathLine = 2048 // MAIL and RCPT: 512 and what extensions add (RFC 5321 §4.5.3.1.4)
+)
+
 // readCommand waits for the next command line.
 func (c *conn) readCommand() ([]byte, error) {
-	if c.tx == nil && c.isDraining() {
-		return nil, errDraining
+	if c.tx == nil && c.Draining() {
+		return nil, serving.ErrDraining
 	}
 	deadline := time.Now().Add(c.set.commandTime)
 	if c.refused {
@@ -27,7 +33,7 @@ func (c *conn) readCommand() ([]byte, error) {
 	if end := c.born.Add(c.set.sessionTime); end.Before(deadline) {
 		deadline = end
 	}
-	return c.readLine(deadline, c.tx == nil)
+	return c.ReadLine(deadline, c.tx == nil)
 }
 
 // refusedTime is how long a session that was refused in the greeting may take for its QUIT.
@@ -82,7 +88,7 @@ func parseCommand(line []byte) (verb, arg string, reply *mailbricks.Reply) {
 	longest := maxLine
 	switch word {
 	case "AUTH":
-		longest = maxAnyLine
+		longest = serving.MaxLine
 	case "MAIL", "RCPT":
 		longest = maxPathLine
 	}

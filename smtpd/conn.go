@@ -3,29 +3,22 @@ package smtpd
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
-// Why a session ended, other than by what the network said.
-var (
-	errPeerLeft = errors.New("smtpd: the peer has left")
-	errTold     = errors.New("smtpd: session ended by a reply")
-	errDraining = errors.New("smtpd: server is shutting down")
-)
+// errTold says that the session ended by a reply.
+var errTold = errors.New("smtpd: session ended by a reply")
 
-// conn is the engine's side of a session. All of it belongs to the session's goroutine, but for what mu guards and what
-// input says.
+// conn is the engine's side of a session. All of it belongs to the session's goroutine.
 type conn struct {
+	serving.LineConn
 	set     *settings
 	session *Session
 	logger  *slog.Logger
@@ -33,15 +26,8 @@ type conn struct {
 	place   *serving.Place
 	born    time.Time
 
-	raw net.Conn // as accepted
-	net net.Conn // raw, or the TLS connection over it
-	in  input
-	out []byte // replies not yet sent
-	end error  // why the session is to end; nil: it goes on
-
-	mu       sync.Mutex
-	idle     bool // waiting for a command or a response of AUTH, outside of a transaction
-	draining bool // the server shuts down
+	end   error  // why the session is to end; nil: it goes on
+	small []byte // the buffer for lines, while a message arrives in a larger one
 
 	tx       *Transaction // nil outside of one
 	extended bool         // EHLO, not HELO
@@ -51,8 +37,9 @@ type conn struct {
 }
 
 func newConn(netConn net.Conn, set *settings) *conn {
-	c := &conn{set: set, raw: netConn, net: netConn}
-	c.session = &Session{ID: newID(), Hostname: set.hostname, pending: c.in.pending}
+	c := &conn{set: set}
+	c.Init(netConn, set.writeTime)
+	c.session = &Session{ID: newID(), Hostname: set.hostname, pending: c.Pending}
 	c.logger = set.logger.With("session", c.session.ID)
 	return c
 }
@@ -63,7 +50,7 @@ func newID() string { return rand.Text()[:16] }
 // Serve runs the session.
 func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	c.ctx, c.place, c.born = ctx, place, time.Now()
-	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.raw.RemoteAddr()), serving.AddrPort(c.raw.LocalAddr())
+	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.RemoteAddr()), serving.AddrPort(c.LocalAddr())
 	switch place.Refusal {
 	case serving.ServerFull:
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections, please try again later"})
@@ -98,12 +85,11 @@ func (c *conn) turnAway(reply *mailbricks.Reply) {
 		return
 	}
 	c.reply(reply)
-	_ = c.flush() // it is closed anyway
+	_ = c.Flush() // it is closed anyway
 }
 
 // run goes from the greeting to the end of the session and leaves in end why it ended.
 func (c *conn) run() {
-	c.in.init(c.raw)
 	if c.set.implicitTLS && !c.handshake() {
 		return
 	}
@@ -116,8 +102,8 @@ func (c *conn) run() {
 		}
 		c.command(line)
 	}
-	_ = c.flush() // the session is over; end has the reason that counts
-	c.linger()
+	_ = c.Flush() // the session is over; end has the reason that counts
+	c.End(c.end != errQuit)
 }
 
 // greet asks the Connect checks and sends the greeting.
@@ -154,73 +140,13 @@ func (c *conn) greet() {
 func (c *conn) readFailed(err error) {
 	c.end = err
 	switch {
-	case errors.Is(err, errDraining):
+	case errors.Is(err, serving.ErrDraining):
 		c.reply(shutdownReply(c.set.hostname))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.reply(&mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: c.set.hostname + " waited too long, closing"})
-	case errors.Is(err, errLineTooLong):
+	case errors.Is(err, serving.ErrLineTooLong):
 		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.2", Text: "Line too long"})
 	}
-}
-
-// flush sends the replies that wait.
-func (c *conn) flush() error {
-	if len(c.out) == 0 {
-		return nil
-	}
-	err := c.net.SetWriteDeadline(time.Now().Add(c.set.writeTime))
-	if err == nil {
-		_, err = c.net.Write(c.out)
-	}
-	c.out = c.out[:0]
-	return err
-}
-
-// How long, and for how many octets, a connection that this side ends is read from, so that the last reply is not lost
-// with what the peer had already sent (a TCP reset overtakes it).
-const (
-	lingerTime   = 500 * time.Millisecond
-	lingerOctets = 256 << 10
-)
-
-// linger lets the peer read the last reply before the connection is closed.
-func (c *conn) linger() {
-	if c.in.err != nil || errors.Is(c.end, errQuit) || errors.Is(c.end, errHandshake) {
-		c.closeTLS()
-		return
-	}
-	c.closeTLS()
-	if half, ok := c.raw.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-		return
-	}
-	if c.raw.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.raw, lingerOctets) // ends with the peer, the time or the octets
-	}
-}
-
-// closeTLS says goodbye in TLS (RFC 8446 §6.1).
-func (c *conn) closeTLS() {
-	if t, ok := c.net.(*tls.Conn); ok && !errors.Is(c.end, errHandshake) {
-		_ = t.SetWriteDeadline(time.Now().Add(c.set.writeTime))
-		_ = t.CloseWrite() // what can be said is said
-	}
-}
-
-// Drain is called by another goroutine when the server shuts down.
-func (c *conn) Drain() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.draining = true
-	if c.idle {
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a connection that fails is over anyway
-	}
-}
-
-// isDraining says whether the server shuts down.
-func (c *conn) isDraining() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.draining
 }
 
 // ask runs the checks of a step one after the other until one refuses. of gives a check's function for the step, or nil.
@@ -256,8 +182,7 @@ func (c *conn) askAll(ctx context.Context, step string, of func(*Check) func(con
 func (c *conn) step(name string, atMost time.Duration, f func(context.Context) error) error {
 	timed, cancelTimer := context.WithTimeout(c.ctx, atMost)
 	defer cancelTimer()
-	ctx, cancel := context.WithCancelCause(timed)
-	defer cancel(nil)
-	defer c.watch(cancel)()
-	return serving.Guard(c.logger, "smtpd: "+name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
+	return c.Watch(timed, func(ctx context.Context) error {
+		return serving.Guard(c.logger, "smtpd: "+name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 	"time"
 
@@ -90,8 +91,8 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 	began := time.Now()
 	received := int64(0)
 	for {
-		taken, done := scanner.scan(c.in.buf[c.in.r:c.in.w])
-		c.in.r += taken
+		taken, done := scanner.scan(c.Buffered())
+		c.Discard(taken)
 		received += int64(taken)
 		if scanner.err == nil && serving.Over(scanner.size, c.set.maxMessageSize) {
 			scanner.err = c.tooLarge()
@@ -103,16 +104,41 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 			c.end = errTold
 			break
 		}
-		c.in.widen(&c.set.home.buffers)
-		if err := c.fill(c.dataDeadline(began, received), false); err != nil {
+		c.widen()
+		if err := c.Fill(c.dataDeadline(began, received), false); err != nil {
 			return scanner.size, c.broken(err)
 		}
 	}
-	c.in.shrink(&c.set.home.buffers)
+	c.shrink()
 	if err := c.flaw(&scanner); err != nil {
 		return scanner.size, err
 	}
 	return scanner.size, nil
+}
+
+// dataBuffer is how many octets of a message are read at a time.
+const dataBuffer = 32 << 10
+
+// widen takes a large buffer for a message.
+func (c *conn) widen() {
+	if c.small != nil {
+		return
+	}
+	large, ok := c.set.home.buffers.Get().(*[]byte)
+	if !ok {
+		large = new(make([]byte, dataBuffer))
+	}
+	c.small = c.SetBuffer(*large)
+}
+
+// shrink goes back to the buffer for lines after a message, if what waits fits into it.
+func (c *conn) shrink() {
+	if c.small == nil || c.Pending() >= len(c.small) {
+		return
+	}
+	large := c.SetBuffer(c.small)
+	c.small = nil
+	c.set.home.buffers.Put(&large)
 }
 
 // dataDeadline is until when the next octets of a message must come.
@@ -130,7 +156,7 @@ func (c *conn) dataDeadline(began time.Time, received int64) time.Time {
 // broken ends the session because a message stopped short of its end: nothing that could follow may be read.
 func (c *conn) broken(err error) error {
 	c.end = err
-	if !isTimeout(err) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // scanAll runs a scanner over input in pieces of the sizes given, as the engine does: what is not taken comes again.
@@ -151,7 +153,7 @@ func TestLineLengthIsCountedWithoutItsEndAndItsDot(t *testing.T) {
 // A CR at the edge of a buffer is no bare CR, whatever the length of the line.
 func TestLinesOfEveryLengthAtABufferEdge(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{lineBuffer, dataBuffer} {
+	for _, n := range []int{serving.LineBuffer, dataBuffer} {
 		for length := n - 3; length <= n+3; length++ {
 			var out bytes.Buffer
 			d := dotScanner{out: &out, maxLine: -1}

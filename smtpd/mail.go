@@ -48,7 +48,7 @@ func (c *conn) mayMail() *mailbricks.Reply {
 		return misuse(530, "5.7.0", "Authentication required")
 	case c.set.Handler == nil:
 		return &mailbricks.Reply{Code: 451, Enhanced: "4.3.5", Text: "This server takes no mail yet"}
-	case c.isDraining():
+	case c.Draining():
 		return shutdownReply(c.set.hostname)
 	}
 	return nil

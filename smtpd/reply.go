@@ -73,14 +73,14 @@ func (c *conn) lines(code int, enhanced string, lines []string) {
 		if i == len(folded)-1 {
 			separator = ' '
 		}
-		c.out = append(c.out, prefix[:3]...)
-		c.out = append(c.out, separator)
-		c.out = append(c.out, text...)
-		c.out = append(c.out, line...)
-		c.out = append(c.out, "\r\n"...)
+		c.Out = append(c.Out, prefix[:3]...)
+		c.Out = append(c.Out, separator)
+		c.Out = append(c.Out, text...)
+		c.Out = append(c.Out, line...)
+		c.Out = append(c.Out, "\r\n"...)
 	}
-	if len(c.out) > maxOut {
-		if err := c.flush(); err != nil && c.end == nil {
+	if len(c.Out) > maxOut {
+		if err := c.Flush(); err != nil && c.end == nil {
 			c.end = err
 		}
 	}

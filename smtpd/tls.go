@@ -1,16 +1,10 @@
 package smtpd
 
 import (
-	"context"
-	"crypto/tls"
-	"errors"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
 )
-
-// errHandshake says that a TLS handshake failed. Nothing can be said over such a connection any more.
-var errHandshake = errors.New("smtpd: TLS handshake failed")
 
 // startTLS is STARTTLS (RFC 3207 §4).
 func (c *conn) startTLS(arg string) *mailbricks.Reply {
@@ -25,13 +19,13 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 		return badSequence("Not within a mail transaction")
 	case arg != "":
 		return badArgument("STARTTLS takes no argument")
-	case c.in.pending() > 0:
+	case c.Pending() > 0:
 		// What comes with STARTTLS may have been put there by someone in the middle, to be taken for encrypted.
 		c.end = errTold
 		return badSequence("Input after STARTTLS, closing")
 	}
 	c.reply(&mailbricks.Reply{Code: 220, Enhanced: "2.0.0", Text: "Ready to start TLS"})
-	if c.end = c.flush(); c.end != nil || !c.handshake() {
+	if c.end = c.Flush(); c.end != nil || !c.handshake() {
 		return nil
 	}
 	// RFC 3207 §4.2: nothing is kept of what was said in clear.
@@ -45,24 +39,15 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 
 // handshake turns the connection into one with TLS. When it fails the session is over.
 func (c *conn) handshake() bool {
-	conn := tls.Server(c.raw, c.set.TLSConfig)
-	ctx, cancel := context.WithTimeout(c.ctx, c.set.tlsTime)
-	defer cancel()
-	err := c.raw.SetDeadline(time.Now().Add(c.set.tlsTime))
-	if err == nil {
-		err = conn.HandshakeContext(ctx)
-	}
+	state, err := c.Handshake(c.ctx, c.set.TLSConfig, time.Now().Add(c.set.tlsTime))
 	if t := c.set.Trace.TLS; t != nil {
 		t(c.session, err)
 	}
 	if err != nil {
-		c.logger.Info("smtpd: TLS handshake failed", "peer", c.session.Peer.Addr, "err", err)
-		c.end = errors.Join(errHandshake, err)
+		c.logger.Info("smtpd: no TLS", "peer", c.session.Peer.Addr, "err", err)
+		c.end = err
 		return false
 	}
-	state := conn.ConnectionState()
-	c.net = conn
-	c.in.init(conn)
-	c.session.Peer.TLS = &state
+	c.session.Peer.TLS = state
 	return true
 }

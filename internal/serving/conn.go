@@ -1,0 +1,156 @@
+package serving
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Why a session ends, other than by what the network says.
+var (
+	ErrDraining  = errors.New("server is shutting down")
+	ErrPeerLeft  = errors.New("the peer has left")
+	ErrHandshake = errors.New("TLS handshake failed") // nothing can be said over such a connection any more
+)
+
+// How long, and for how many octets, a connection that this side ends is read from, so that the last reply is not lost
+// with what the peer had already sent (a TCP reset overtakes it).
+const (
+	lingerTime   = 500 * time.Millisecond
+	lingerOctets = 256 << 10
+)
+
+// Conn is the server's end of a connection, which may get TLS. It belongs to the session's goroutine, but for Drain and
+// Draining; while the peer is only waited for, another may read. It has Drain of [Session].
+type Conn struct {
+	raw          net.Conn // as accepted
+	net          net.Conn // raw, or the TLS connection over it
+	writeTimeout time.Duration
+	mute         bool // after a failed handshake
+	broken       bool
+
+	mu       sync.Mutex
+	idle     bool // reading, and to be woken by Drain
+	draining bool
+}
+
+// Init begins with a connection as it was accepted. A Write may take writeTimeout.
+func (c *Conn) Init(conn net.Conn, writeTimeout time.Duration) {
+	c.raw, c.net, c.writeTimeout = conn, conn, writeTimeout
+}
+
+// LocalAddr is this side's address.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// RemoteAddr is the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// Handshake makes the connection a TLS one, until the deadline. When that fails, with an error that is ErrHandshake, the
+// connection is of no use any more.
+func (c *Conn) Handshake(ctx context.Context, config *tls.Config, deadline time.Time) (*tls.ConnectionState, error) {
+	conn := tls.Server(c.raw, config)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := c.raw.SetDeadline(deadline)
+	if err == nil {
+		err = conn.HandshakeContext(ctx)
+	}
+	if err == nil {
+		err = c.raw.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		c.mute = true
+		return nil, fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	c.net = conn
+	state := conn.ConnectionState()
+	return &state, nil
+}
+
+// Read reads once, until the deadline at the latest. idle says that the session has nothing to lose: then, when the server
+// shuts down, the error is ErrDraining.
+func (c *Conn) Read(p []byte, deadline time.Time, idle bool) (int, error) {
+	c.mu.Lock()
+	if idle && c.draining {
+		c.mu.Unlock()
+		return 0, ErrDraining
+	}
+	c.idle = idle
+	err := c.raw.SetReadDeadline(deadline)
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.net.Read(p)
+	c.mu.Lock()
+	c.idle = false
+	woken := idle && c.draining
+	c.mu.Unlock()
+	if woken && isTimeout(err) {
+		return n, ErrDraining
+	}
+	return n, err
+}
+
+// isTimeout says whether reading may go on after err.
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+// Write sends p. Once that has failed nothing more is sent: what arrived may end anywhere.
+func (c *Conn) Write(p []byte) (int, error) {
+	err := c.net.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+	n := 0
+	if err == nil {
+		n, err = c.net.Write(p)
+	}
+	c.broken = c.broken || err != nil
+	return n, err
+}
+
+// Broken says whether a Write has failed.
+func (c *Conn) Broken() bool { return c.broken }
+
+// Drain ends a Read that is idle, now or later.
+func (c *Conn) Drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	if c.idle {
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a connection that fails is over anyway
+	}
+}
+
+// Draining says whether the server shuts down.
+func (c *Conn) Draining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// End ends the connection from this side, in TLS too (RFC 8446 §6.1), but does not close it. linger says that the peer may
+// still be sending: then what comes is read for a moment, so that the peer gets to read the last reply.
+func (c *Conn) End(linger bool) {
+	if c.mute {
+		return
+	}
+	if t, ok := c.net.(*tls.Conn); ok {
+		_ = t.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+		_ = t.CloseWrite() // what can be said is said
+	}
+	if !linger || c.broken {
+		return
+	}
+	if half, ok := c.raw.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	if c.raw.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.raw, lingerOctets) // ends with the peer, the time or the octets
+	}
+}
