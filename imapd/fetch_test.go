@@ -124,9 +124,7 @@ func TestFetchSyntax(t *testing.T) {
 		"1 BODY[HEADER.FIELDS (a b":                   "expected a space",
 	} {
 		require.Equal(t, []string{"a BAD " + want}, c.do("a FETCH "+args), args)
-		if strings.HasPrefix(want, "expected") {
-			c.do("x NOOP") // resets the count of errors
-		}
+		c.do("x NOOP") // resets the count of errors
 	}
 	empty := start(t, nil).selected()
 	require.Equal(t, []string{"a BAD No message has this number"}, empty.do("a FETCH 1:* FLAGS"))

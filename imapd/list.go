@@ -10,14 +10,19 @@ import (
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
-// maxListPatterns is how many patterns one LIST may have (RFC 5258).
-const maxListPatterns = 100
+// How many patterns one LIST may have (RFC 5258), and how many octets together: the time of a comparison grows with them.
+const (
+	maxListPatterns = 100
+	maxPatternBytes = 2000
+)
 
 // listRequest is a parsed LIST (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154).
 type listRequest struct {
 	extended  bool
 	reference string
 	patterns  []string // with the reference in front, in modified UTF-7
+	// patternBytes is the length of all of them.
+	patternBytes int
 	// selection options
 	subscribed, recursive, specialUse bool
 	// return options
@@ -44,10 +49,10 @@ func (c *conn) list(ctx context.Context) error {
 func (c *conn) lsub(ctx context.Context) error {
 	req := listRequest{lsub: true, subscribed: true}
 	var pattern string
-	if !c.dec.SP() || !c.dec.AString(&req.reference) || !c.dec.SP() || !c.dec.ListMailbox(&pattern) || !c.dec.End() {
+	if !c.dec.SP() || !c.dec.AString(&req.reference) || !c.dec.SP() || !c.dec.ListMailbox(&pattern) ||
+		!c.addPattern(&req, pattern) || !c.dec.End() {
 		return c.dec.Err()
 	}
-	req.patterns = []string{req.reference + pattern}
 	return c.listAll(ctx, &req)
 }
 
@@ -86,17 +91,23 @@ func (c *conn) listPatterns(req *listRequest) bool {
 		if !c.dec.ListMailbox(&pattern) {
 			return false
 		}
-		if len(req.patterns) >= maxListPatterns {
-			return c.dec.Fail("too many patterns")
-		}
-		req.patterns = append(req.patterns, req.reference+pattern)
-		return true
+		return c.addPattern(req, pattern)
 	}
 	if !c.dec.Has('(') {
 		return read()
 	}
 	req.extended = true
 	return c.dec.List(read)
+}
+
+func (c *conn) addPattern(req *listRequest, pattern string) bool {
+	pattern = req.reference + pattern
+	req.patternBytes += len(pattern)
+	if len(req.patterns) >= maxListPatterns || req.patternBytes > maxPatternBytes {
+		return c.dec.Fail("too many patterns")
+	}
+	req.patterns = append(req.patterns, pattern)
+	return true
 }
 
 func (c *conn) listSelection(req *listRequest) bool {
@@ -158,6 +169,9 @@ func (c *conn) listAll(ctx context.Context, req *listRequest) error {
 	}
 	shown := make(map[string]bool) // parents shown for what is below them, by name
 	for i := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		l := &all[i]
 		if !matchAny(patterns, l.Name) {
 			if l.matched {

@@ -111,7 +111,23 @@ func (c *conn) rename(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.Rename(ctx, from, strings.TrimSuffix(to, mailbox.Delimiter))
+	to = strings.TrimSuffix(to, mailbox.Delimiter)
+	if err := o.Rename(ctx, from, to); err != nil {
+		return err
+	}
+	c.renamed(from, to)
+	return nil
+}
+
+// renamed keeps the name of the selected mailbox right. INBOX stays what it is.
+func (c *conn) renamed(from, to string) {
+	if c.sel == nil || from == mailbox.Inbox {
+		return
+	}
+	rest, below := strings.CutPrefix(c.sel.name, from)
+	if below && (rest == "" || strings.HasPrefix(rest, mailbox.Delimiter)) {
+		c.sel.name = to + rest
+	}
 }
 
 // subscribe is SUBSCRIBE (RFC 3501 §6.3.6).

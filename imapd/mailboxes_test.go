@@ -94,6 +94,24 @@ func TestDeleteOfTheSelectedMailbox(t *testing.T) {
 	other.closed()
 }
 
+// Renaming the selected mailbox keeps it selected.
+func TestRenameOfTheSelectedMailbox(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil).login()
+	c.do("a CREATE x/y")
+	c.do("b SELECT x/y")
+	c.talk(`
+		C: c RENAME x z
+		S: c OK RENAME completed
+		C: d NOOP
+		S: d OK NOOP completed
+		C: e DELETE z/y
+		S: e OK DELETE completed
+		C: f CHECK
+		S: f BAD Select a mailbox first
+	`)
+}
+
 func TestCreateSpecialUse(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
@@ -181,6 +199,12 @@ func TestListExtended(t *testing.T) {
 		S: A13 BAD expected RETURN
 		C: A14 LIST "" (` + strings.TrimSuffix(strings.Repeat("a ", 101), " ") + `)
 		S: A14 BAD too many patterns
+		C: A15 LIST "" "` + strings.Repeat("*a", 1001) + `"
+		S: A15 BAD too many patterns
+		C: A16 LSUB "" "` + strings.Repeat("*a", 1001) + `"
+		S: A16 BAD too many patterns
+		C: A17 LIST "" "` + strings.Repeat("*a", 1000) + `"
+		S: A17 OK LIST completed
 	`)
 }
 

@@ -499,6 +499,7 @@ func TestSearch(t *testing.T) {
 		"RETURN (ALL) CHARSET X-UNKNOWN SUBJECT a": "NO [BADCHARSET (US-ASCII UTF-8)] Unknown character set",
 	} {
 		require.Equal(t, []string{"a " + want}, c.do("a SEARCH "+criteria), criteria)
+		c.do("x NOOP") // resets the count of errors
 	}
 }
 
