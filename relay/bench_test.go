@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,4 +89,38 @@ func BenchmarkOpen(b *testing.B) {
 		require.NoError(b, err)
 		require.NoError(b, q.Close())
 	}
+}
+
+// BenchmarkRelay is all of it: a message is stored, sent over a socket to a server, and its end noted; 20 at a time.
+func BenchmarkRelay(b *testing.B) {
+	_, port := startOther(b, nil)
+	q, err := relay.Open(b.TempDir(), relay.Options{
+		Hostname: "h.test", MaxMessages: 1 << 30, Transport: &relay.MX{Port: port}, MaxPerDestination: 20,
+	})
+	require.NoError(b, err)
+	done := make(chan error, 1)
+	go func() { done <- q.Run(context.Background()) }()
+	work := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range work {
+				id, err := q.Send(context.Background(), envelope("ann@example.com", "bob@[127.0.0.1]"), message(benchText))
+				if err != nil {
+					b.Error(err)
+				}
+				for range q.Events(context.Background(), id) {
+				}
+			}
+		})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		work <- struct{}{}
+	}
+	close(work)
+	wg.Wait()
+	b.StopTimer()
+	require.NoError(b, q.Close())
+	require.NoError(b, <-done)
 }

@@ -84,7 +84,7 @@ func (s *otherSession) Data(r io.Reader) error {
 func (s *otherSession) Reset()        { s.mail = otherMail{} }
 func (s *otherSession) Logout() error { return nil }
 
-func startOther(t *testing.T, change func(*smtp.Server)) (*otherServer, int) {
+func startOther(t testing.TB, change func(*smtp.Server)) (*otherServer, int) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Skip("no loopback:", err)
