@@ -162,7 +162,7 @@ func (c *conn) exchange(exchange mailbricks.Exchange, response []byte) (*mailbri
 // challenge sends a challenge and waits for the response.
 func (c *conn) challenge(challenge []byte) ([]byte, error) {
 	c.line("+ " + base64.StdEncoding.EncodeToString(challenge))
-	line, err := c.readLine(c.deadline())
+	line, err := c.ReadLine(c.deadline(), true)
 	if err != nil {
 		c.readFailed(err)
 		return nil, err

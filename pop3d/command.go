@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// maxLine is the longest command line in octets, with its CRLF (RFC 2449 §4). AUTH may have serving.MaxLine.
+const maxLine = 255
+
 // verb is a command: its handler gets what stands behind the verb.
 type verb struct {
 	run func(c *conn, arg string)

@@ -3,29 +3,24 @@ package pop3d
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
-// Why a session ended, other than by what the network said.
+// Why a session ended, other than by what package serving says.
 var (
-	errQuit     = errors.New("pop3d: QUIT")
-	errPeerLeft = errors.New("pop3d: the peer has left")
-	errTold     = errors.New("pop3d: session ended by a reply")
-	errDraining = errors.New("pop3d: server is shutting down")
+	errQuit = errors.New("pop3d: QUIT")
+	errTold = errors.New("pop3d: session ended by a reply")
 )
 
-// conn is the engine's side of a session. All of it belongs to the session's goroutine, but for what mu guards and what
-// input says.
+// conn is the engine's side of a session. All of it belongs to the session's goroutine.
 type conn struct {
+	serving.LineConn
 	set     *settings
 	session *Session
 	logger  *slog.Logger
@@ -33,17 +28,7 @@ type conn struct {
 	place   *serving.Place
 	born    time.Time
 
-	raw net.Conn // as accepted
-	net net.Conn // raw, or the TLS connection over it
-	in  input
-	out []byte // replies not yet sent
-	end error  // why the session is to end; nil: it goes on
-	// broken says that sending has failed: what was sent may end anywhere.
-	broken bool
-
-	mu       sync.Mutex
-	idle     bool // waiting for a command
-	draining bool // the server shuts down
+	end error // why the session is to end; nil: it goes on
 
 	user   string    // what USER said, for the PASS right after it
 	drop   *maildrop // nil before log-in
@@ -53,7 +38,8 @@ type conn struct {
 }
 
 func newConn(netConn net.Conn, set *settings) *conn {
-	c := &conn{set: set, raw: netConn, net: netConn, session: &Session{ID: rand.Text()[:16]}}
+	c := &conn{set: set, session: &Session{ID: rand.Text()[:16]}}
+	c.Init(netConn, set.writeTime)
 	c.session.Peer.Protocol = "POP3"
 	c.logger = set.logger.With("session", c.session.ID)
 	return c
@@ -63,7 +49,7 @@ func newConn(netConn net.Conn, set *settings) *conn {
 func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	defer c.closeMaildrop()
 	c.ctx, c.place, c.born = ctx, place, time.Now()
-	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.raw.RemoteAddr()), serving.AddrPort(c.raw.LocalAddr())
+	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.RemoteAddr()), serving.AddrPort(c.LocalAddr())
 	switch place.Refusal {
 	case serving.ServerFull:
 		c.turnAway("Too many connections, please try again later")
@@ -97,18 +83,17 @@ func (c *conn) turnAway(text string) {
 		return
 	}
 	c.refuse(codeTemp, text)
-	_ = c.flush() // it is closed anyway
+	_ = c.Flush() // it is closed anyway
 }
 
 // run goes from the greeting to the end of the session and leaves in end why it ended.
 func (c *conn) run() {
-	c.in.init(c.raw)
 	if c.set.implicitTLS && !c.handshake() {
 		return
 	}
 	c.ok(c.set.hostname + " POP3 server ready")
 	for c.end == nil {
-		line, err := c.readLine(c.deadline())
+		line, err := c.ReadLine(c.deadline(), true)
 		if err != nil {
 			c.readFailed(err)
 			break
@@ -116,8 +101,8 @@ func (c *conn) run() {
 		c.command(line)
 	}
 	c.closeMaildrop() // the lock goes before the peer can know that the session is over (RFC 1939 §6)
-	_ = c.flush()     // end has the reason that counts
-	c.linger()
+	_ = c.Flush()     // end has the reason that counts
+	c.End(!errors.Is(c.end, errQuit))
 }
 
 // deadline is when the next command must have come.
@@ -133,76 +118,19 @@ func (c *conn) deadline() time.Time {
 func (c *conn) readFailed(err error) {
 	c.end = err
 	switch {
-	case errors.Is(err, errDraining):
+	case errors.Is(err, serving.ErrDraining):
 		c.refuse(codeTemp, "Server is shutting down")
-	case errors.Is(err, errLineTooLong):
+	case errors.Is(err, serving.ErrLineTooLong):
 		c.refuse("", "Line too long")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.logger.Info("pop3d: timed out", "peer", c.session.Peer.Addr)
 	}
 }
 
-// flush sends the replies that wait.
-func (c *conn) flush() error {
-	if len(c.out) == 0 {
-		return nil
-	}
-	err := c.net.SetWriteDeadline(time.Now().Add(c.set.writeTime))
-	if err == nil {
-		_, err = c.net.Write(c.out)
-	}
-	c.broken = c.broken || err != nil
-	c.out = c.out[:0]
-	if cap(c.out) > 2*flushAt {
-		c.out = nil
-	}
-	return err
-}
-
-// How long, and for how many octets, a connection that this side ends is read from, so that the last reply is not lost
-// with what the peer had already sent (a TCP reset overtakes it).
-const (
-	lingerTime   = 500 * time.Millisecond
-	lingerOctets = 256 << 10
-)
-
-// linger lets the peer read the last reply before the connection is closed.
-func (c *conn) linger() {
-	if errors.Is(c.end, errHandshake) {
-		return
-	}
-	if t, ok := c.net.(*tls.Conn); ok { // RFC 8446 §6.1
-		_ = t.SetWriteDeadline(time.Now().Add(c.set.writeTime))
-		_ = t.CloseWrite() // what can be said is said
-	}
-	if c.in.err != nil || c.broken || errors.Is(c.end, errQuit) {
-		return
-	}
-	if half, ok := c.raw.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-		return
-	}
-	if c.raw.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.raw, lingerOctets) // ends with the peer, the time or the octets
-	}
-}
-
-// Drain is called by another goroutine when the server shuts down.
-func (c *conn) Drain() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.draining = true
-	if c.idle {
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a connection that fails is over anyway
-	}
-}
-
 // step runs f, which is code of the embedder's, with a context that ends when the peer leaves or time is over. A panic
 // becomes an error.
 func (c *conn) step(name string, f func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	defer c.watch(cancel)()
-	return c.finish(ctx, name, f)
+	return c.Watch(c.ctx, func(ctx context.Context) error { return c.finish(ctx, name, f) })
 }
 
 // finish is step for what must not stop because the peer has left: the UPDATE state.

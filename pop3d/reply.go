@@ -47,20 +47,20 @@ func (c *conn) bad(text string) {
 
 // line writes a line, of a reply or of what follows it. Nothing is written any more once that has failed.
 func (c *conn) line(text string) {
-	if c.broken {
+	if c.Broken() {
 		return
 	}
-	c.out = append(c.out, text...)
-	c.out = append(c.out, "\r\n"...)
+	c.Out = append(c.Out, text...)
+	c.Out = append(c.Out, "\r\n"...)
 	c.spill()
 }
 
 // spill sends what waits if it is much.
 func (c *conn) spill() {
-	if len(c.out) < flushAt {
+	if len(c.Out) < flushAt {
 		return
 	}
-	if err := c.flush(); err != nil && c.end == nil {
+	if err := c.Flush(); err != nil && c.end == nil {
 		c.end = err
 	}
 }

@@ -95,13 +95,13 @@ func (c *conn) copy(content mailbox.Content, top *topOf) (sent int64, err error)
 		if top != nil {
 			n, done = top.cut(chunk)
 		}
-		c.out = stuffing.append(c.out, chunk[:n])
+		c.Out = stuffing.append(c.Out, chunk[:n])
 		sent += int64(n)
 		if c.spill(); c.end != nil {
 			return sent, c.end
 		}
 	}
-	c.out = stuffing.end(c.out)
+	c.Out = stuffing.end(c.Out)
 	c.spill()
 	return sent, c.end
 }
