@@ -43,7 +43,8 @@ type conn struct {
 	ipCounted bool         // counted in perIP
 	user      string       // counted in perUser
 	scratch   []byte       // for one response
-	saidBye   bool
+	connected bool         // it was greeted
+	saidBye   bool         // it was sent
 
 	errors       int // BAD in a row
 	authFailures int
@@ -189,7 +190,7 @@ func (c *conn) end(err error) {
 	if err != nil {
 		c.log.Debug("imapd: disconnected", "err", err)
 	}
-	if c.set.Trace.Disconnected != nil {
+	if c.set.Trace.Disconnected != nil && c.connected {
 		c.set.Trace.Disconnected(&c.Session, err)
 	}
 }
@@ -223,6 +224,7 @@ func (c *conn) session(full bool) error {
 			return err
 		}
 	}
+	c.connected = true
 	if c.set.Trace.Connected != nil {
 		c.set.Trace.Connected(&c.Session)
 	}

@@ -59,8 +59,8 @@ type fetchRequest struct {
 	items []fetchItem
 	// metas and content say that something needs the store's Meta, or the message itself.
 	metas, content bool
-	// seen says that reading sets \Seen.
-	seen bool
+	// flags says that FLAGS is among the items, seen that reading sets \Seen.
+	flags, seen bool
 }
 
 // fetch is FETCH and UID FETCH (RFC 3501 §6.4.5, §6.4.8).
@@ -171,6 +171,7 @@ func (r *fetchRequest) add(it fetchItem) {
 	case fetchUID:
 	case fetchFlags, fetchInternalDate, fetchSize:
 		r.metas = true
+		r.flags = r.flags || it.kind == fetchFlags
 	case fetchSection:
 		r.metas = r.metas || !it.section.peek
 		r.seen = r.seen || !it.section.peek
@@ -389,13 +390,8 @@ func (c *conn) fetchOne(ctx context.Context, seq int, meta mailbox.Meta, req fet
 			return err
 		}
 	}
-	items := req.items
-	if req.seen && !mailbox.HasFlag(meta.Flags, mailbox.Seen) {
-		if c.setSeen(ctx, &meta) && !slices.ContainsFunc(items, func(it fetchItem) bool { return it.kind == fetchFlags }) {
-			items = append([]fetchItem{{name: "FLAGS", kind: fetchFlags}}, items...)
-		}
-	}
-	c.writeFetch(seq, meta, m, items)
+	seen := req.seen && !mailbox.HasFlag(meta.Flags, mailbox.Seen) && c.setSeen(ctx, &meta)
+	c.writeFetch(seq, meta, m, req, seen)
 	return nil
 }
 

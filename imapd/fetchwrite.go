@@ -9,26 +9,31 @@ import (
 )
 
 // writeFetch writes a FETCH response (RFC 3501 §7.4.2). m is prepared, or nil where no item needs the message.
-func (c *conn) writeFetch(seq int, meta mailbox.Meta, m *message, items []fetchItem) {
-	for i := range items {
-		if items[i].kind == fetchFlags {
-			c.announceKeywords(meta.Flags)
-			c.sel.tell(meta)
-			break
-		}
+// seen says that reading it has changed its flags.
+func (c *conn) writeFetch(seq int, meta mailbox.Meta, m *message, req fetchRequest, seen bool) {
+	if req.flags || seen {
+		c.announceKeywords(meta.Flags)
+		c.sel.tell(meta)
 	}
 	c.enc.Raw("* ").Number(int64(seq)).Raw(" FETCH (")
-	for i := range items {
+	if seen && !req.flags { // RFC 3501 §6.4.5
+		c.flags(meta).SP()
+	}
+	for i := range req.items {
 		if i > 0 {
 			c.enc.SP()
 		}
-		c.writeItem(meta, m, &items[i])
+		if it := &req.items[i]; it.kind == fetchSection {
+			c.writeSection(m, it, m.sections[i])
+		} else {
+			c.writeItem(meta, m, it.kind)
+		}
 	}
 	c.enc.Raw(")\r\n")
 }
 
-func (c *conn) writeItem(meta mailbox.Meta, m *message, it *fetchItem) {
-	switch it.kind {
+func (c *conn) writeItem(meta mailbox.Meta, m *message, kind fetchKind) {
+	switch kind {
 	case fetchUID:
 		c.enc.Raw("UID ").Number(int64(meta.UID))
 	case fetchFlags:
@@ -45,8 +50,6 @@ func (c *conn) writeItem(meta mailbox.Meta, m *message, it *fetchItem) {
 		c.writeStructure("BODY ", m, mimeindex.Basic)
 	case fetchBodyStructure:
 		c.writeStructure("BODYSTRUCTURE ", m, mimeindex.Extended)
-	case fetchSection:
-		c.writeSection(m, it)
 	}
 }
 
@@ -73,15 +76,13 @@ func (c *conn) flags(meta mailbox.Meta) *wire.Encoder {
 }
 
 // writeSection writes the octets of a section, or NIL where the message has none such.
-func (c *conn) writeSection(m *message, it *fetchItem) {
-	s := &it.section
+func (c *conn) writeSection(m *message, it *fetchItem, data sectionData) {
 	c.writeSectionName(it)
-	data, found := m.section(s)
-	if !found {
+	if !data.found {
 		c.enc.Raw("NIL")
 		return
 	}
-	off, n := s.cut(data.n)
+	off, n := it.section.cut(data.n)
 	c.enc.LiteralHeader(n)
 	if data.bytes != nil {
 		_, _ = c.enc.Write(data.bytes[off : off+n]) // the encoder keeps the error

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +197,23 @@ func TestTextsAreClean(t *testing.T) {
 		C: * BYE x
 		S: b NO [CANNOT] Mailbox name is not valid modified UTF-7
 	`)
+}
+
+// Every line of mox's fuzzing seeds, as a command of its own and all in one go.
+func TestForeignSeeds(t *testing.T) {
+	t.Parallel()
+	seeds, err := os.ReadFile(filepath.Join(suite(t, "fuzz-seeds"), "mox-imap", "fuzzseed.txt"))
+	require.NoError(t, err)
+	w := start(t, func(s *imapd.Server) { s.MaxErrors = -1 })
+	w.put(nested, mail("2"), "\n")
+	for _, input := range []string{string(seeds), regexp.MustCompile(`(?m)^(\w+ )?(.*)$`).ReplaceAllString(string(seeds), "a $2")} {
+		c := w.selected()
+		go func() {
+			_, _ = io.WriteString(c.conn, input)
+			_ = c.conn.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		checkResponses(t, c.br)
+	}
 }
 
 // Depth that would cost quadratic time, or crash, in others.

@@ -22,6 +22,8 @@ type message struct {
 	bodyAt  int64            // where the body starts; -1 while it is not known
 	root    *mimeindex.Part
 	env     *mimeindex.Envelope
+	// sections are those of the items that it was prepared for, by their place.
+	sections []sectionData
 }
 
 // parsedMessage is the structure of one message, kept for the next command: clients fetch the parts of a large message
@@ -54,8 +56,16 @@ func (m *message) prepare(ctx context.Context, items []fetchItem) error {
 	if err := m.open(ctx); err != nil {
 		return err
 	}
+	m.sections = make([]sectionData, len(items))
 	for i := range items {
 		if err := m.prepareItem(&items[i]); err != nil {
+			return err
+		}
+		if items[i].kind != fetchSection {
+			continue
+		}
+		var err error
+		if m.sections[i], err = m.section(&items[i].section); err != nil {
 			return err
 		}
 	}
@@ -175,38 +185,34 @@ func (m *message) envelope() *mimeindex.Envelope {
 
 // sectionData are the octets of a section: n octets of bytes, or of the content at off.
 type sectionData struct {
+	found  bool // the message has such a section
 	bytes  []byte
 	off, n int64
 }
 
-// section finds a section of a message that was prepared for it.
-func (m *message) section(s *section) (data sectionData, found bool) {
+// section finds a section of a message that was read for it.
+func (m *message) section(s *section) (data sectionData, err error) {
 	switch {
 	case len(s.path) > 0:
-		data.off, data.n, found = m.root.Section(s.path, s.spec)
+		data.off, data.n, data.found = m.root.Section(s.path, s.spec)
 	case s.spec == mimeindex.Body:
-		data.n, found = m.content.Size(), true
+		data.n, data.found = m.content.Size(), true
 	case s.spec == mimeindex.HeaderText:
-		data.n, found = m.bodyAt, true
+		data.n, data.found = m.bodyAt, true
 	case s.spec == mimeindex.Text:
-		data.off, data.n, found = m.bodyAt, m.content.Size()-m.bodyAt, true
+		data.off, data.n, data.found = m.bodyAt, m.content.Size()-m.bodyAt, true
 	}
-	if found && s.fields != nil {
-		return m.subset(s, data)
+	if !data.found || s.fields == nil {
+		return data, nil
 	}
-	return data, found
-}
-
-// subset is HEADER.FIELDS of the header at data.
-func (m *message) subset(s *section, data sectionData) (sectionData, bool) {
 	header := m.header
 	if len(s.path) > 0 {
-		header = make([]byte, min(data.n, mimeindex.DefaultHeaderBytes))
+		header = make(mimeindex.Header, min(data.n, mimeindex.DefaultHeaderBytes))
 		if n, err := m.content.ReadAt(header, data.off); n < len(header) {
-			_ = err // what cannot be read has no fields; a broken disk shows with the next message
-			header = header[:n]
+			return data, fmt.Errorf("imapd: read header of a part: %w", errors.Join(err, io.ErrUnexpectedEOF))
 		}
 	}
-	subset := header.Subset(s.fields, s.not)
-	return sectionData{bytes: subset, n: int64(len(subset))}, true
+	data.bytes = header.Subset(s.fields, s.not)
+	data.n = int64(len(data.bytes))
+	return data, nil
 }

@@ -29,6 +29,6 @@ type Trace struct {
 	// Command is told of each command that was answered: its name ("UID FETCH"; "UNKNOWN" for what is none), the status
 	// of the tagged response ("OK", "NO", "BAD") and how long it took.
 	Command func(s *Session, name, status string, took time.Duration)
-	// Disconnected is told of a session's end; err is nil after LOGOUT and when the client just left.
+	// Disconnected is told of the end of a session that Connected was told of; err is nil after LOGOUT and when the client just left.
 	Disconnected func(s *Session, err error)
 }
