@@ -35,7 +35,7 @@ func (c *conn) openMaildrop(id mailbricks.Identity) error {
 	if c.set.Store == nil {
 		return errors.New("pop3d: no Store")
 	}
-	if err := c.set.locks.lock(id.User, c.set.LoginDelay); err != nil {
+	if err := c.set.home.locks.lock(id.User, c.set.LoginDelay); err != nil {
 		return err
 	}
 	drop := &maildrop{}
@@ -48,10 +48,10 @@ func (c *conn) openMaildrop(id mailbricks.Identity) error {
 	})
 	if err != nil {
 		c.close(drop)
-		c.set.locks.unlock(id.User)
+		c.set.home.locks.unlock(id.User)
 		return err
 	}
-	c.set.locks.loggedIn(id.User, c.set.LoginDelay)
+	c.set.home.locks.loggedIn(id.User, c.set.LoginDelay)
 	c.drop = drop
 	return nil
 }
@@ -178,7 +178,7 @@ func (c *conn) closeMaildrop() {
 	}
 	c.close(c.drop)
 	c.drop = nil
-	c.set.locks.unlock(c.session.Peer.Identity.User)
+	c.set.home.locks.unlock(c.session.Peer.Identity.User)
 }
 
 // close closes what of a maildrop is open.

@@ -30,11 +30,11 @@ func (s *Server) ListenAndServeTLS() error {
 // [ErrServerClosed]. It may be called for several listeners at the same time. A listener that knows the client's address
 // from elsewhere (PROXY protocol) gives it as the connections' RemoteAddr, which is not called before the connection has
 // a goroutine of its own.
-func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.settings()) }
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.settings(s)) }
 
 // ServeTLS is Serve for implicit TLS (RFC 8314): connections begin with a handshake.
 func (s *Server) ServeTLS(l net.Listener) error {
-	c := s.settings()
+	c := s.settings(s)
 	c.implicitTLS = true
 	if s.TLSConfig == nil {
 		return errors.Join(errors.New("pop3d: ServeTLS without a TLSConfig"), l.Close())
@@ -45,11 +45,21 @@ func (s *Server) ServeTLS(l net.Listener) error {
 func (s *Server) serve(l net.Listener, set *settings) error {
 	return s.life.Serve(l, serving.Service{
 		Name: "pop3d", Closed: ErrServerClosed, Logger: set.logger,
-		New: func(netConn net.Conn) serving.Newcomer {
-			c := newConn(netConn, set)
-			return serving.Newcomer{Session: c, Logger: c.logger, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
-		},
+		New: func(netConn net.Conn) serving.Newcomer { return s.newcomer(netConn, set) },
 	})
+}
+
+// newcomer makes the session of a connection.
+func (s *Server) newcomer(netConn net.Conn, set *settings) serving.Newcomer {
+	if s.PerConnection != nil {
+		if other := s.PerConnection(); other != nil {
+			now := other.settings(s)
+			now.implicitTLS = set.implicitTLS
+			set = now
+		}
+	}
+	c := newConn(netConn, set)
+	return serving.Newcomer{Session: c, Logger: c.logger, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
 }
 
 // Shutdown closes the listeners, closes sessions that wait for a command (without UPDATE state, so that nothing they

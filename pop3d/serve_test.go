@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +98,28 @@ func TestAcceptFails(t *testing.T) {
 		require.ErrorIs(t, w.srv.Serve(&flaky{Listener: l, errs: []error{broken}}), broken)
 		require.NoError(t, w.srv.Close())
 		require.ErrorIs(t, <-done, pop3d.ErrServerClosed)
+	})
+}
+
+// TestSettingsChange: new connections have the settings of the moment, in one life and with one lock on a maildrop.
+func TestSettingsChange(t *testing.T) {
+	var current atomic.Pointer[pop3d.Server]
+	inWorld(t, func(s *pop3d.Server) { s.PerConnection = current.Load }, func(w *world) {
+		old := w.dial("203.0.113.9")
+		old.talk(login)
+		current.Store(&pop3d.Server{
+			Hostname: "new.example.com", Auth: users{}, AllowInsecureAuth: true, Store: w.srv.Store, MaxAuthFailures: 1, MaxConnectionsPerIP: 2,
+		})
+		c, greeting := w.dial("203.0.113.9"), strings.ReplaceAll(greeting, "mail.", "new.")
+		c.talk(greeting + "C: AUTH PLAIN " + good + "\nS: -ERR [IN-USE] *")
+		w.dial("203.0.113.9").talk(greeting + "C: AUTH PLAIN AGEAYg==\nS: -ERR [AUTH] *\nS$")
+		time.Sleep(time.Second) // it lingers
+		w.dial("203.0.113.9").talk(greeting)
+		w.dial("203.0.113.9").talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
+		old.talk("C: AUTH PLAIN\nS: -ERR *\nC: QUIT\nS: +OK Bye\nS$")
+		c.talk("C: AUTH PLAIN " + good + "\nS: +OK *")
+		require.NoError(t, w.srv.Shutdown(w.t.Context()), "which knows all connections")
+		c.talk("S: -ERR [SYS/TEMP] Server is shutting down\nS$")
 	})
 }
 

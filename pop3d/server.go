@@ -61,6 +61,12 @@ type Server struct {
 	// TLSConfig makes STLS available (RFC 2595 §4) and is needed by ServeTLS. Certificates change while the server runs
 	// through its GetCertificate or GetConfigForClient. Nil: no TLS.
 	TLSConfig *tls.Config
+
+	// PerConnection, if not nil, is asked at each new connection for the Server whose fields hold for it; nil: this one's.
+	// Only the fields of what it returns are used, and they must not change: to change limits, Auth or Store while the
+	// server runs, return another (an atomic.Pointer[Server] does it). Sessions that run keep what they began with.
+	PerConnection func() *Server
+
 	// AllowInsecureAuth lets users log in on connections without TLS. Otherwise USER, PASS and AUTH are neither offered nor
 	// served there.
 	AllowInsecureAuth bool
@@ -105,9 +111,10 @@ type Server struct {
 	locks locks
 }
 
-// settings are a Server's fields with their defaults filled in, as one Serve uses them.
+// settings are a Server's fields with their defaults filled in, as a connection uses them.
 type settings struct {
-	*Server
+	*Server             // whose fields hold
+	home        *Server // which serves
 	implicitTLS bool
 
 	hostname string
@@ -117,10 +124,11 @@ type settings struct {
 	loginTime, idleTime, storeTime, writeTime                         time.Duration
 }
 
-// settings fills in the defaults.
-func (s *Server) settings() *settings {
+// settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
+func (s *Server) settings(home *Server) *settings {
 	return &settings{
 		Server:          s,
+		home:            home,
 		hostname:        serving.Hostname(s.Hostname),
 		logger:          serving.Logger(s.Logger),
 		maxConnections:  serving.Limit(s.MaxConnections, DefaultMaxConnections),
