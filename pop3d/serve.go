@@ -1,6 +1,7 @@
 package pop3d
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -10,56 +11,43 @@ import (
 
 // ListenAndServe listens on Addr and calls Serve.
 func (s *Server) ListenAndServe() error {
-	l, err := serving.Listen("pop3d", s.Addr, ":110")
-	if err != nil {
-		return err
-	}
-	return s.Serve(l)
+	return serving.ListenAndServe("pop3d", cmp.Or(s.Addr, ":110"), s.Serve)
 }
 
 // ListenAndServeTLS listens on Addr and calls ServeTLS.
 func (s *Server) ListenAndServeTLS() error {
-	l, err := serving.Listen("pop3d", s.Addr, ":995")
-	if err != nil {
-		return err
-	}
-	return s.ServeTLS(l)
+	return serving.ListenAndServe("pop3d", cmp.Or(s.Addr, ":995"), s.ServeTLS)
 }
 
 // Serve takes connections from l, which it closes in the end, until Shutdown or Close; then it returns
 // [ErrServerClosed]. It may be called for several listeners at the same time. A listener that knows the client's address
 // from elsewhere (PROXY protocol) gives it as the connections' RemoteAddr, which is not called before the connection has
 // a goroutine of its own.
-func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.settings(s)) }
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, false) }
 
 // ServeTLS is Serve for implicit TLS (RFC 8314): connections begin with a handshake.
 func (s *Server) ServeTLS(l net.Listener) error {
-	c := s.settings(s)
-	c.implicitTLS = true
 	if s.TLSConfig == nil {
 		return errors.Join(errors.New("pop3d: ServeTLS without a TLSConfig"), l.Close())
 	}
-	return s.serve(l, c)
+	return s.serve(l, true)
 }
 
-func (s *Server) serve(l net.Listener, set *settings) error {
+func (s *Server) serve(l net.Listener, implicitTLS bool) error {
+	own := s.settings(s, implicitTLS)
 	return s.life.Serve(l, serving.Service{
-		Name: "pop3d", Closed: ErrServerClosed, Logger: set.logger,
-		New: func(netConn net.Conn) serving.Newcomer { return s.newcomer(netConn, set) },
+		Name: "pop3d", Closed: ErrServerClosed, Logger: own.logger,
+		New: func(netConn net.Conn) serving.Newcomer {
+			set := own
+			if s.PerConnection != nil {
+				if other := s.PerConnection(); other != nil {
+					set = other.settings(s, implicitTLS)
+				}
+			}
+			c := newConn(netConn, set)
+			return serving.Newcomer{Session: c, Logger: c.logger, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
+		},
 	})
-}
-
-// newcomer makes the session of a connection.
-func (s *Server) newcomer(netConn net.Conn, set *settings) serving.Newcomer {
-	if s.PerConnection != nil {
-		if other := s.PerConnection(); other != nil {
-			now := other.settings(s)
-			now.implicitTLS = set.implicitTLS
-			set = now
-		}
-	}
-	c := newConn(netConn, set)
-	return serving.Newcomer{Session: c, Logger: c.logger, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
 }
 
 // Shutdown closes the listeners, closes sessions that wait for a command (without UPDATE state, so that nothing they

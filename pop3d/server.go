@@ -125,10 +125,11 @@ type settings struct {
 }
 
 // settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
-func (s *Server) settings(home *Server) *settings {
+func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 	return &settings{
 		Server:          s,
 		home:            home,
+		implicitTLS:     implicitTLS,
 		hostname:        serving.Hostname(s.Hostname),
 		logger:          serving.Logger(s.Logger),
 		maxConnections:  serving.Limit(s.MaxConnections, DefaultMaxConnections),

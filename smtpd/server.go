@@ -168,10 +168,11 @@ type settings struct {
 }
 
 // settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
-func (s *Server) settings(home *Server) *settings {
+func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 	c := &settings{
 		Server:           s,
 		home:             home,
+		implicitTLS:      implicitTLS,
 		hostname:         serving.Hostname(s.Hostname),
 		spool:            s.Spool,
 		logger:           serving.Logger(s.Logger),

@@ -52,16 +52,13 @@ type Session interface {
 	Drain()
 }
 
-// Listen listens for TCP connections on addr, or on otherwise if it is empty. name is as in [Service].
-func Listen(name, addr, otherwise string) (net.Listener, error) {
-	if addr == "" {
-		addr = otherwise
-	}
+// ListenAndServe calls serve with a listener for TCP connections on addr. name is as in [Service].
+func ListenAndServe(name, addr string, serve func(net.Listener) error) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return l, nil
+	return serve(l)
 }
 
 // Serve takes connections from listener until Shutdown or Close, gives each a goroutine and returns s.Closed; or an error when

@@ -288,12 +288,13 @@ func TestLifeThatNeverServed(t *testing.T) {
 	var a, b serving.Life
 	require.NoError(t, a.Close(errClosed))
 	require.NoError(t, b.Shutdown(context.Background(), errClosed))
-	l, err := serving.Listen("echo", "", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.ErrorIs(t, a.Serve(l, serving.Service{Closed: errClosed}), errClosed)
-	require.ErrorIs(t, l.Close(), net.ErrClosed, "it was closed")
-	_, err = serving.Listen("echo", "256.0.0.1:1", "127.0.0.1:0")
-	require.ErrorContains(t, err, "echo: ")
+	serve := func(l net.Listener) error {
+		require.ErrorIs(t, a.Serve(l, serving.Service{Closed: errClosed}), errClosed)
+		require.ErrorIs(t, l.Close(), net.ErrClosed, "it was closed")
+		return errClosed
+	}
+	require.ErrorIs(t, serving.ListenAndServe("echo", "127.0.0.1:0", serve), errClosed)
+	require.ErrorContains(t, serving.ListenAndServe("echo", "256.0.0.1:1", serve), "echo: ")
 }
 
 // tired is a listener whose Accept fails.
