@@ -21,7 +21,7 @@
 //     has a second goroutine, which waits for DONE and is gone before IDLE returns.
 //   - Sequence numbers live in the session only: a sorted list of UIDs, 4 octets for each message of the selected mailbox,
 //     in which the place is the number. Nothing else a session keeps grows with the mailbox, but for what the
-//     command that runs needs: SEARCH holds 4 octets a hit, STORE and FETCH FLAGS 16 octets a message.
+//     command that runs needs: SEARCH holds 4 octets a hit, STORE 16 octets a message that it changed.
 //   - What happened is learned by asking the store for the changes since a modseq ([mailbox.Reader].Changes), never
 //     from a message between sessions, so sessions may be in other processes. A wake-up only says when to ask.
 //   - A client is told of an expunge only where RFC 3501 §7.4.1 allows it: not between commands, not during FETCH, STORE

@@ -144,8 +144,12 @@ func (s *selected) countRecent() int {
 	return n
 }
 
-// tell notes that the client knows a message's flags as of its modseq.
-func (s *selected) tell(m mailbox.Meta) { s.told = append(s.told, toldFlags{m.UID, m.ModSeq}) }
+// tell notes that the client knows a message's flags as of its modseq. What the view has followed is not asked for again.
+func (s *selected) tell(m mailbox.Meta) {
+	if m.ModSeq > s.modseq {
+		s.told = append(s.told, toldFlags{m.UID, m.ModSeq})
+	}
+}
 
 // knows says whether this command has told the client of a message's flags already.
 func (s *selected) knows(m mailbox.Meta) bool {

@@ -293,7 +293,7 @@ func (d *Decoder) Flag(s *string) bool {
 }
 
 // Mailbox is a mailbox name, decoded to UTF-8; INBOX in any case becomes "INBOX". A name that is no modified UTF-7
-// fails with ErrMailboxName, once the rest of the command was read, see MailboxErr.
+// fails with ErrMailboxName.
 func (d *Decoder) Mailbox(name *string) bool {
 	var s string
 	if !d.AString(&s) {
