@@ -2,23 +2,20 @@ package pop3d
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/saslline"
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // plain is the mechanism that USER and PASS stand for.
 const plain = "PLAIN"
 
-// Outcomes of an exchange that are not the Exchange's.
+// Outcomes of a log-in that are neither the Exchange's nor the client's doing.
 var (
-	errCancelled   = errors.New("pop3d: AUTH cancelled by the client")
-	errNoBase64    = errors.New("pop3d: AUTH response is not base64")
-	errNotEmpty    = errors.New("pop3d: AUTH response after the last challenge is not empty")
 	errNotOneStep  = errors.New("pop3d: PLAIN asks for more than a password")
 	errNoMechanism = errors.New("pop3d: no such mechanism")
 )
@@ -98,13 +95,10 @@ func (c *conn) auth(arg string) {
 	if !c.mayLogIn(mechanism) {
 		return
 	}
-	var first []byte
-	if hasInitial {
-		var err error
-		if first, err = decodeResponse(initial); err != nil {
-			c.loginDone(mechanism, nil, err)
-			return
-		}
+	first, err := saslline.Initial(initial, hasInitial)
+	if err != nil {
+		c.loginDone(mechanism, nil, err)
+		return
 	}
 	exchange, err := c.startExchange(mechanism)
 	if err != nil {
@@ -137,65 +131,25 @@ func (c *conn) next(exchange mailbricks.Exchange, response []byte) (challenge []
 }
 
 // exchange goes through challenges and responses to the identity or an error. When the connection breaks c.end is set.
-func (c *conn) exchange(exchange mailbricks.Exchange, response []byte) (*mailbricks.Identity, error) {
-	for {
-		challenge, id, err := c.next(exchange, response)
-		if err != nil {
-			return nil, err
-		}
-		if id != nil && challenge == nil {
-			return id, nil
-		}
-		response, err = c.challenge(challenge)
-		if err != nil {
-			return nil, err
-		}
-		if id != nil {
-			if len(response) > 0 {
-				return nil, errNotEmpty
-			}
-			return id, nil
-		}
-	}
+func (c *conn) exchange(exchange mailbricks.Exchange, first []byte) (*mailbricks.Identity, error) {
+	return saslline.Exchange(first, func(response []byte) ([]byte, *mailbricks.Identity, error) {
+		return c.next(exchange, response)
+	}, c.challenge)
 }
 
-// challenge sends a challenge and waits for the response.
-func (c *conn) challenge(challenge []byte) ([]byte, error) {
-	c.line("+ " + base64.StdEncoding.EncodeToString(challenge))
+// challenge sends a challenge and waits for the line that answers.
+func (c *conn) challenge(challenge string) (string, error) {
+	c.line("+ " + challenge)
 	line, err := c.ReadLine(c.deadline(), true)
 	if err != nil {
 		c.readFailed(err)
-		return nil, err
+		return "", err
 	}
 	text, crlf := strings.CutSuffix(string(line), "\r\n")
-	switch {
-	case !crlf:
-		return nil, errNoBase64
-	case text == "*":
-		return nil, errCancelled
-	case text == "":
-		return []byte{}, nil
+	if !crlf {
+		return "", saslline.ErrBase64
 	}
-	return decodeBase64(text)
-}
-
-// decodeResponse decodes an initial response, in which "=" stands for an empty one (RFC 5034 §4).
-func decodeResponse(text string) ([]byte, error) {
-	if text == "=" {
-		return []byte{}, nil
-	}
-	if text == "" {
-		return nil, errNoBase64
-	}
-	return decodeBase64(text)
-}
-
-func decodeBase64(text string) ([]byte, error) {
-	response, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, errNoBase64
-	}
-	return response, nil
+	return text, nil
 }
 
 // loginDone takes the outcome of a log-in, opens the maildrop and writes the reply.
@@ -253,9 +207,9 @@ func loginReply(err error, known bool) (code, text string) {
 		return codePerm, reply.Lines()[0]
 	case isReply:
 		return codeAuth, reply.Lines()[0]
-	case errors.Is(err, errCancelled):
+	case errors.Is(err, saslline.ErrCancelled):
 		return "", "Authentication cancelled"
-	case errors.Is(err, errNoBase64):
+	case errors.Is(err, saslline.ErrBase64):
 		return "", "Response is not base64"
 	case known, isTemporary(err):
 		return codeTemp, "Temporary failure, please try again later"

@@ -2,20 +2,13 @@ package smtpd
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/saslline"
 	"github.com/mailbricks/mailbricks/internal/serving"
-)
-
-// Outcomes of an AUTH exchange that are not the Exchange's.
-var (
-	errCancelled = errors.New("smtpd: AUTH cancelled by the client")
-	errNoBase64  = errors.New("smtpd: AUTH response is not base64")
-	errNotEmpty  = errors.New("smtpd: AUTH response after the last challenge is not empty")
 )
 
 // mechanisms are those on offer now.
@@ -44,12 +37,9 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 	case mechanism == "" || strings.Contains(initial, " "):
 		return badArgument("AUTH needs a mechanism")
 	}
-	var first []byte
-	if hasInitial {
-		var err error
-		if first, err = decodeResponse(initial); err != nil {
-			return c.authDone(mechanism, nil, err)
-		}
+	first, err := saslline.Initial(initial, hasInitial)
+	if err != nil {
+		return c.authDone(mechanism, nil, err)
 	}
 	exchange, err := c.startExchange(mechanism)
 	if err != nil {
@@ -79,74 +69,34 @@ func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, er
 }
 
 // exchange goes through challenges and responses to the identity or an error. When the connection breaks c.end is set.
-func (c *conn) exchange(exchange mailbricks.Exchange, response []byte) (*mailbricks.Identity, error) {
-	for {
-		var challenge []byte
-		var id *mailbricks.Identity
-		err := c.step("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+func (c *conn) exchange(exchange mailbricks.Exchange, first []byte) (*mailbricks.Identity, error) {
+	return saslline.Exchange(first, func(response []byte) (challenge []byte, id *mailbricks.Identity, err error) {
+		err = c.step("auth", c.set.checkTime, func(ctx context.Context) (err error) {
 			challenge, id, err = exchange.Next(ctx, response)
 			return err
 		})
-		if err != nil {
-			return nil, err
-		}
-		if id != nil && challenge == nil {
-			return id, nil
-		}
-		response, err = c.challenge(challenge)
-		if err != nil {
-			return nil, err
-		}
-		if id != nil {
-			if len(response) > 0 {
-				return nil, errNotEmpty
-			}
-			return id, nil
-		}
-	}
+		return challenge, id, err
+	}, c.challenge)
 }
 
-// challenge sends a challenge and waits for the response.
-func (c *conn) challenge(challenge []byte) ([]byte, error) {
-	c.Out = append(c.Out, "334 "...)
-	c.Out = base64.StdEncoding.AppendEncode(c.Out, challenge)
-	c.Out = append(c.Out, "\r\n"...)
+// challenge sends a challenge and waits for the line that answers.
+func (c *conn) challenge(challenge string) (string, error) {
+	c.Out = append(c.Out, "334 "+challenge+"\r\n"...)
 	line, err := c.ReadLine(time.Now().Add(c.set.commandTime), true)
 	if errors.Is(err, serving.ErrLineTooLong) {
 		c.end = err
 		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long"})
-		return nil, err
+		return "", err
 	}
 	if err != nil {
 		c.readFailed(err)
-		return nil, err
+		return "", err
 	}
 	text, crlf := strings.CutSuffix(string(line), "\r\n")
-	switch {
-	case !crlf:
-		return nil, errNoBase64
-	case text == "*":
-		return nil, errCancelled
-	case text == "":
-		return []byte{}, nil
+	if !crlf {
+		return "", saslline.ErrBase64
 	}
-	response, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, errNoBase64
-	}
-	return response, nil
-}
-
-// decodeResponse decodes an initial response, in which "=" stands for an empty one (RFC 4954 §4).
-func decodeResponse(text string) ([]byte, error) {
-	if text == "=" {
-		return []byte{}, nil
-	}
-	response, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || text == "" {
-		return nil, errNoBase64
-	}
-	return response, nil
+	return text, nil
 }
 
 // authDone takes the outcome of an exchange and gives the reply (RFC 4954 §4 and §6).
@@ -182,9 +132,9 @@ func authReply(err error) *mailbricks.Reply {
 		return refusal(reply)
 	case errors.Is(err, mailbricks.ErrAuth):
 		return &mailbricks.Reply{Code: 535, Enhanced: "5.7.8", Text: "Authentication failed"}
-	case errors.Is(err, errCancelled):
+	case errors.Is(err, saslline.ErrCancelled):
 		return &mailbricks.Reply{Code: 501, Enhanced: "5.7.0", Text: "Authentication cancelled"}
-	case errors.Is(err, errNoBase64):
+	case errors.Is(err, saslline.ErrBase64):
 		return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Response is not base64"}
 	case errors.Is(err, mailbricks.ErrTemporary), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), isPanic(err):
 		return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
