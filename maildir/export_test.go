@@ -43,3 +43,14 @@ func FileOf(dir string, uid uint32) (string, error) {
 func Compact(b mailbox.Mailbox) error {
 	return b.(*session).f.submit(func(tx *tx) error { tx.compact = true; return nil })
 }
+
+// Loaded is how many folders are in memory.
+func Loaded(m *Maildir) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, a := range m.accounts {
+		n += len(a.folders)
+	}
+	return n
+}

@@ -78,6 +78,12 @@ func splitName(name string) (base string, f flags) {
 // withFlags is the file name of a message in cur.
 func withFlags(base string, f flags) string { return base + infoSeparator + "2," + f.String() }
 
+// isInfo says whether withFlags ends a name like this.
+func isInfo(info string, f flags) bool {
+	letters, ok := strings.CutPrefix(info, infoSeparator+"2,")
+	return ok && letters == f.String()
+}
+
 // nameSize finds a size in the name of a file: key S is its length, W what it has with CRLF line ends.
 func nameSize(base string, key byte) (int64, bool) {
 	for {

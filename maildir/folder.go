@@ -66,6 +66,7 @@ type state struct {
 	entries  []entry    // UIDs ascending
 	expunged []expunged // modseqs ascending, at most maxExpunged
 	keywords *keywords
+	other    map[uint32]string // what Dovecot notes in the uidlist and we have no use for
 	doomed   map[string]uint32 // files that are expunged but could not be removed yet, with their UIDs
 }
 

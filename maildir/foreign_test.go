@@ -402,7 +402,7 @@ func TestDovecotInBetween(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, m.Close())
 	put(t, filepath.Join(dir, "cur", "1700000003.M1P1.host,S=6,W=7:2,S"), "other\n")
-	appendText(t, filepath.Join(dir, "dovecot-uidlist"), "5 :1700000003.M1P1.host,S=6,W=7\n")
+	appendText(t, filepath.Join(dir, "dovecot-uidlist"), "5 Pold-uidl :1700000003.M1P1.host,S=6,W=7\n")
 	m = newMaildir(t, m.Root, 0)
 	b = open(t, m, mailbox.Inbox)
 	require.Equal(t, []mailbox.UID{1, 5}, uidsOf(t, b))
@@ -412,4 +412,8 @@ func TestDovecotInBetween(t *testing.T) {
 	require.Equal(t, mailbox.UID(5), c.Changed[0].UID)
 	require.Equal(t, []mailbox.Flag{mailbox.Seen}, c.Changed[0].Flags)
 	require.EqualValues(t, 7, c.Changed[0].Size)
+	require.NoError(t, maildir.Compact(b))
+	list, err := os.ReadFile(filepath.Join(dir, "dovecot-uidlist"))
+	require.NoError(t, err)
+	require.Contains(t, string(list), " Pold-uidl :1700000003", "what is Dovecot's own stays")
 }

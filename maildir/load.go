@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
@@ -39,7 +40,7 @@ func (f *folder) load(dir string) (*tx, error) {
 	}
 	st := &state{
 		validity: list.validity, guid: list.guid, next: list.next, keywords: kw,
-		entries: make([]entry, 0, len(list.lines)), doomed: map[string]uint32{},
+		entries: make([]entry, 0, len(list.lines)), doomed: map[string]uint32{}, other: map[uint32]string{},
 	}
 	tx := newTx(f, dir, st)
 	tx.fresh = true
@@ -85,7 +86,9 @@ func (tx *tx) fill(list *uidlist, x *index, kw *keywords) {
 		gone[uid] = true
 	}
 	extra := map[string]bool{}
-	for _, l := range list.lines {
+	names := list.names()
+	for i, l := range list.lines {
+		l.base = names[i]
 		if doomed, ok := gone[l.uid]; ok {
 			if doomed {
 				st.doomed[l.base] = l.uid
@@ -114,6 +117,9 @@ func (tx *tx) fill(list *uidlist, x *index, kw *keywords) {
 		} else if l.modseq == 0 {
 			tx.unknown = append(tx.unknown, l.uid) // whatever its flags are, they are not news
 			tx.whole = true
+		}
+		if l.other != "" {
+			st.other[l.uid] = strings.Clone(l.other)
 		}
 		st.modseq = max(st.modseq, e.modseq)
 		st.entries = append(st.entries, e)
@@ -229,7 +235,7 @@ func (tx *tx) writeAll() error {
 	logLines := 0
 	for i := range st.entries {
 		e := &st.entries[i]
-		lines[i] = uidLine{uid: e.uid, base: e.base, modseq: e.modseq, date: e.date, size: e.size, flags: e.flags}
+		lines[i] = uidLine{uid: e.uid, base: e.base, modseq: e.modseq, date: e.date, size: e.size, flags: e.flags, other: st.other[e.uid]}
 		if e.extra != nil {
 			log = appendFlagsLine(log, e.uid, e.modseq, e.flags, e.extra.list())
 			logLines++

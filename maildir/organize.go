@@ -162,11 +162,13 @@ func (a *account) plan(from, to string) ([]renaming, error) {
 
 // move renames folders: all or, if one fails, none as far as that can be undone.
 func (a *account) move(moves []renaming) error {
-	for _, m := range moves {
+	inMemory := make([]*folder, len(moves))
+	for i, m := range moves {
 		f := a.folder(m.from)
 		defer a.leave(f)
 		f.writing.Lock() // in the order of names
 		defer f.writing.Unlock()
+		inMemory[i] = f
 	}
 	var uses map[mailbox.Use]string
 	if err := a.changeUses(func(u *useFile) {
@@ -189,8 +191,11 @@ func (a *account) move(moves []renaming) error {
 		return fmt.Errorf("maildir: rename: %w", err)
 	}
 	a.mu.Lock()
-	for _, m := range moves {
-		f := a.folders[m.from]
+	for i, m := range moves {
+		f := inMemory[i]
+		if a.folders[m.from] != f {
+			continue // it was given up before it was locked
+		}
 		delete(a.folders, m.from)
 		a.folders[m.to] = f
 		f.mu.Lock()

@@ -206,10 +206,11 @@ func (tx *tx) removeDoomed(file *found) bool {
 // normalize gives a file whose name is written in another manner (no flags in cur, flags in new, letters in another order)
 // the name under which it is looked for. It says whether the file is there.
 func (tx *tx) normalize(file *found) bool {
-	want := withFlags(file.base, file.flags)
-	if file.sub == "new" && file.name == file.base || file.sub == "cur" && file.name == want {
+	info := file.name[len(file.base):]
+	if file.sub == "new" && info == "" || file.sub == "cur" && isInfo(info, file.flags) {
 		return true
 	}
+	want := withFlags(file.base, file.flags)
 	from, to := filepath.Join(tx.dir, file.path()), filepath.Join(tx.dir, "cur", want)
 	if _, err := tx.f.fs().Lstat(to); err == nil {
 		file.base = tx.f.account.maildir.names.next()

@@ -153,6 +153,7 @@ func (tx *tx) place(messages []*staged) ([]uint32, error) {
 	uids := make([]uint32, len(entries))
 	for i, e := range entries {
 		uids[i], _ = tx.add(e) // there are enough
+		tx.count(&e, 1)
 		tx.undo = append(tx.undo, func() { _ = fsys.Remove(filepath.Join(tx.dir, e.path())) })
 	}
 	tx.dirs[filepath.Join(tx.dir, "cur")] = true

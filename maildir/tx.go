@@ -102,8 +102,6 @@ func (tx *tx) add(e entry) (uint32, error) {
 	if e.extra != nil {
 		tx.logFlags(&e)
 	}
-	tx.usage.bytes += e.physicalSize()
-	tx.usage.messages++
 	return e.uid, nil
 }
 
@@ -123,6 +121,16 @@ func (tx *tx) logFlags(e *entry) {
 func (tx *tx) expunge(entries []entry) {
 	tx.remove(entries, 'x')
 	tx.unlinks = append(tx.unlinks, entries...)
+	for i := range entries {
+		tx.count(&entries[i], -1)
+	}
+}
+
+// count notes for the quota that messages come (1) or go (-1). What other programs do is theirs to count; who delivers
+// has counted as well.
+func (tx *tx) count(e *entry, n int64) {
+	tx.usage.bytes += n * e.physicalSize()
+	tx.usage.messages += n
 }
 
 // remove stages the end of messages, with one modseq.
@@ -136,8 +144,6 @@ func (tx *tx) remove(entries []entry, kind byte) {
 		uids[i] = e.uid
 		e.modseq = tx.modseq
 		tx.removed[e.uid] = e
-		tx.usage.bytes -= e.physicalSize()
-		tx.usage.messages--
 	}
 	slices.Sort(uids)
 	tx.log = appendExpungeLine(tx.log, kind, tx.modseq, uids)
@@ -297,6 +303,9 @@ func (tx *tx) merge() {
 			return cmp.Or(cmp.Compare(a.modseq, b.modseq), cmp.Compare(a.uid, b.uid))
 		})
 		st.trimExpunged()
+	}
+	for uid := range tx.removed {
+		delete(st.other, uid)
 	}
 	for _, e := range tx.unlinks {
 		st.doomed[e.base] = e.uid

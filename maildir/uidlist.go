@@ -40,6 +40,25 @@ type uidlist struct {
 	damaged bool
 }
 
+// names has the file names of all lines in memory of their own, in one piece: those of the lines keep all that was read.
+func (u *uidlist) names() []string {
+	var all strings.Builder
+	size := 0
+	for i := range u.lines {
+		size += len(u.lines[i].base)
+	}
+	all.Grow(size)
+	for i := range u.lines {
+		all.WriteString(u.lines[i].base)
+	}
+	rest, names := all.String(), make([]string, len(u.lines))
+	for i := range u.lines {
+		n := len(u.lines[i].base)
+		names[i], rest = rest[:n], rest[n:]
+	}
+	return names
+}
+
 // uidLine is one message of it.
 type uidLine struct {
 	uid    uint32
@@ -119,7 +138,7 @@ func parseUIDHeader(line string) (list *uidlist, named bool, err error) {
 		case f[0] == 'N' && err == nil:
 			list.next = max(uint32(n), 1)
 		case f[0] == 'G':
-			list.guid = f[1:]
+			list.guid = strings.Clone(f[1:])
 		}
 	}
 	if list.validity == 0 {

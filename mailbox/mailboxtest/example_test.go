@@ -1,0 +1,23 @@
+package mailboxtest_test
+
+import (
+	"testing"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/mailbox/mailboxtest"
+	"github.com/mailbricks/mailbricks/mailbox/memory"
+)
+
+// The test of a store is one call.
+func ExampleRun() {
+	testStore := func(t *testing.T) { // TestStore in the store's package
+		mailboxtest.Run(t, mailboxtest.Backend{
+			New: func(_ testing.TB, quota int64) mailboxtest.Account {
+				account := memory.New(quota)
+				return mailboxtest.Account{Open: func() (mailbox.Store, error) { return account.Store(), nil }}
+			},
+		})
+	}
+	_ = testStore
+	// Output:
+}
