@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -134,12 +135,22 @@ var errRemoved = &mailbricks.Reply{Code: 451, Enhanced: "4.3.0", Text: "Message 
 
 // read opens a message of the queue.
 func (q *Queue) read(id string) (*stored, *mailbricks.Message, error) {
+	q.mu.Lock()
+	l := q.loose[id]
+	q.mu.Unlock()
+	if l != nil {
+		s, start, err := readStored(bytes.NewReader(l.data), int64(len(l.data)))
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, mailbricks.NewMessage(l.data[start:]), nil
+	}
 	f, err := q.fs.OpenFile(q.file(id), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	s, start, err := readStored(f)
+	s, start, err := readStoredFile(f)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -212,7 +223,7 @@ func (q *Queue) settleDisk(e *entry, ended, recorded bool) {
 		return
 	}
 	if ended {
-		q.discard(e)
+		q.discard(e.id)
 	}
 }
 

@@ -222,8 +222,8 @@ func (q *Queue) writeFile(s *stored, msg *mailbricks.Message) error {
 	if err != nil {
 		return err
 	}
-	if int64(len(head))+s.Size <= q.maxLoose {
-		return q.writeLoose(head, s, msg)
+	if done, err := q.writeLoose(head, s, msg); done {
+		return err
 	}
 	name := q.file(s.ID)
 	temp := name + tempSuffix

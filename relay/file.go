@@ -158,9 +158,9 @@ func writeMessage(fsys durable.FS, name string, head []byte, s *stored, msg io.W
 	return err
 }
 
-// readStored reads the envelope of a message file and gives where the message begins. It leaves the file's position
-// anywhere. errCorrupt and ErrVersion are about the contents, all other errors about the file system.
-func readStored(f durable.File) (s *stored, start int64, err error) {
+// readStored reads the envelope from a message file of this size and gives where the message begins. errCorrupt and
+// ErrVersion are about the contents, all other errors about the file system.
+func readStored(f io.Reader, size int64) (s *stored, start int64, err error) {
 	r := bufio.NewReaderSize(f, 4096)
 	first, err := readLine(r, 64)
 	if err != nil {
@@ -178,14 +178,19 @@ func readStored(f durable.File) (s *stored, start int64, err error) {
 		return nil, 0, err
 	}
 	start = int64(len(first) + len(line) + 2)
+	if size-start != s.Size || len(s.Rcpts) == 0 || s.Size < 0 {
+		return nil, 0, fmt.Errorf("%w: message of %d octets in a file of %d", errCorrupt, s.Size, size)
+	}
+	return s, start, nil
+}
+
+// readStoredFile reads the envelope from an open file.
+func readStoredFile(f durable.File) (s *stored, start int64, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, 0, err
 	}
-	if info.Size()-start != s.Size || len(s.Rcpts) == 0 || s.Size < 0 {
-		return nil, 0, fmt.Errorf("%w: message of %d octets in a file of %d", errCorrupt, s.Size, info.Size())
-	}
-	return s, start, nil
+	return readStored(f, info.Size())
 }
 
 // readLine reads a line of at most limit octets and gives it without its line feed.

@@ -234,8 +234,7 @@ func TestMessageFileRefusesWhatItDidNotWrite(t *testing.T) {
 	t.Parallel()
 	good := messageBytes(t)
 	open := func(data []byte) error {
-		f := memFile(t, data)
-		_, _, err := readStored(f)
+		_, _, err := readStored(bytes.NewReader(data), int64(len(data)))
 		return err
 	}
 	require.NoError(t, open(good))
@@ -272,32 +271,11 @@ func messageBytes(t require.TestingT) []byte {
 	return data
 }
 
-func memFile(t require.TestingT, data []byte) interface {
-	io.Reader
-	io.ReaderAt
-	io.Writer
-	io.Seeker
-	io.Closer
-	Name() string
-	Stat() (os.FileInfo, error)
-	Sync() error
-	Truncate(int64) error
-} {
-	fs := crashfs.New()
-	f, err := fs.OpenFile("f", os.O_RDWR|os.O_CREATE, 0o600)
-	require.NoError(t, err)
-	_, err = f.Write(data)
-	require.NoError(t, err)
-	_, err = f.Seek(0, io.SeekStart)
-	require.NoError(t, err)
-	return f
-}
-
 func FuzzReadStored(f *testing.F) {
 	f.Add(messageBytes(f))
 	f.Add([]byte("mailbricks-queue-message 1\n00000000 {}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, start, err := readStored(memFile(t, data))
+		s, start, err := readStored(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			return
 		}
@@ -454,6 +432,7 @@ func TestOpenPutsAsideWhatItCannotRead(t *testing.T) {
 	dir := t.TempDir()
 	q, err := Open(dir, Options{Hostname: "h.test"})
 	require.NoError(t, err)
+	SyncEachFile(q)
 	env := &mailbricks.Envelope{From: "a@b.test", Recipients: []mailbricks.Recipient{{Address: "c@d.test"}}}
 	good, err := q.Send(t.Context(), env, mailbricks.NewMessage([]byte("A: 1\r\n\r\n")))
 	require.NoError(t, err)
@@ -494,6 +473,52 @@ func TestOpenPutsAsideWhatItCannotRead(t *testing.T) {
 	require.FileExists(t, filepath.Join(dir, "msg", good), "nothing was touched")
 }
 
+// Every message is somewhere: in the journal while it is loose, and in its own file afterwards.
+func TestLooseMessagesGetTheirFilesWhenTheQueueIsOpened(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var ids []string
+	for n := range 3 {
+		q, err := Open(dir, Options{Hostname: "h.test"})
+		require.NoError(t, err)
+		files, err := os.ReadDir(filepath.Join(dir, "msg"))
+		require.NoError(t, err)
+		require.Len(t, files, 20*n)
+		require.Empty(t, q.loose)
+		require.Zero(t, q.looseBytes)
+		for range 20 {
+			env := &mailbricks.Envelope{From: "a@b.test", Recipients: []mailbricks.Recipient{{Address: "c@d.test"}}}
+			id, err := q.Send(t.Context(), env, mailbricks.NewMessage([]byte("A: 1\r\n\r\n")))
+			require.NoError(t, err)
+			ids = append(ids, id)
+		}
+		require.Len(t, q.loose, 20)
+		for _, id := range ids {
+			_, msg, err := q.read(id)
+			require.NoError(t, err)
+			require.Equal(t, "1", msg.Get("A"))
+			require.NoError(t, msg.Close())
+		}
+		require.NoError(t, q.Close())
+	}
+}
+
+func TestLooseMessagesAreBounded(t *testing.T) {
+	t.Parallel()
+	q, err := Open("q", Options{Hostname: "h.test", FS: crashfs.New()})
+	require.NoError(t, err)
+	q.journal.min, q.journal.limit = 1<<40, 1<<40
+	env := &mailbricks.Envelope{From: "a@b.test", Recipients: []mailbricks.Recipient{{Address: "c@d.test"}}}
+	text := []byte("A: 1\r\n\r\n" + strings.Repeat("x", 30<<10))
+	for range 600 {
+		_, err := q.Send(t.Context(), env, mailbricks.NewMessage(text))
+		require.NoError(t, err)
+	}
+	require.LessOrEqual(t, q.looseBytes, int64(maxLooseBytes))
+	require.Less(t, len(q.loose), 600)
+	require.NoError(t, q.Close())
+}
+
 // A message whose file cannot be read now is not given up.
 func TestOpenLeavesWhatTheDiskCannotReadNow(t *testing.T) {
 	t.Parallel()
@@ -501,6 +526,7 @@ func TestOpenLeavesWhatTheDiskCannotReadNow(t *testing.T) {
 	opts := Options{Hostname: "h.test", FS: fs}
 	q, err := Open("q", opts)
 	require.NoError(t, err)
+	SyncEachFile(q)
 	env := &mailbricks.Envelope{From: "a@b.test", Recipients: []mailbricks.Recipient{{Address: "c@d.test"}}}
 	id, err := q.Send(t.Context(), env, mailbricks.NewMessage([]byte("A: 1\r\n\r\n")))
 	require.NoError(t, err)

@@ -4,158 +4,132 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 
 	"github.com/mailbricks/mailbricks"
-	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
-// A small message goes into the journal, where its sync is shared with all that is written at the same time, and only
-// then into its file, which is loose: nobody has synced it. Most are delivered and removed before anybody need. When the
-// journal is written anew, loose files are synced and leave the journal; when the queue is opened, those that the journal
-// has are written again, whatever the file looks like.
+// A small message goes into the journal, where its sync is shared with all that is written at the same time, and stays
+// in memory: it is loose. Most are delivered before anything else need be done. When the journal is written anew, loose
+// messages get files of their own and leave the journal and the memory; so they do when the queue is opened.
 
 const (
-	// maxLoose is the most octets of a file whose contents go into the journal.
+	// maxLoose is the most octets of a message file that goes into the journal.
 	maxLoose = 32 << 10
-	// looseSyncs is how many loose files are synced at the same time.
-	looseSyncs = 8
+	// maxLooseBytes is how many octets of them are in memory; above it, messages get files at once.
+	maxLooseBytes = 16 << 20
+	// looseWrites is how many loose messages get their files at the same time.
+	looseWrites = 8
 )
 
-// loose is a message whose contents are in the journal.
+// loose is a message that is in the journal.
 type loose struct {
-	line    []byte // of the journal
-	written bool   // the file is complete
-	bad     bool   // a sync of it has failed: another one would prove nothing
+	data  []byte // its file
+	filed bool   // the file may be there
 }
 
-// writeLoose brings a small message to the disk.
-func (q *Queue) writeLoose(head []byte, s *stored, msg *mailbricks.Message) error {
-	var data bytes.Buffer
-	data.Grow(len(head) + int(s.Size))
+// writeLoose brings a small message to the disk. It is false when there is no room for it.
+func (q *Queue) writeLoose(head []byte, s *stored, msg *mailbricks.Message) (bool, error) {
+	size := int64(len(head)) + s.Size
+	if size > q.maxLoose {
+		return false, nil
+	}
+	data := bytes.NewBuffer(make([]byte, 0, size))
 	data.Write(head)
-	if n, err := msg.WriteTo(&data); err != nil {
-		return err
+	if n, err := msg.WriteTo(data); err != nil {
+		return true, err
 	} else if n != s.Size {
-		return fmt.Errorf("message has %d octets, not %d", n, s.Size)
+		return true, fmt.Errorf("message has %d octets, not %d", n, s.Size)
 	}
 	line, err := checkedLine(change{ID: s.ID, File: data.Bytes()})
 	if err != nil {
-		return err
+		return true, err
 	}
-	l := &loose{line: line}
 	q.mu.Lock()
-	q.loose[s.ID] = l
+	if q.looseBytes+size > maxLooseBytes {
+		q.mu.Unlock()
+		return false, nil
+	}
+	q.keepLoose(s.ID, data.Bytes())
 	q.journal.addLine(line)
 	q.mu.Unlock()
 
-	err = q.journal.commit()
-	if err == nil {
-		err = q.writeLooseFile(s.ID, data.Bytes())
+	if err = q.journal.commit(); err == nil {
+		return true, nil
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err != nil { // it may be in the journal all the same: say that it has ended
-		delete(q.loose, s.ID)
-		q.leaving[s.ID] = s.Created
-		q.journal.add(change{ID: s.ID, End: &end{At: s.Created}})
-		return err
-	}
-	l.written = true
-	return nil
+	q.mu.Lock() // it may be in the journal all the same: say that it has ended
+	q.dropLoose(s.ID)
+	q.leaving[s.ID] = s.Created
+	q.journal.add(change{ID: s.ID, End: &end{At: s.Created}})
+	q.mu.Unlock()
+	q.discard(s.ID)
+	return true, err
 }
 
-// writeLooseFile writes the file without a sync.
-func (q *Queue) writeLooseFile(id string, data []byte) error {
-	f, err := q.fs.OpenFile(q.file(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = q.fs.Remove(q.file(id)) // Open removes it otherwise
-	}
-	return err
+func (q *Queue) keepLoose(id string, data []byte) {
+	q.loose[id] = &loose{data: data}
+	q.looseBytes += int64(len(data))
 }
 
-// syncLoose syncs the loose files and the names in their folder. Those for which it could not stay in the journal.
-func (q *Queue) syncLoose() error {
-	files := map[string]*loose{}
+// dropLoose lets go of a loose message and says whether it has no file. q.mu is held.
+func (q *Queue) dropLoose(id string) bool {
+	l := q.loose[id]
+	if l == nil {
+		return false
+	}
+	delete(q.loose, id)
+	q.looseBytes -= int64(len(l.data))
+	return !l.filed
+}
+
+// fileLoose gives loose messages their files, synced, with synced names. The files of messages that end meanwhile are
+// removed by discard, which waits for filing.
+func (q *Queue) fileLoose() error {
+	q.filing.Lock()
+	defer q.filing.Unlock()
 	q.mu.Lock()
-	for id, l := range q.loose {
-		if l.written && !l.bad {
-			files[id] = l
-		}
+	todo := maps.Clone(q.loose)
+	for _, l := range todo {
+		l.filed = true
 	}
 	q.mu.Unlock()
-	var failed sync.Map
-	var n atomic.Int64
+
+	var mu sync.Mutex
+	var errs []error
 	var wg sync.WaitGroup
-	room := make(chan struct{}, looseSyncs)
-	for id := range files {
+	room := make(chan struct{}, looseWrites)
+	for id, l := range todo {
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			if err := q.syncFile(id); err != nil {
-				failed.Store(id, true)
-				n.Add(1)
+			if err := q.fileOne(id, l.data); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
 			}
 		})
 	}
 	wg.Wait()
-	err := q.fs.SyncDir(q.messages())
-
+	if err := errors.Join(append(errs, q.fs.SyncDir(q.messages()))...); err != nil {
+		return err // all are still loose, and get new files the next time
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for id, l := range files {
-		if _, bad := failed.Load(id); bad || err != nil {
-			l.bad = true
-		} else if q.loose[id] == l {
-			delete(q.loose, id)
+	for id, l := range todo {
+		if q.loose[id] == l {
+			q.dropLoose(id)
 		}
 	}
-	if n := n.Load(); n > 0 {
-		q.log.Error("relay: messages cannot be synced and stay in the journal", "messages", n)
-	}
-	return err
+	return nil
 }
 
-func (q *Queue) syncFile(id string) error {
-	f, err := q.fs.OpenFile(q.file(id), os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it has ended
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return durable.SyncData(f)
-}
-
-// restoreLoose writes the files that the journal has.
-func (q *Queue) restoreLoose(changes map[string]*change) error {
-	for id, c := range changes {
-		data := c.File
-		c.File = nil
-		if data == nil || c.End != nil || id != filepath.Base(id) {
-			continue
-		}
-		if err := q.restoreFile(q.file(id), data); err != nil {
-			return err
-		}
-	}
-	return nil // readMessages syncs the folder
-}
-
-func (q *Queue) restoreFile(name string, data []byte) error {
-	f, err := q.fs.OpenFile(name+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+// fileOne writes a message file.
+func (q *Queue) fileOne(id string, data []byte) error {
+	temp := q.file(id) + tempSuffix
+	f, err := q.fs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
 	}
@@ -166,8 +140,38 @@ func (q *Queue) restoreFile(name string, data []byte) error {
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = q.fs.Rename(temp, q.file(id))
 	}
-	return q.fs.Rename(name+tempSuffix, name)
+	if err != nil {
+		_ = q.fs.Remove(temp) // Open removes it otherwise
+	}
+	return err
+}
+
+// readLoose brings back the loose messages of the journal.
+func (q *Queue) readLoose(changes map[string]*change) error {
+	for id, c := range changes {
+		data := c.File
+		c.File = nil
+		if data == nil || c.End != nil || id != filepath.Base(id) {
+			continue
+		}
+		s, _, err := readStored(bytes.NewReader(data), int64(len(data)))
+		if errors.Is(err, ErrVersion) {
+			return err
+		}
+		if err != nil || s.ID != id {
+			if err := q.fileOne(id, data); err != nil { // where it is found and put aside
+				return err
+			}
+			continue
+		}
+		delete(changes, id)
+		q.keepLoose(id, data)
+		if !q.admit(s, c) {
+			q.dropLoose(id)
+		}
+	}
+	return nil
 }

@@ -226,7 +226,7 @@ func (q *Queue) change(ctx context.Context, id string, do func(e *entry, now tim
 		return err
 	}
 	if ended {
-		q.discard(e)
+		q.discard(e.id)
 	}
 	q.logOutcomes(events)
 	q.tell(events)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
@@ -49,7 +51,13 @@ func (q *Queue) open() (err error) {
 	if err := q.recover(); err != nil {
 		return err
 	}
-	return q.journal.commit() // begins a new one
+	if err := q.journal.commit(); err != nil { // begins a new one
+		return err
+	}
+	for _, id := range slices.Collect(maps.Keys(q.leaving)) {
+		q.discard(id)
+	}
+	return nil
 }
 
 // Close ends the queue: Run returns first, if it runs, and nothing is taken any more. What is in the queue stays on

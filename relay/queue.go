@@ -3,11 +3,12 @@ package relay
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -30,6 +31,7 @@ type Queue struct {
 	journal  *journal
 	dirs     *durable.DirSyncer
 	maxLoose int64         // see there
+	filing   sync.Mutex    // held, before mu, while loose messages get their files
 	wake     chan struct{} // has room for one: look for something due
 	users    sync.WaitGroup
 
@@ -42,13 +44,15 @@ type Queue struct {
 	entries map[string]*entry
 	due     dueHeap
 	bytes   int64 // sizes of entries and of what is being stored
-	storing int   // messages that are being stored
+
+	looseBytes int64
+	storing    int // messages that are being stored
 
 	keys     map[string]string        // of messages in the queue and of those remembered: their IDs
 	keyBusy  map[string]chan struct{} // keys of messages that are being stored; closed at the end of that
 	ended    map[string]*entry        // remembered
 	endOrder []*entry                 // ended, oldest first
-	loose    map[string]*loose        // contents are in the journal
+	loose    map[string]*loose        // in the journal and in memory
 	leaving  map[string]time.Time     // ended when, its file not removed yet
 	gone     map[string]time.Time     // file removed, which may not be on disk yet
 	unread   []change                 // what the journal knows of messages that could not be read at the start
@@ -162,8 +166,9 @@ func (q *Queue) finish(e *entry) bool {
 	}
 	e.endedAt = wallNow()
 	q.forget(e)
-	delete(q.loose, e.id)
-	q.leaving[e.id] = e.endedAt
+	if !q.dropLoose(e.id) {
+		q.leaving[e.id] = e.endedAt
+	}
 	q.journal.add(change{ID: e.id, End: e.end()})
 	if e.remember {
 		q.keepEnded(e)
@@ -217,18 +222,26 @@ func (q *Queue) forgetEnded() {
 	}
 }
 
-// discard removes the file of a message whose end is committed. The name need not be off the disk at once: the journal
-// keeps the end until it is.
-func (q *Queue) discard(e *entry) {
-	err := q.fs.Remove(q.file(e.id))
+// discard removes the file, if there is one, of a message whose end is committed. The name need not be off the disk at
+// once: the journal keeps the end until it is.
+func (q *Queue) discard(id string) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err != nil && !os.IsNotExist(err) {
-		q.log.Warn("relay: file of a finished message stays until the next start", "id", e.id, "error", err)
+	at, ok := q.leaving[id]
+	q.mu.Unlock()
+	if !ok {
 		return
 	}
-	q.gone[e.id] = q.leaving[e.id]
-	delete(q.leaving, e.id)
+	q.filing.Lock() // it may be in the making
+	err := q.fs.Remove(q.file(id))
+	q.filing.Unlock()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		q.log.Warn("relay: file of a finished message stays until the next start", "id", id, "error", err)
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.gone[id] = at
+	delete(q.leaving, id)
 }
 
 // journalLines has the lines of a journal that begins now.
@@ -237,7 +250,7 @@ func (q *Queue) journalLines() ([]byte, error) {
 	gone := q.gone
 	q.gone = map[string]time.Time{}
 	q.mu.Unlock()
-	err := q.syncLoose()
+	err := q.fileLoose()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err != nil {
@@ -260,8 +273,8 @@ func (q *Queue) journalLines() ([]byte, error) {
 	for _, c := range q.unread {
 		put(c)
 	}
-	for _, l := range q.loose {
-		lines = append(lines, l.line...)
+	for id, l := range q.loose {
+		put(change{ID: id, File: l.data})
 	}
 	for _, e := range q.ended {
 		c, _ := e.change()

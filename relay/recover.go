@@ -31,7 +31,7 @@ func (q *Queue) recover() error {
 			return err
 		}
 	}
-	if err := q.restoreLoose(changes); err != nil {
+	if err := q.readLoose(changes); err != nil {
 		return err
 	}
 	if err := q.readMessages(changes); err != nil {
@@ -84,6 +84,9 @@ func (q *Queue) readMessages(changes map[string]*change) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
+		if q.loose[name] != nil {
+			continue // it gets a new file
+		}
 		c := changes[name]
 		if c != nil && c.End != nil { // it had ended, only its file was left
 			if err := q.fs.Remove(q.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -115,19 +118,28 @@ func (q *Queue) readMessage(name string, c *change) error {
 		}
 		return nil
 	}
+	if !q.admit(s, c) {
+		q.leaving[name] = wallNow() // its file goes when the new journal says that it has ended
+	}
+	return nil
+}
+
+// admit brings a message back into the index, with what the journal knows of it. It is false when the message had ended
+// and only the last line of the journal is missing.
+func (q *Queue) admit(s *stored, c *change) bool {
 	e := q.newEntry(s)
 	if c != nil {
 		q.restore(e, c)
 	}
-	if e.done() { // all but the last line was written
-		e.endedAt = wallNow()
-		if e.remember {
-			q.keepEnded(e)
-		}
-		return q.fs.Remove(q.file(name))
+	if !e.done() {
+		q.insert(e)
+		return true
 	}
-	q.insert(e)
-	return nil
+	e.endedAt = wallNow()
+	if e.remember {
+		q.keepEnded(e)
+	}
+	return false
 }
 
 // load reads the envelope of a message.
@@ -137,7 +149,7 @@ func (q *Queue) load(id string) (*stored, error) {
 		return nil, err
 	}
 	defer f.Close()
-	s, _, err := readStored(f)
+	s, _, err := readStoredFile(f)
 	if err == nil && s.ID != id {
 		err = fmt.Errorf("%w: message %q in file %q", errCorrupt, s.ID, id)
 	}

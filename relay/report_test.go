@@ -327,6 +327,7 @@ func TestReportGoesThroughTheQueueItself(t *testing.T) {
 func TestReportWithoutTheMessage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := newOffice(t, &transport{takes: time.Minute, decide: always(never)})
+		relay.SyncEachFile(o.Queue)
 		id := o.send("bob@example.net")
 		pass(time.Second)
 		require.NoError(t, o.fs.Remove("queue/msg/"+id))
