@@ -503,6 +503,47 @@ func TestLooseMessagesGetTheirFilesWhenTheQueueIsOpened(t *testing.T) {
 	}
 }
 
+func TestLooseMessagesAreInTheNewJournal(t *testing.T) {
+	t.Parallel()
+	q := newQueue("q", Options{FS: crashfs.New()}.withDefaults())
+	q.keepLoose("x", messageBytes(t)) // between fileLoose and snapshot
+	changes := map[string]*change{}
+	text := append([]byte(journalFormat+" 1\n"), q.snapshot()...)
+	skipped, err := scanJournal(bytes.NewReader(text), func(c change) { merge(changes, c) })
+	require.NoError(t, err)
+	require.Zero(t, skipped)
+	require.Equal(t, messageBytes(t), changes["x"].File)
+}
+
+// A message that ends after its file was made, but before that was certain, leaves no file behind.
+func TestFileMadeInVainIsRemoved(t *testing.T) {
+	t.Parallel()
+	fs := crashfs.New()
+	q, err := Open("q", Options{Hostname: "h.test", FS: fs})
+	require.NoError(t, err)
+	env := &mailbricks.Envelope{From: "a@b.test", Recipients: []mailbricks.Recipient{{Address: "c@d.test"}}}
+	id, err := q.Send(t.Context(), env, mailbricks.NewMessage([]byte("A: 1\r\n\r\n")))
+	require.NoError(t, err)
+	fs.Fail(func(op crashfs.Op) error {
+		if op.Kind == "syncdir" && strings.HasSuffix(op.Name, "msg") {
+			return errors.New("input/output error")
+		}
+		return nil
+	})
+	q.journal.limit = 0
+	require.NoError(t, q.Hold(t.Context(), id), "the old journal will do")
+	fs.Fail(nil)
+	names, err := fs.ReadNames("q/msg")
+	require.NoError(t, err)
+	require.Equal(t, []string{id}, names)
+	require.Contains(t, q.loose, id)
+	require.NoError(t, q.Remove(t.Context(), id))
+	names, err = fs.ReadNames("q/msg")
+	require.NoError(t, err)
+	require.Empty(t, names)
+	require.NoError(t, q.Close())
+}
+
 func TestLooseMessagesAreBounded(t *testing.T) {
 	t.Parallel()
 	q, err := Open("q", Options{Hostname: "h.test", FS: crashfs.New()})

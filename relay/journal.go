@@ -118,7 +118,11 @@ func (j *journal) take() []byte {
 
 func (j *journal) flush() error {
 	if j.file == nil || j.size >= j.limit {
-		return j.begin()
+		err := j.begin()
+		if err == nil || j.file == nil {
+			return err
+		}
+		j.limit = j.size + j.min // this one can still be added to; the next try comes later
 	}
 	buf := j.take()
 	if len(buf) == 0 {
@@ -139,12 +143,13 @@ func (j *journal) flush() error {
 	return nil
 }
 
-// begin writes the journal anew.
+// begin writes the journal anew. If it fails, there is still a file only where nothing was taken from the buffer.
 func (j *journal) begin() error {
 	lines, err := j.rewrite()
 	if err != nil {
 		return err
 	}
+	j.drop()
 	number := j.number + 1
 	name := filepath.Join(j.dir, journalPrefix+strconv.Itoa(number))
 	f, err := j.create(name, lines)
@@ -154,10 +159,8 @@ func (j *journal) begin() error {
 	j.number = number // also when the name may be lost: it is not used again
 	if err := j.fs.SyncDir(j.dir); err != nil {
 		_ = f.Close()
-		j.drop()
 		return err
 	}
-	j.drop()
 	j.file, j.size = f, int64(len(lines))
 	j.limit = max(j.min, 2*j.size)
 	j.removeOld()

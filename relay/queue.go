@@ -244,10 +244,10 @@ func (q *Queue) discard(id string) {
 	delete(q.leaving, id)
 }
 
-// journalLines has the lines of a journal that begins now.
+// journalLines has the lines of a journal that begins now. When it fails, the buffer of the one before is as it was.
 func (q *Queue) journalLines() ([]byte, error) {
 	q.mu.Lock()
-	gone := q.gone
+	gone := q.gone // their names are off the disk when fileLoose has synced the folder
 	q.gone = map[string]time.Time{}
 	q.mu.Unlock()
 	err := q.fileLoose()
@@ -258,12 +258,18 @@ func (q *Queue) journalLines() ([]byte, error) {
 		return nil, err
 	}
 	q.journal.take() // in memory, thus in what follows
-	q.forgetEnded()
-	var lines []byte
+	return q.snapshot(), nil
+}
+
+// snapshot is all that the queue knows as lines of the journal. q.mu is held.
+func (q *Queue) snapshot() (lines []byte) {
 	put := func(c change) {
 		if line, err := checkedLine(c); err == nil {
 			lines = append(lines, line...)
 		}
+	}
+	for id, l := range q.loose { // since fileLoose
+		put(change{ID: id, File: l.data})
 	}
 	for _, e := range q.entries {
 		if c, fresh := e.change(); !fresh {
@@ -273,9 +279,7 @@ func (q *Queue) journalLines() ([]byte, error) {
 	for _, c := range q.unread {
 		put(c)
 	}
-	for id, l := range q.loose {
-		put(change{ID: id, File: l.data})
-	}
+	q.forgetEnded()
 	for _, e := range q.ended {
 		c, _ := e.change()
 		c.End = e.end()
@@ -288,7 +292,7 @@ func (q *Queue) journalLines() ([]byte, error) {
 			}
 		}
 	}
-	return lines, nil
+	return lines
 }
 
 // change is all that the journal has to know of an entry; fresh when that is nothing.
