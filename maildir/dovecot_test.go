@@ -258,6 +258,10 @@ func TestDovecotTreeGoesBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `^3 V\d+ N1 G[0-9a-f]{32}\n$`, string(header))
 	require.FileExists(t, filepath.Join(account, ".Neu.&AMQ-", "maildirfolder"))
+	validity, err := os.ReadFile(filepath.Join(account, "dovecot-uidvalidity"))
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(account, "dovecot-uidvalidity."+string(validity)))
+	require.NoFileExists(t, filepath.Join(account, "dovecot-uidvalidity.6b023283"))
 }
 
 func mustStore(t *testing.T, m *maildir.Maildir) mailbox.Store {

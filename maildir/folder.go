@@ -14,10 +14,10 @@ import (
 
 // The rules of this file and of tx.go:
 //
-//   - A folder's state is read under folder.mu and changed only by run, which holds folder.writing and, against other
-//     processes, the folder's lock file. Nothing is published (put where readers see it) before it is on disk.
-//   - Those who want a change hand in a request and wait for the run that does it. A run does all that are waiting, and
-//     syncs once for all of them.
+//   - A folder's state is read under folder.mu and changed only by run, under folder.writing and, against other processes,
+//     the folder's lock file. Nothing is published (put where readers see it) before it is on disk.
+//   - Those who want a change hand in a request and wait for folder.writing. Who gets it does all that are waiting, and
+//     syncs once for all of them; the others find theirs done.
 //   - Locks are taken in the order account.structure, folder.writing (several: by name), account.mu, folder.mu. While
 //     folder.mu is held no file is touched; while any is held nobody reads from or writes to a caller's stream.
 
@@ -90,7 +90,6 @@ func (s *state) find(uid uint32) (int, bool) {
 // folder is a mailbox on disk. One object serves all sessions of the process.
 type folder struct {
 	account *account
-	commit  *durable.Group
 
 	writing  sync.Mutex // held by run, and by who renames or deletes the folder; it guards what follows
 	files    fileMarks
@@ -107,6 +106,7 @@ type folder struct {
 	seen      fileMarks
 	queue     []*request
 	delivered []delivery
+	arriving  bool // a run is about to publish what was delivered
 	kicked    bool
 	learned   map[uint32]learned // what readers found out since the last run
 	watchers  map[*watcher]struct{}
@@ -118,8 +118,9 @@ type learned struct{ size, date int64 }
 // request is one change that is waiting for a run.
 type request struct {
 	// do stages the change. If it fails it has staged nothing.
-	do  func(*tx) error
-	err error
+	do   func(*tx) error
+	err  error
+	done bool
 }
 
 // delivery is a message that this process has put into new.
@@ -130,9 +131,7 @@ type delivery struct {
 }
 
 func newFolder(a *account, name string) *folder {
-	f := &folder{account: a, name: name, watchers: map[*watcher]struct{}{}, learned: map[uint32]learned{}}
-	f.commit = durable.NewGroup(f.run)
-	return f
+	return &folder{account: a, name: name, watchers: map[*watcher]struct{}{}, learned: map[uint32]learned{}}
 }
 
 func (f *folder) fs() durable.FS { return f.account.maildir.fsys() }
@@ -150,20 +149,21 @@ func (f *folder) submit(do func(*tx) error) error {
 	f.mu.Lock()
 	f.queue = append(f.queue, r)
 	f.mu.Unlock()
-	_ = f.commit.Do() // the request has its own result: an earlier run may have done it
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	if !r.done { // else the run that we waited for has done it as well
+		f.run()
+	}
 	return r.err
 }
 
-// run does what is waiting. It is called by commit only.
-func (f *folder) run() error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
+// run does all that is waiting. f.writing is held.
+func (f *folder) run() {
 	f.mu.Lock()
-	requests, delivered, gone := f.queue, f.delivered, f.gone
+	requests, delivered, err := f.queue, f.delivered, f.gone
 	f.queue, f.delivered = nil, nil
+	f.arriving = len(delivered) > 0
 	f.mu.Unlock()
-
-	err := gone
 	if err == nil {
 		if err = f.runAll(requests, delivered); err != nil {
 			f.rescan = true // which finds what was delivered
@@ -172,12 +172,15 @@ func (f *folder) run() error {
 			f.mu.Unlock()
 		}
 	}
+	f.mu.Lock()
+	f.arriving = false
+	f.mu.Unlock()
 	for _, r := range requests {
+		r.done = true
 		if r.err == nil {
 			r.err = err
 		}
 	}
-	return nil
 }
 
 func (f *folder) runAll(requests []*request, delivered []delivery) error {
@@ -322,7 +325,7 @@ func (f *folder) filesChanged(dir string) (bool, error) {
 // stale says whether anything on disk is not as it was after the last run.
 func (f *folder) stale() (bool, error) {
 	f.mu.Lock()
-	dir, seen, ready, gone := f.account.path(f.name), f.seen, f.st != nil && len(f.delivered) == 0 && !f.seen.unfinished, f.gone
+	dir, seen, ready, gone := f.account.path(f.name), f.seen, f.st != nil && len(f.delivered) == 0 && !f.arriving && !f.seen.unfinished, f.gone
 	f.mu.Unlock()
 	if gone != nil {
 		return false, gone

@@ -60,7 +60,7 @@ func (a *account) open(name string) (*folder, error) {
 		}
 		a.leave(f)
 		switch {
-		case try > 0:
+		case try == 2:
 		case errors.Is(err, mailbox.ErrNoMailbox) && folder == "":
 			err = a.make() // the account's folder was removed meanwhile
 			if err == nil {
