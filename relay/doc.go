@@ -31,8 +31,11 @@
 // # On disk
 //
 // The folder holds msg/ID (the envelope and the message, written once), journal.N (what became of the recipients, one
-// checked line a change; it also has messages of up to 32 KiB until their own files are synced, so that many share one
-// sync; it is written anew when it has grown), lock, spool (nothing that counts), and corrupt/ID (files that cannot be
-// read, moved there and never deleted). Folders have mode 0700 and files 0600. Large bodies are never in memory as a
-// whole; the index takes about 300 octets a message and 400 a recipient, its last reply included.
+// checked line a change), lock, spool (nothing that counts), and corrupt/ID (files that cannot be read, moved there and
+// never deleted). A message of up to 32 KiB is in the journal first, where many share one sync, and in memory (at most
+// 16 MiB of them); it gets its own file when the journal, having grown, is written anew, or the queue is opened again.
+// Most are delivered before that. Folders have mode 0700 and files 0600.
+//
+// Larger messages are never in memory as a whole. The index takes about 300 octets a message and 400 a recipient, its
+// last reply included; Options.MaxMessages, MaxBytes and MaxRecipients bound it.
 package relay
