@@ -1,0 +1,114 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// learnedOf is a message with what readers have found out about it. Call it with f.mu held.
+func (f *folder) learnedOf(e entry) entry {
+	if l, ok := f.learned[e.uid]; ok {
+		e.size, e.date = l.size, l.date
+	}
+	return e
+}
+
+// learnSizes finds out the sizes that names do not tell.
+func (s *session) learnSizes() error {
+	var missing []entry
+	if err := s.f.read(func(st *state) {
+		for i := range st.entries {
+			if st.entries[i].size < 0 {
+				if e := s.f.learnedOf(st.entries[i]); e.size < 0 {
+					missing = append(missing, e)
+				}
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	for i := range missing {
+		if err := s.learn(&missing[i]); err != nil && !errors.Is(err, mailbox.ErrExpunged) {
+			return err
+		}
+	}
+	return nil
+}
+
+// learn looks at the file of a message for its size and date.
+func (s *session) learn(e *entry) error {
+	l := learned{e.size, e.date}
+	if err := s.withFile(e, func(path string) error {
+		info, err := s.f.fs().Lstat(path)
+		if err != nil {
+			return err
+		}
+		if l.date == noDate {
+			l.date = info.ModTime().Unix()
+		}
+		if l.size >= 0 {
+			return nil
+		}
+		c, err := openContent(s.f.fs(), path, -1)
+		if err != nil {
+			return err
+		}
+		l.size = c.Size()
+		return c.Close()
+	}); err != nil {
+		return err
+	}
+	e.size, e.date = l.size, l.date
+	s.f.note(e.uid, l)
+	return nil
+}
+
+// note keeps what was learned for the next run, and starts one when it is much.
+func (f *folder) note(uid uint32, l learned) {
+	f.mu.Lock()
+	f.learned[uid] = l
+	start := len(f.learned) > minRewrite && !f.kicked
+	f.kicked = f.kicked || start
+	f.mu.Unlock()
+	if start {
+		f.kick()
+	}
+}
+
+// withFile calls fn with the path of a message, e, which is brought up to date if it has changed. A file that has got
+// another name is looked for; mailbox.ErrExpunged if it is gone.
+func (s *session) withFile(e *entry, fn func(path string) error) error {
+	for try := 0; ; try++ {
+		err := fn(filepath.Join(s.f.dir(), e.path()))
+		if !isNotExist(err) {
+			return err
+		}
+		if try > 0 { // else it may have been renamed by us meanwhile
+			if err := s.f.submit((*tx).rescan); err != nil {
+				return err
+			}
+		}
+		now, _, err := s.entries([]mailbox.UID{mailbox.UID(e.uid)})
+		if err != nil {
+			return err
+		}
+		if len(now) == 0 || try == maxTries {
+			return fmt.Errorf("%w: UID %d", mailbox.ErrExpunged, e.uid)
+		}
+		*e = now[0]
+	}
+}
+
+// maxTries is how often a file that another program keeps renaming is looked for.
+const maxTries = 4
+
+// rescan looks at all files, once in a run.
+func (tx *tx) rescan() error {
+	if tx.scanned {
+		return nil
+	}
+	return tx.scan()
+}

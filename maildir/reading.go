@@ -1,0 +1,211 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// Status implements mailbox.Reader.
+func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
+	if err := s.current(ctx); err != nil {
+		return mailbox.Status{}, err
+	}
+	if err := s.learnSizes(); err != nil {
+		return mailbox.Status{}, err
+	}
+	var out mailbox.Status
+	err := s.f.read(func(st *state) {
+		out = mailbox.Status{
+			UIDValidity: st.validity,
+			UIDNext:     mailbox.UID(st.next),
+			ModSeq:      mailbox.ModSeq(st.modseq),
+			Messages:    len(st.entries),
+		}
+		var all flags
+		rest := map[*keywordSet]bool{}
+		for i := range st.entries {
+			e := &st.entries[i]
+			all |= e.flags
+			if e.flags&flagSeen == 0 {
+				out.Unseen++
+			}
+			if e.flags&flagTrashed != 0 {
+				out.Deleted++
+			}
+			if e.uid >= st.recent {
+				out.Recent++
+			}
+			if e.extra != nil {
+				rest[e.extra] = true
+			}
+			out.Size += max(s.f.learnedOf(*e).size, 0)
+		}
+		out.Keywords = keywordsOf(st.keywords, all, rest)
+	})
+	return out, err
+}
+
+func keywordsOf(k *keywords, all flags, rest map[*keywordSet]bool) []mailbox.Flag {
+	var names []string
+	for set := range rest {
+		names = append(names, set.list()...)
+	}
+	var out []mailbox.Flag
+	for _, f := range k.decode(all, newKeywordSet(names)) {
+		if !f.System() {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// UIDs implements mailbox.Reader.
+func (s *session) UIDs(ctx context.Context) ([]mailbox.UID, mailbox.ModSeq, error) {
+	if err := s.current(ctx); err != nil {
+		return nil, 0, err
+	}
+	var uids []mailbox.UID
+	var seq mailbox.ModSeq
+	err := s.f.read(func(st *state) {
+		uids = make([]mailbox.UID, len(st.entries))
+		for i := range st.entries {
+			uids[i] = mailbox.UID(st.entries[i].uid)
+		}
+		seq = mailbox.ModSeq(st.modseq)
+	})
+	return uids, seq, err
+}
+
+// Changes implements mailbox.Reader.
+func (s *session) Changes(ctx context.Context, since mailbox.ModSeq) (mailbox.Changes, error) {
+	if err := s.current(ctx); err != nil {
+		return mailbox.Changes{}, err
+	}
+	var out mailbox.Changes
+	var changed []entry
+	var kw *keywords
+	tooOld := false
+	err := s.f.read(func(st *state) {
+		tooOld = uint64(since) < st.base
+		out.ModSeq, kw = mailbox.ModSeq(st.modseq), st.keywords
+		if tooOld || uint64(since) >= st.modseq {
+			return
+		}
+		for i := range st.entries {
+			if st.entries[i].modseq > uint64(since) {
+				changed = append(changed, s.f.learnedOf(st.entries[i]))
+			}
+		}
+		for _, e := range slices.Backward(st.expunged) {
+			if e.modseq <= uint64(since) {
+				break
+			}
+			out.Expunged = append(out.Expunged, mailbox.UID(e.uid))
+		}
+	})
+	if err == nil && tooOld {
+		err = mailbox.ErrTooOld
+	}
+	if err != nil {
+		return mailbox.Changes{}, err
+	}
+	slices.Sort(out.Expunged)
+	out.Expunged = slices.Compact(out.Expunged)
+	out.Changed, err = s.metas(changed, kw)
+	return out, err
+}
+
+// Messages implements mailbox.Reader.
+func (s *session) Messages(ctx context.Context, uids []mailbox.UID) ([]mailbox.Meta, error) {
+	if err := s.use(ctx); err != nil {
+		return nil, err
+	}
+	entries, kw, err := s.entries(uids)
+	if err != nil {
+		return nil, err
+	}
+	return s.metas(entries, kw)
+}
+
+// entries gives the messages with these UIDs that are there, ascending.
+func (s *session) entries(uids []mailbox.UID) ([]entry, *keywords, error) {
+	sorted := uids
+	if !slices.IsSorted(sorted) {
+		sorted = slices.Sorted(slices.Values(uids))
+	}
+	var kw *keywords
+	out := make([]entry, 0, len(uids))
+	err := s.f.read(func(st *state) {
+		kw = st.keywords
+		for i, uid := range sorted {
+			if i > 0 && sorted[i-1] == uid {
+				continue
+			}
+			if at, ok := st.find(uint32(uid)); ok {
+				out = append(out, s.f.learnedOf(st.entries[at]))
+			}
+		}
+	})
+	return out, kw, err
+}
+
+// metas makes what callers see, looking at files for what is not known yet. Messages whose files are gone are left out.
+func (s *session) metas(entries []entry, kw *keywords) ([]mailbox.Meta, error) {
+	out := make([]mailbox.Meta, 0, len(entries))
+	cache := map[flags][]mailbox.Flag{} // most messages have the same few flags
+	for i := range entries {
+		e := &entries[i]
+		if e.size < 0 || e.date == noDate {
+			if err := s.learn(e); err != nil {
+				if errors.Is(err, mailbox.ErrExpunged) {
+					continue
+				}
+				return nil, err
+			}
+		}
+		list, ok := cache[e.flags]
+		if !ok || e.extra != nil {
+			list = kw.decode(e.flags, e.extra)
+			if e.extra == nil {
+				cache[e.flags] = list
+			}
+		}
+		out = append(out, mailbox.Meta{
+			UID: mailbox.UID(e.uid), ModSeq: mailbox.ModSeq(e.modseq), Flags: list,
+			InternalDate: time.Unix(e.date, 0), Size: e.size,
+		})
+	}
+	return out, nil
+}
+
+// Content implements mailbox.Reader.
+func (s *session) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content, error) {
+	if err := s.use(ctx); err != nil {
+		return nil, err
+	}
+	entries, _, err := s.entries([]mailbox.UID{uid})
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("%w: UID %d", mailbox.ErrExpunged, uid)
+	}
+	e := &entries[0]
+	var c mailbox.Content
+	err = s.withFile(e, func(path string) error {
+		c, err = openContent(s.f.fs(), path, e.size)
+		if err == nil && c.Size() != e.size {
+			s.f.note(e.uid, learned{c.Size(), e.date}) // the name was wrong
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
