@@ -140,6 +140,28 @@ func TestSpoolRefusesAHeaderWithoutEnd(t *testing.T) {
 	}
 }
 
+func TestSpoolOpenReadsTheHeaderOnly(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{letter, "", "\r\n", "A: 1", " x", letter + strings.Repeat("x", 100_000), strings.Repeat("Long: field\r\n", 5000) + "\r\nbody"} {
+		closed := 0
+		m, err := new(mailbricks.Spool).Open(strings.NewReader(raw), int64(len(raw)), func() error { closed++; return nil })
+		require.NoError(t, err)
+		require.Equal(t, raw, text(t, m))
+		require.Equal(t, string(mailbricks.NewMessage([]byte(raw)).Header()), string(m.Header()))
+		c := m.Clone()
+		require.NoError(t, m.Close())
+		require.Zero(t, closed)
+		require.NoError(t, c.Close())
+		require.Equal(t, 1, closed)
+	}
+	closed := errors.New("closed")
+	_, err := (&mailbricks.Spool{MaxHeader: 10}).Open(strings.NewReader(letter), int64(len(letter)), func() error { return closed })
+	require.ErrorIs(t, err, mailbricks.ErrHeaderTooLarge)
+	require.ErrorIs(t, err, closed)
+	_, err = new(mailbricks.Spool).Open(strings.NewReader(letter), int64(len(letter))+1, nil)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+}
+
 func TestSpoolFaultIsTemporary(t *testing.T) {
 	t.Parallel()
 	spool := &mailbricks.Spool{Dir: t.TempDir() + "/missing", Threshold: 1}

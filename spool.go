@@ -40,6 +40,43 @@ func (s *Spool) Read(r io.Reader) (*Message, error) {
 	return w.Message()
 }
 
+// Open makes a Message of size octets that stay where they are and must not change; only the header is read now. close,
+// unless nil, is called when the message and its clones are closed, or when Open fails.
+func (s *Spool) Open(at io.ReaderAt, size int64, close func() error) (*Message, error) {
+	header, err := s.readHeader(at, size)
+	if err != nil {
+		if close != nil {
+			err = errors.Join(err, close())
+		}
+		return nil, err
+	}
+	rest := size - int64(len(header))
+	return &Message{header: header, tail: newTail(io.NewSectionReader(at, int64(len(header)), rest), rest, close)}, nil
+}
+
+// firstRead is how many octets Open reads at first to find the end of the header; then twice as many, and so on.
+const firstRead = 4 << 10
+
+func (s *Spool) readHeader(at io.ReaderAt, size int64) ([]byte, error) {
+	limit := int64(s.MaxHeader)
+	if limit <= 0 {
+		limit = DefaultMaxHeader
+	}
+	for n := int64(firstRead); ; n *= 2 {
+		start := make([]byte, min(n, size))
+		if read, err := at.ReadAt(start, 0); read < len(start) {
+			return nil, fmt.Errorf("mailbricks: spool: %w", errors.Join(io.ErrUnexpectedEOF, err))
+		}
+		end := headerEnd(start)
+		switch {
+		case int64(end) > limit:
+			return nil, ErrHeaderTooLarge
+		case end < len(start) || n >= size:
+			return bytes.Clone(start[:end]), nil
+		}
+	}
+}
+
 // Writer begins a message that is written piece by piece.
 func (s *Spool) Writer() *SpoolWriter {
 	w := &SpoolWriter{dir: s.Dir, threshold: s.Threshold, maxHeader: s.MaxHeader}

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -149,12 +150,11 @@ func (q *Queue) read(id string) (*stored, *mailbricks.Message, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
 	s, start, err := readStoredFile(f)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, f.Close())
 	}
-	msg, err := q.spool.Read(io.NewSectionReader(f, start, s.Size))
+	msg, err := q.spool.Open(io.NewSectionReader(f, start, s.Size), s.Size, f.Close)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -121,19 +121,6 @@ func (a *app) account(_ context.Context, address string) (maildir.Account, error
 	return maildir.Account{Quota: a.dir.Quota(address)}, nil
 }
 
-// purge deletes the mail of an account that is no more.
-func (a *app) purge(address string) error {
-	canonical, err := directory.Canonical(address)
-	if err != nil {
-		return err
-	}
-	path, err := maildir.AccountPath(canonical)
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(a.config().path("mail", path))
-}
-
 // newLogger writes to standard error, as the configuration says; the level can change later.
 func newLogger(c *config, level *slog.LevelVar) *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.log.level)); err != nil {

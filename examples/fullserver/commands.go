@@ -83,7 +83,7 @@ type emailDel struct {
 	Purge     bool     `help:"Delete the mail as well."`
 }
 
-func (c *emailDel) runOn(_ context.Context, a *app, _ io.Writer) error {
+func (c *emailDel) runOn(ctx context.Context, a *app, _ io.Writer) error {
 	if err := a.dir.DeleteAccounts(c.Addresses...); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (c *emailDel) runOn(_ context.Context, a *app, _ io.Writer) error {
 		return nil
 	}
 	for _, address := range c.Addresses {
-		if err := a.purge(address); err != nil {
+		if err := a.store.Purge(ctx, address); err != nil {
 			return err
 		}
 	}
