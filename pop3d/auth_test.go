@@ -226,11 +226,11 @@ func TestPeerLeavesDuringLogin(t *testing.T) {
 		s.Trace.Disconnected = func(*pop3d.Session, error) { ended = time.Now() }
 	}, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(greeting + "C: AUTH SLOW")
+		c.Talk(greeting + "C: AUTH SLOW")
 		synctest.Wait()
 		require.Zero(t, ended)
 		start := time.Now()
-		require.NoError(t, c.conn.Close())
+		require.NoError(t, c.Conn.Close())
 		synctest.Wait()
 		require.Equal(t, start, ended)
 	})

@@ -432,11 +432,11 @@ func TestSnapshot(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.put("a: 1\n\n", "a: 2\n\n", "a: 3\n\n")
 		c := w.dial("203.0.113.9")
-		c.talk(login)
+		c.Talk(login)
 		w.put("a: 4\n\n")
 		_, err := w.inbox.Expunge(w.t.Context(), []mailbox.UID{1, 3})
 		require.NoError(t, err)
-		c.talk(`
+		c.Talk(`
 			C: STAT
 			S: +OK 3 24
 			C: RETR 1
@@ -465,26 +465,26 @@ func TestSnapshot(t *testing.T) {
 func TestInUse(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		first := w.dial("203.0.113.9")
-		first.talk(login)
+		first.Talk(login)
 		second := w.dial("203.0.113.9")
-		second.talk(greeting + `
+		second.Talk(greeting + `
 			C: USER ann@example.com
 			S: +OK *
 			C: PASS secret
 			S: -ERR [IN-USE] Another session has this mailbox open
 		`)
-		first.talk(`
+		first.Talk(`
 			C: QUIT
 			S: +OK Bye
 			S$
 		`)
-		second.talk(`
+		second.Talk(`
 			C: USER ann@example.com
 			S: +OK *
 			C: PASS secret
 			S: +OK *
 		`)
-		require.NoError(t, second.conn.Close())
+		require.NoError(t, second.Conn.Close())
 		w.talk("W: 1s" + login)
 	})
 }

@@ -1,25 +1,22 @@
 package pop3d_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/dialogue"
 	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/mailbox/memory"
 	"github.com/mailbricks/mailbricks/mailtest"
@@ -222,7 +219,7 @@ func (w *world) seen() []mailbox.UID {
 }
 
 // dial connects from an address.
-func (w *world) dial(from string) *client {
+func (w *world) dial(from string) *dialogue.Client {
 	w.t.Helper()
 	conn, err := w.net.Dialer(from).Dial("tcp", w.addr)
 	require.NoError(w.t, err)
@@ -230,100 +227,22 @@ func (w *world) dial(from string) *client {
 	return newClient(w.t, conn)
 }
 
-// talk runs a dialogue over a new connection from 203.0.113.9; see client.talk.
+// talk runs a dialogue over a new connection from 203.0.113.9; see dialogue.Client.
 func (w *world) talk(script string) {
 	w.t.Helper()
-	w.dial("203.0.113.9").talk(script)
+	w.dial("203.0.113.9").Talk(script)
 }
 
-// client is a client that does as a script says.
-type client struct {
-	t    *testing.T
-	conn net.Conn
-	r    *bufio.Reader
-}
-
-func newClient(t *testing.T, conn net.Conn) *client {
-	return &client{t: t, conn: conn, r: bufio.NewReader(conn)}
-}
-
-// talk goes through a dialogue line by line:
-//
-//	C: text        sends the text and CRLF; further C lines before the next S line go in the same write
-//	R: "text"      sends the bytes of a Go string
-//	S: pattern     expects a line; "*" stands for anything
-//	S$             expects the end of the connection
-//	W: duration    waits
-//	H:             closes the direction to the server
-func (c *client) talk(script string) {
-	c.t.Helper()
-	var out bytes.Buffer
-	flush := func() {
-		if out.Len() > 0 {
-			_, err := c.conn.Write(out.Bytes())
-			require.NoError(c.t, err)
-			out.Reset()
+// newClient talks to the server.
+func newClient(t testing.TB, conn net.Conn) *dialogue.Client {
+	c := dialogue.New(t, conn)
+	c.Check = func(line string) error {
+		if len(line) > 512 && (strings.HasPrefix(line, "+OK") || strings.HasPrefix(line, "-ERR")) {
+			return errors.New("reply line too long") // RFC 2449 §4
 		}
+		return nil
 	}
-	for n, line := range strings.Split(script, "\n") {
-		line = strings.TrimLeft(line, "\t ")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if len(line) < 2 {
-			c.t.Fatalf("line %d: %q", n, line)
-		}
-		arg := strings.TrimPrefix(line[2:], " ")
-		switch line[:2] {
-		case "C:":
-			out.WriteString(arg + "\r\n")
-		case "R:":
-			text, err := strconv.Unquote(arg)
-			require.NoError(c.t, err, line)
-			out.WriteString(text)
-		case "S:":
-			flush()
-			got, err := c.line()
-			require.NoError(c.t, err, "line %d: %s", n, line)
-			require.True(c.t, glob(arg, got), "line %d: want %s, got %s", n, arg, got)
-		case "S$":
-			flush()
-			got, err := c.line()
-			require.ErrorIs(c.t, err, io.EOF, "line %d: got %q", n, got)
-		case "W:":
-			flush()
-			d, err := time.ParseDuration(arg)
-			require.NoError(c.t, err)
-			time.Sleep(d)
-		case "H:":
-			flush()
-			require.NoError(c.t, c.conn.(interface{ CloseWrite() error }).CloseWrite())
-		default:
-			c.t.Fatalf("line %d: %q", n, line)
-		}
-	}
-	flush()
-}
-
-// line reads a line, which must end in CRLF.
-func (c *client) line() (string, error) {
-	line, err := c.r.ReadString('\n')
-	if err != nil {
-		return line, err
-	}
-	text, ok := strings.CutSuffix(line, "\r\n")
-	if !ok || len(line) > 512 && (strings.HasPrefix(line, "+OK") || strings.HasPrefix(line, "-ERR")) {
-		return line, fmt.Errorf("bad line %q", line)
-	}
-	return text, nil
-}
-
-// glob matches s against a pattern in which "*" stands for anything.
-func glob(pattern, s string) bool {
-	quoted := strings.NewReplacer(`\`, `\\`, "[", `\[`, "?", `\?`).Replace(pattern)
-	s = strings.ReplaceAll(s, "/", "\x00") // what path.Match takes "*" to end at
-	ok, err := path.Match(strings.ReplaceAll(quoted, "/", "\x00"), s)
-	return err == nil && ok
+	return c
 }
 
 // greeting begins a session.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mailbricks/mailbricks/internal/dialogue"
 	"github.com/mailbricks/mailbricks/pop3d"
 )
 
@@ -69,12 +70,12 @@ func TestMaxConnections(t *testing.T) {
 		s.Trace.Refused = func(netip.AddrPort) { refused++ }
 	}, func(w *world) {
 		first, second := w.dial("203.0.113.1"), w.dial("203.0.113.2")
-		first.talk(greeting)
-		second.talk(greeting)
-		w.dial("203.0.113.3").talk("S: -ERR [SYS/TEMP] Too many connections, please try again later\nS$")
-		require.NoError(t, first.conn.Close())
+		first.Talk(greeting)
+		second.Talk(greeting)
+		w.dial("203.0.113.3").Talk("S: -ERR [SYS/TEMP] Too many connections, please try again later\nS$")
+		require.NoError(t, first.Conn.Close())
 		synctest.Wait()
-		w.dial("203.0.113.3").talk(greeting)
+		w.dial("203.0.113.3").Talk(greeting)
 		require.Equal(t, 1, refused)
 	})
 }
@@ -83,12 +84,12 @@ func TestMaxConnections(t *testing.T) {
 func TestMaxConnectionsPerIP(t *testing.T) {
 	inWorld(t, func(s *pop3d.Server) { s.MaxConnectionsPerIP = 1 }, func(w *world) {
 		first := w.dial("203.0.113.1")
-		first.talk(greeting)
-		w.dial("203.0.113.1").talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
-		w.dial("203.0.113.2").talk(greeting)
-		first.talk("C: AUTH PLAIN " + good + "\nS: +OK *")
-		w.dial("203.0.113.1").talk(greeting)
-		w.dial("203.0.113.1").talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
+		first.Talk(greeting)
+		w.dial("203.0.113.1").Talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
+		w.dial("203.0.113.2").Talk(greeting)
+		first.Talk("C: AUTH PLAIN " + good + "\nS: +OK *")
+		w.dial("203.0.113.1").Talk(greeting)
+		w.dial("203.0.113.1").Talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
 	})
 }
 
@@ -128,7 +129,7 @@ func TestIdleTimeout(t *testing.T) {
 	inWorld(t, func(s *pop3d.Server) { s.IdleTimeout = time.Second }, func(w *world) {
 		w.put("a: b\n\n")
 		c := w.dial("203.0.113.9")
-		c.talk(login + `
+		c.Talk(login + `
 			C: DELE 1
 			S: +OK *
 			W: 9m59s
@@ -136,7 +137,7 @@ func TestIdleTimeout(t *testing.T) {
 			S: +OK
 		`)
 		start := time.Now()
-		c.talk("R: \"NOO\"\nW: 9m\nR: \"P\"\nS$") // drop by drop does not help
+		c.Talk("R: \"NOO\"\nW: 9m\nR: \"P\"\nS$") // drop by drop does not help
 		require.Equal(t, 10*time.Minute, time.Since(start))
 		require.Len(t, w.left(), 1)
 		w.talk(login)
@@ -151,11 +152,11 @@ func TestSlowReader(t *testing.T) {
 	}, func(w *world) {
 		w.put("a: b\n\n" + strings.Repeat("0123456789\n", 100_000))
 		c := w.dial("203.0.113.9")
-		c.talk(login + "C: RETR 1\nC: QUIT\nS: +OK *")
+		c.Talk(login + "C: RETR 1\nC: QUIT\nS: +OK *")
 		start, size := time.Now(), 0
 		buf := make([]byte, 1000)
 		for size < 900_000 {
-			n, err := c.r.Read(buf)
+			n, err := c.Reader.Read(buf)
 			require.NoError(t, err)
 			size += n
 			time.Sleep(100 * time.Millisecond)
@@ -173,12 +174,12 @@ func TestShutdown(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.put("a: b\n\n")
 		waiting := w.dial("203.0.113.9")
-		waiting.talk(greeting)
+		waiting.Talk(greeting)
 		marked := w.dial("203.0.113.9")
-		marked.talk(login + "C: DELE 1\nS: +OK *")
+		marked.Talk(login + "C: DELE 1\nS: +OK *")
 		require.NoError(t, w.srv.Shutdown(w.t.Context()))
-		for _, c := range []*client{waiting, marked} {
-			c.talk("S: -ERR [SYS/TEMP] Server is shutting down\nS$")
+		for _, c := range []*dialogue.Client{waiting, marked} {
+			c.Talk("S: -ERR [SYS/TEMP] Server is shutting down\nS$")
 		}
 		require.Len(t, w.left(), 1, "no QUIT, no UPDATE")
 		l, err := w.net.Listen("tcp", "192.0.2.1:0")
@@ -193,12 +194,12 @@ func TestShutdownWaits(t *testing.T) {
 		w.put("a: b\n\n")
 		w.store.slow = "Content"
 		c := w.dial("203.0.113.9")
-		c.talk(login + "C: RETR 1")
+		c.Talk(login + "C: RETR 1")
 		synctest.Wait()
 		start := time.Now()
 		require.NoError(t, w.srv.Shutdown(w.t.Context()))
 		require.InDelta(t, 10, time.Since(start).Seconds(), 1)
-		c.talk("S: -ERR [SYS/TEMP] Message cannot be read now\nS: -ERR [SYS/TEMP] Server is shutting down\nS$")
+		c.Talk("S: -ERR [SYS/TEMP] Message cannot be read now\nS: -ERR [SYS/TEMP] Server is shutting down\nS$")
 	})
 }
 
@@ -207,7 +208,7 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 		w.put("a: b\n\n")
 		w.store.slow = "Content"
 		c := w.dial("203.0.113.9")
-		c.talk(login + "C: RETR 1")
+		c.Talk(login + "C: RETR 1")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 		defer cancel()

@@ -106,20 +106,20 @@ func TestSettingsChange(t *testing.T) {
 	var current atomic.Pointer[pop3d.Server]
 	inWorld(t, func(s *pop3d.Server) { s.PerConnection = current.Load }, func(w *world) {
 		old := w.dial("203.0.113.9")
-		old.talk(login)
+		old.Talk(login)
 		current.Store(&pop3d.Server{
 			Hostname: "new.example.com", Auth: users{}, AllowInsecureAuth: true, Store: w.srv.Store, MaxAuthFailures: 1, MaxConnectionsPerIP: 2,
 		})
 		c, greeting := w.dial("203.0.113.9"), strings.ReplaceAll(greeting, "mail.", "new.")
-		c.talk(greeting + "C: AUTH PLAIN " + good + "\nS: -ERR [IN-USE] *")
-		w.dial("203.0.113.9").talk(greeting + "C: AUTH PLAIN AGEAYg==\nS: -ERR [AUTH] *\nS$")
+		c.Talk(greeting + "C: AUTH PLAIN " + good + "\nS: -ERR [IN-USE] *")
+		w.dial("203.0.113.9").Talk(greeting + "C: AUTH PLAIN AGEAYg==\nS: -ERR [AUTH] *\nS$")
 		time.Sleep(time.Second) // it lingers
-		w.dial("203.0.113.9").talk(greeting)
-		w.dial("203.0.113.9").talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
-		old.talk("C: AUTH PLAIN\nS: -ERR *\nC: QUIT\nS: +OK Bye\nS$")
-		c.talk("C: AUTH PLAIN " + good + "\nS: +OK *")
+		w.dial("203.0.113.9").Talk(greeting)
+		w.dial("203.0.113.9").Talk("S: -ERR [SYS/TEMP] Too many connections from your address\nS$")
+		old.Talk("C: AUTH PLAIN\nS: -ERR *\nC: QUIT\nS: +OK Bye\nS$")
+		c.Talk("C: AUTH PLAIN " + good + "\nS: +OK *")
 		require.NoError(t, w.srv.Shutdown(w.t.Context()), "which knows all connections")
-		c.talk("S: -ERR [SYS/TEMP] Server is shutting down\nS$")
+		c.Talk("S: -ERR [SYS/TEMP] Server is shutting down\nS$")
 	})
 }
 
@@ -131,9 +131,9 @@ func TestIPv6Network(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- w.srv.Serve(l) }()
 		w.addr = "[2001:db8::ffff]:110"
-		w.dial("2001:db8::1").talk(greeting)
-		w.dial("2001:db8::2").talk("S: -ERR [SYS/TEMP] *\nS$")
-		w.dial("2001:db8:0:1::1").talk(greeting)
+		w.dial("2001:db8::1").Talk(greeting)
+		w.dial("2001:db8::2").Talk("S: -ERR [SYS/TEMP] *\nS$")
+		w.dial("2001:db8:0:1::1").Talk(greeting)
 		require.NoError(t, w.srv.Close())
 		require.ErrorIs(t, <-done, pop3d.ErrServerClosed)
 	})
@@ -147,7 +147,7 @@ func TestHostname(t *testing.T) {
 	})
 	t.Run("long", func(t *testing.T) {
 		inWorld(t, func(s *pop3d.Server) { s.Hostname = strings.Repeat("x", 1000) + "\r\n" }, func(w *world) {
-			line, err := w.dial("203.0.113.9").line()
+			line, err := w.dial("203.0.113.9").Line()
 			require.NoError(t, err)
 			require.Len(t, line, 484)
 		})
@@ -183,10 +183,10 @@ func TestPeerVanishes(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.put(strings.Repeat("0123456789\n", 100_000))
 		c := w.dial("203.0.113.9")
-		c.talk(login + "C: RETR 1\nC: DELE 1\nC: QUIT\nS: +OK *")
-		_, err := io.ReadFull(c.r, make([]byte, 1000))
+		c.Talk(login + "C: RETR 1\nC: DELE 1\nC: QUIT\nS: +OK *")
+		_, err := io.ReadFull(c.Reader, make([]byte, 1000))
 		require.NoError(t, err)
-		require.NoError(t, c.conn.Close())
+		require.NoError(t, c.Conn.Close())
 		synctest.Wait()
 		w.talk(login)
 		require.Len(t, w.left(), 1)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mailbricks/mailbricks/internal/dialogue"
 	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/pop3d"
 )
@@ -22,18 +23,18 @@ func secure(ca *mailtest.CA) func(*pop3d.Server) {
 }
 
 // startTLS makes the client's side of the connection TLS.
-func (c *client) startTLS(ca *mailtest.CA) *client {
-	c.t.Helper()
-	conn := tls.Client(c.conn, ca.ClientConfig("mail.example.com"))
-	require.NoError(c.t, conn.Handshake())
-	return newClient(c.t, conn)
+func startTLS(c *dialogue.Client, ca *mailtest.CA) *dialogue.Client {
+	c.T.Helper()
+	conn := tls.Client(c.Conn, ca.ClientConfig("mail.example.com"))
+	require.NoError(c.T, conn.Handshake())
+	return newClient(c.T, conn)
 }
 
 func TestSTLS(t *testing.T) {
 	ca := mailtest.NewCA()
 	inWorld(t, secure(ca), func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(greeting + `
+		c.Talk(greeting + `
 			C: CAPA
 			S: +OK *
 			S: TOP
@@ -56,7 +57,7 @@ func TestSTLS(t *testing.T) {
 			C: STLS
 			S: +OK Begin TLS negotiation
 		`)
-		c.startTLS(ca).talk(`
+		startTLS(c, ca).Talk(`
 			C: CAPA
 			S: +OK *
 			S: TOP
@@ -89,13 +90,13 @@ func TestSTLSForgetsUser(t *testing.T) {
 	ca := mailtest.NewCA()
 	inWorld(t, func(s *pop3d.Server) { s.TLSConfig = ca.ServerConfig("mail.example.com") }, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(greeting + `
+		c.Talk(greeting + `
 			C: USER ann@example.com
 			S: +OK *
 			C: STLS
 			S: +OK *
 		`)
-		c.startTLS(ca).talk(`
+		startTLS(c, ca).Talk(`
 			C: PASS secret
 			S: -ERR USER first
 		`)
@@ -148,17 +149,17 @@ func TestImplicitTLS(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- w.srv.ServeTLS(l) }()
 		w.addr = "192.0.2.1:995"
-		c := w.dial("203.0.113.9").startTLS(ca)
+		c := startTLS(w.dial("203.0.113.9"), ca)
 		over := w.dial("203.0.113.9")
-		_, err = over.line()
+		_, err = over.Line()
 		require.ErrorIs(t, err, io.EOF, "nothing is said without a handshake")
-		c.talk(login + "C: QUIT\nS: +OK Bye\nS$")
-		_ = c.conn.Close() // the server has closed already
+		c.Talk(login + "C: QUIT\nS: +OK Bye\nS$")
+		_ = c.Conn.Close() // the server has closed already
 		synctest.Wait()
 
 		clear := w.dial("203.0.113.9")
-		clear.talk("C: CAPA")
-		_, err = io.ReadAll(clear.conn) // an alert, then the end
+		clear.Talk("C: CAPA")
+		_, err = io.ReadAll(clear.Conn) // an alert, then the end
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, 1, failed)
@@ -166,7 +167,7 @@ func TestImplicitTLS(t *testing.T) {
 
 		silent := w.dial("203.0.113.9")
 		start := time.Now()
-		_, err = io.ReadAll(silent.conn)
+		_, err = io.ReadAll(silent.Conn)
 		require.NoError(t, err)
 		require.Equal(t, pop3d.DefaultLoginTimeout, time.Since(start))
 		require.NoError(t, w.srv.Close())

@@ -242,10 +242,10 @@ func TestContextEndsWhenThePeerLeaves(t *testing.T) {
 				}
 				script := refusedAt(at, "")
 				c := w.dial("203.0.113.9")
-				c.talk(script[:strings.LastIndex(script, "S: ")])
+				c.Talk(script[:strings.LastIndex(script, "S: ")])
 				began := time.Now()
 				time.Sleep(time.Second)
-				c.conn.Close()
+				c.Conn.Close()
 				require.ErrorContains(w.t, <-causes, "the peer has left")
 				require.Equal(w.t, time.Second, time.Since(began))
 			})

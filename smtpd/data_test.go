@@ -89,10 +89,10 @@ func TestMessageSizeLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(s *smtpd.Server) { s.MaxMessageSize, s.MaxIdleCommands = limit, -1 }, func(w *world) {
 				c := w.dial("203.0.113.9")
-				c.talk(toData)
-				_, err := io.WriteString(c.conn, test.text+".\r\n")
+				c.Talk(toData)
+				_, err := io.WriteString(c.Conn, test.text+".\r\n")
 				require.NoError(t, err)
-				c.talk("S: " + test.reply + "\nC: NOOP\nS: 250 2.0.0 Ok\n")
+				c.Talk("S: " + test.reply + "\nC: NOOP\nS: 250 2.0.0 Ok\n")
 			})
 		})
 	}
@@ -102,28 +102,28 @@ func TestMessageSizeLimit(t *testing.T) {
 func TestEndlessMessageEndsTheConnection(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxMessageSize = 1000 }, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(toData)
+		c.Talk(toData)
 		line := []byte(strings.Repeat(strings.Repeat("x", 1022)+"\r\n", 1024)) // 1 MiB
 		sent := 0
 		for ; sent < 100; sent++ {
-			if _, err := c.conn.Write(line); err != nil {
+			if _, err := c.Conn.Write(line); err != nil {
 				break
 			}
 		}
 		require.Greater(t, sent, 60)
 		require.Less(t, sent, 70)
-		c.talk("S: 552 5.3.4 *\nS$\n")
+		c.Talk("S: 552 5.3.4 *\nS$\n")
 	})
 }
 
 func TestLongLinesAreRefused(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxLineLength = 2000 }, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(toData)
-		fmt.Fprintf(c.conn, "%s\r\n.\r\n", strings.Repeat("x", 2001))
-		c.talk("S: 554 5.6.0 Message has a line longer than 2000 octets\n" + strings.ReplaceAll(toData, hello, ""))
-		fmt.Fprintf(c.conn, "%s\r\n.\r\n", strings.Repeat("x", 2000))
-		c.talk("S: 250 *\n")
+		c.Talk(toData)
+		fmt.Fprintf(c.Conn, "%s\r\n.\r\n", strings.Repeat("x", 2001))
+		c.Talk("S: 554 5.6.0 Message has a line longer than 2000 octets\n" + strings.ReplaceAll(toData, hello, ""))
+		fmt.Fprintf(c.Conn, "%s\r\n.\r\n", strings.Repeat("x", 2000))
+		c.Talk("S: 250 *\n")
 	})
 }
 
@@ -210,9 +210,9 @@ func TestBrokenMessages(t *testing.T) {
 func TestResetWithinAMessage(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(toData + "C: Subject: x\nC:\n")
-		c.conn.(interface{ Reset() }).Reset()
-		c.conn.Close()
+		c.Talk(toData + "C: Subject: x\nC:\n")
+		c.Conn.(interface{ Reset() }).Reset()
+		c.Conn.Close()
 		time.Sleep(time.Second)
 		require.Empty(w.t, w.messages())
 	})
@@ -220,12 +220,12 @@ func TestResetWithinAMessage(t *testing.T) {
 
 // A message may take long if it moves, but not for ever.
 func TestSlowMessages(t *testing.T) {
-	send := func(w *world, line string, pause time.Duration, n int) *client {
+	send := func(w *world, line string, pause time.Duration, n int) client {
 		c := w.dial("203.0.113.9")
-		c.talk(toData + "C: Subject: slow\nC:\n")
+		c.Talk(toData + "C: Subject: slow\nC:\n")
 		for range n {
 			time.Sleep(pause)
-			if _, err := io.WriteString(c.conn, line); err != nil {
+			if _, err := io.WriteString(c.Conn, line); err != nil {
 				break
 			}
 		}
@@ -234,7 +234,7 @@ func TestSlowMessages(t *testing.T) {
 	t.Run("steady", func(t *testing.T) {
 		inWorld(t, nil, func(w *world) {
 			c := send(w, strings.Repeat("x", 6000)+"\r\n", 10*time.Second, 600) // 100 minutes at 600 octets a second
-			c.talk("C: .\nS: 250 *\nS: 421 4.4.2 *\nS$\n")                      // the session is too old then
+			c.Talk("C: .\nS: 250 *\nS: 421 4.4.2 *\nS$\n")                      // the session is too old then
 			require.Len(w.t, w.messages(), 1)
 		})
 	})
@@ -242,7 +242,7 @@ func TestSlowMessages(t *testing.T) {
 		inWorld(t, nil, func(w *world) {
 			began := time.Now()
 			c := send(w, "x", time.Minute, 10)
-			c.talk("S: 421 4.4.2 The message came too slowly, closing\nS$\n")
+			c.Talk("S: 421 4.4.2 The message came too slowly, closing\nS$\n")
 			require.Less(w.t, time.Since(began), 11*time.Minute)
 			require.Empty(w.t, w.messages())
 		})
@@ -251,14 +251,14 @@ func TestSlowMessages(t *testing.T) {
 		inWorld(t, func(s *smtpd.Server) { s.MinDataRate = 100 }, func(w *world) {
 			began := time.Now()
 			c := w.dial("203.0.113.9")
-			c.talk(toData)
+			c.Talk(toData)
 			for {
 				time.Sleep(time.Second)
-				if _, err := io.WriteString(c.conn, strings.Repeat("x", 48)+"\r\n"); err != nil {
+				if _, err := io.WriteString(c.Conn, strings.Repeat("x", 48)+"\r\n"); err != nil {
 					break
 				}
 			}
-			c.talk("S: 421 4.4.2 *\nS$\n")
+			c.Talk("S: 421 4.4.2 *\nS$\n")
 			require.InDelta(w.t, 6*time.Minute, time.Since(began), float64(10*time.Second), "half the rate: twice the time that is let pass")
 		})
 	})

@@ -55,14 +55,14 @@ func TestMessageGoesToTheHandler(t *testing.T) {
 func TestPipelinedRepliesComeInOneWrite(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello)
-		_, err := c.conn.Write([]byte("MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n"))
+		c.Talk(hello)
+		_, err := c.Conn.Write([]byte("MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n"))
 		require.NoError(w.t, err)
 		buf := make([]byte, 4096)
-		n, err := c.conn.Read(buf)
+		n, err := c.Conn.Read(buf)
 		require.NoError(w.t, err)
 		require.Equal(w.t, "250 2.1.0 Sender ok\r\n250 2.1.5 Recipient ok\r\n250 2.1.5 Recipient ok\r\n354 End the message with a line of one dot\r\n", string(buf[:n]))
-		c.talk(`
+		c.Talk(`
 			C: x
 			C: .
 			C: QUIT

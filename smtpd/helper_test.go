@@ -1,25 +1,20 @@
 package smtpd_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"path"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/dialogue"
 	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
@@ -58,7 +53,7 @@ func inWorld(t *testing.T, setUp func(*smtpd.Server), f func(w *world)) {
 }
 
 // dial connects from an address.
-func (w *world) dial(from string) *client {
+func (w *world) dial(from string) client {
 	w.t.Helper()
 	conn, err := w.net.Dialer(from).Dial("tcp", w.addr)
 	require.NoError(w.t, err)
@@ -66,124 +61,48 @@ func (w *world) dial(from string) *client {
 	return newClient(w.t, conn)
 }
 
-// talk runs a dialogue over a new connection from 203.0.113.9; see client.talk.
+// talk runs a dialogue over a new connection from 203.0.113.9; see dialogue.Client.
 func (w *world) talk(script string) {
 	w.t.Helper()
-	w.dial("203.0.113.9").talk(script)
+	w.dial("203.0.113.9").Talk(script)
 }
 
 // messages are those that the inbox got.
 func (w *world) messages() []mailtest.Received { return w.inbox.Messages() }
 
-// client is a client that does as a script says.
-type client struct {
-	t    *testing.T
-	conn net.Conn
-	r    *bufio.Reader
-}
+// client talks to the server. "S* code" in a script of its expects a whole reply with this code, whatever it says.
+type client struct{ *dialogue.Client }
 
-func newClient(t *testing.T, conn net.Conn) *client {
-	return &client{t: t, conn: conn, r: bufio.NewReader(conn)}
-}
-
-// talk goes through a dialogue line by line:
-//
-//	C: text        sends the text and CRLF; further C lines before the next S line go in the same write
-//	R: "text"      sends the bytes of a Go string
-//	S: pattern     expects a line; "*" stands for anything
-//	S* code        expects a whole reply with this code, whatever it says
-//	S$             expects the end of the connection
-//	W: duration    waits
-//	H:             closes the direction to the server
-func (c *client) talk(script string) {
-	c.t.Helper()
-	var out bytes.Buffer
-	flush := func() {
-		if out.Len() > 0 {
-			_, err := c.conn.Write(out.Bytes())
-			require.NoError(c.t, err)
-			out.Reset()
+func newClient(t *testing.T, conn net.Conn) client {
+	c := client{dialogue.New(t, conn)}
+	c.Check = func(line string) error {
+		if len(line) > 512 {
+			return errors.New("reply line too long") // RFC 5321 §4.5.3.1.5
 		}
+		return nil
 	}
-	for n, line := range strings.Split(script, "\n") {
-		line = strings.TrimLeft(line, "\t ")
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		if len(line) < 2 {
-			c.t.Fatalf("line %d: %q", n, line)
-		}
-		arg := strings.TrimPrefix(line[2:], " ")
-		switch line[:2] {
-		case "C:":
-			out.WriteString(arg + "\r\n")
-		case "R:":
-			text, err := strconv.Unquote(arg)
-			require.NoError(c.t, err, line)
-			out.WriteString(text)
-		case "S:":
-			flush()
-			got, err := c.line()
-			require.NoError(c.t, err, "line %d: %s", n, line)
-			require.True(c.t, glob(arg, got), "line %d: want %s, got %s", n, arg, got)
-		case "S*":
-			flush()
-			require.Equal(c.t, arg, c.reply(), "line %d", n)
-		case "S$":
-			flush()
-			got, err := c.line()
-			require.ErrorIs(c.t, err, io.EOF, "line %d: got %q", n, got)
-		case "W:":
-			flush()
-			d, err := time.ParseDuration(arg)
-			require.NoError(c.t, err)
-			time.Sleep(d)
-		case "H:":
-			flush()
-			require.NoError(c.t, c.conn.(interface{ CloseWrite() error }).CloseWrite())
-		default:
-			c.t.Fatalf("line %d: %q", n, line)
-		}
-	}
-	flush()
-}
-
-// line reads a line, which must end in CRLF.
-func (c *client) line() (string, error) {
-	line, err := c.r.ReadString('\n')
-	if err != nil {
-		return line, err
-	}
-	text, ok := strings.CutSuffix(line, "\r\n")
-	if !ok || len(line) > 512 {
-		return line, fmt.Errorf("bad reply line %q", line)
-	}
-	return text, nil
+	c.Verbs = map[string]func(string){"S*": func(code string) {
+		t.Helper()
+		require.Equal(t, code, c.reply())
+	}}
+	return c
 }
 
 // reply reads a whole reply and gives its code.
-func (c *client) reply() string {
-	c.t.Helper()
+func (c client) reply() string {
+	c.T.Helper()
 	for code := ""; ; {
-		line, err := c.line()
-		require.NoError(c.t, err)
-		require.GreaterOrEqual(c.t, len(line), 4, line)
+		line, err := c.Line()
+		require.NoError(c.T, err)
+		require.GreaterOrEqual(c.T, len(line), 4, line)
 		if code == "" {
 			code = line[:3]
 		}
-		require.Equal(c.t, code, line[:3], "all lines of a reply have one code")
+		require.Equal(c.T, code, line[:3], "all lines of a reply have one code")
 		if line[3] == ' ' {
 			return code
 		}
 	}
-}
-
-// glob matches s against a pattern in which "*" stands for anything.
-func glob(pattern, s string) bool {
-	quoted := strings.NewReplacer(`\`, `\\`, "[", `\[`, "?", `\?`).Replace(pattern)
-	s = strings.ReplaceAll(s, "/", "\x00") // what path.Match takes "*" to end at
-	ok, err := path.Match(strings.ReplaceAll(quoted, "/", "\x00"), s)
-	return err == nil && ok
 }
 
 // hello begins a session; C lines after it are pipelined.

@@ -35,14 +35,14 @@ func TestSlowCommand(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		began := time.Now()
 		c := w.dial("203.0.113.9")
-		c.talk("S* 220\n")
+		c.Talk("S* 220\n")
 		for {
 			time.Sleep(time.Minute)
-			if _, err := c.conn.Write([]byte("X")); err != nil {
+			if _, err := c.Conn.Write([]byte("X")); err != nil {
 				break
 			}
 		}
-		c.talk("S: 421 4.4.2 *\nS$\n")
+		c.Talk("S: 421 4.4.2 *\nS$\n")
 		require.Less(w.t, time.Since(began), 7*time.Minute)
 	})
 }
@@ -71,7 +71,7 @@ func TestWriteTimeout(t *testing.T) {
 		c := w.dial("203.0.113.9")
 		commands := []byte(strings.Repeat("HELP\r\n", 1000))
 		for {
-			if _, err := c.conn.Write(commands); err != nil {
+			if _, err := c.Conn.Write(commands); err != nil {
 				ended <- time.Since(began)
 				break
 			}
@@ -173,12 +173,12 @@ func TestMaxAuthFailures(t *testing.T) {
 func TestMaxConnections(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxConnections = 2 }, func(w *world) {
 		first, second := w.dial("203.0.113.1"), w.dial("203.0.113.2")
-		first.talk("S* 220\n")
-		second.talk("S* 220\n")
-		w.dial("203.0.113.3").talk("S: 421 4.3.2 Too many connections, please try again later\nS$\n")
-		first.talk("C: QUIT\nS* 221\nS$\n")
+		first.Talk("S* 220\n")
+		second.Talk("S* 220\n")
+		w.dial("203.0.113.3").Talk("S: 421 4.3.2 Too many connections, please try again later\nS$\n")
+		first.Talk("C: QUIT\nS* 221\nS$\n")
 		time.Sleep(time.Second)
-		w.dial("203.0.113.3").talk("S* 220\n")
+		w.dial("203.0.113.3").Talk("S* 220\n")
 	})
 }
 
@@ -186,18 +186,18 @@ func TestMaxConnectionsPerIP(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxConnectionsPerIP, s.Auth, s.AllowInsecureAuth = 1, users{}, true }, func(w *world) {
 		const full = "S: 421 4.7.0 Too many connections from your address\nS$\n"
 		first := w.dial("203.0.113.1")
-		first.talk(hello)
-		w.dial("203.0.113.1").talk(full)
-		w.dial("203.0.113.2").talk("S* 220\n")
+		first.Talk(hello)
+		w.dial("203.0.113.1").Talk(full)
+		w.dial("203.0.113.2").Talk("S* 220\n")
 
-		first.talk("C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\n") // who has logged in is not counted
+		first.Talk("C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\n") // who has logged in is not counted
 		second := w.dial("203.0.113.1")
-		second.talk("S* 220\n")
-		first.talk("C: QUIT\nS* 221\nS$\n")
-		w.dial("203.0.113.1").talk(full)
-		second.talk("C: QUIT\nS* 221\nS$\n")
+		second.Talk("S* 220\n")
+		first.Talk("C: QUIT\nS* 221\nS$\n")
+		w.dial("203.0.113.1").Talk(full)
+		second.Talk("C: QUIT\nS* 221\nS$\n")
 		time.Sleep(time.Second)
-		w.dial("203.0.113.1").talk("S* 220\n")
+		w.dial("203.0.113.1").Talk("S* 220\n")
 	})
 }
 
@@ -207,9 +207,9 @@ func TestIPv6CountsByNetwork(t *testing.T) {
 		require.NoError(w.t, err)
 		go func() { w.done <- w.srv.Serve(l) }()
 		w.addr = "[2001:db8::25]:25"
-		w.dial("2001:db8:1:1::1").talk("S* 220\n")
-		w.dial("2001:db8:1:1::2").talk("S* 421\nS$\n")
-		w.dial("2001:db8:1:2::1").talk("S* 220\n")
+		w.dial("2001:db8:1:1::1").Talk("S* 220\n")
+		w.dial("2001:db8:1:1::2").Talk("S* 421\nS$\n")
+		w.dial("2001:db8:1:2::1").Talk("S* 220\n")
 		defer func() { require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed) }()
 		require.NoError(w.t, w.srv.Close())
 	})
@@ -222,14 +222,14 @@ func TestNegativeLimitsAreNone(t *testing.T) {
 	}
 	inWorld(t, setUp, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk("S* 220\n")
+		c.Talk("S* 220\n")
 		for range 150 {
-			c.talk("C: WHAT\nS* 500\nC: NOOP\nS* 250\n")
+			c.Talk("C: WHAT\nS* 500\nC: NOOP\nS* 250\n")
 		}
-		c.talk("C: EHLO a.example\nS: 250-*\nS: 250-*\nS: 250-SIZE 0\nS* 250\nC: MAIL FROM:<a@example.net> SIZE=99999999999999999999\nS* 250\n")
+		c.Talk("C: EHLO a.example\nS: 250-*\nS: 250-*\nS: 250-SIZE 0\nS* 250\nC: MAIL FROM:<a@example.net> SIZE=99999999999999999999\nS* 250\n")
 		for i := range 150 {
-			c.talk(fmt.Sprintf("C: RCPT TO:<a%d@example.com>\nS* 250\n", i))
+			c.Talk(fmt.Sprintf("C: RCPT TO:<a%d@example.com>\nS* 250\n", i))
 		}
-		c.talk("C: DATA\nS* 354\n" + strings.Repeat("C: Received: x\n", 100) + "C: X: " + strings.Repeat("y", 70000) + "\nC:\nC: .\nS* 250\n")
+		c.Talk("C: DATA\nS* 354\n" + strings.Repeat("C: Received: x\n", 100) + "C: X: " + strings.Repeat("y", 70000) + "\nC:\nC: .\nS* 250\n")
 	})
 }

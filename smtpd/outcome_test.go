@@ -62,8 +62,8 @@ func TestManyRefusedRecipientsAreNotAllNamed(t *testing.T) {
 	})
 	inWorld(t, func(s *smtpd.Server) { s.Handler = handler }, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello + "C: MAIL FROM:<a@example.net>\nS* 250\n" + strings.Repeat("C: RCPT TO:<a@example.com>\nS* 250\n", 20) + "C: DATA\nS* 354\nC: .\n")
-		c.talk(strings.Repeat("S: 550-5.0.0 <a@example.com>: no\n", 10) + "S: 550 5.0.0 and 10 more\n")
+		c.Talk(hello + "C: MAIL FROM:<a@example.net>\nS* 250\n" + strings.Repeat("C: RCPT TO:<a@example.com>\nS* 250\n", 20) + "C: DATA\nS* 354\nC: .\n")
+		c.Talk(strings.Repeat("S: 550-5.0.0 <a@example.com>: no\n", 10) + "S: 550 5.0.0 and 10 more\n")
 	})
 }
 
@@ -118,7 +118,7 @@ func TestReceived(t *testing.T) {
 			require.NoError(w.t, err)
 			go func() { w.done <- w.srv.Serve(l) }()
 			w.addr = "[2001:db8::25]:25"
-			w.dial("2001:db8::9").talk(mailTo + "C: RCPT TO:<c@example.com>\nS* 250\nC: DATA\nS* 354\nC: .\nS* 250\n")
+			w.dial("2001:db8::9").Talk(mailTo + "C: RCPT TO:<c@example.com>\nS* 250\nC: DATA\nS* 354\nC: .\nS* 250\n")
 			require.Regexp(w.t, `^Received: from client\.example\.net \(unknown \[IPv6:2001:db8::9\]\)\r\n\tby mail\.example\.com with ESMTP id [A-Z2-7]{16};\r\n\t`, string(w.messages()[0].Raw))
 			require.NoError(w.t, w.srv.Close())
 			require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)

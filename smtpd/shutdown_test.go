@@ -22,16 +22,16 @@ import (
 func TestShutdownClosesIdleSessions(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c, running := w.dial("203.0.113.9"), w.dial("203.0.113.9")
-		c.talk(hello)
-		running.talk(toData)
+		c.Talk(hello)
+		running.Talk(toData)
 		ended := make(chan error, 1)
 		began := time.Now()
 		go func() { ended <- w.srv.Shutdown(context.Background()) }()
-		c.talk("S: 421 4.3.2 mail.example.com is shutting down\nS$\n")
+		c.Talk("S: 421 4.3.2 mail.example.com is shutting down\nS$\n")
 		require.Zero(w.t, time.Since(began), "at once")
 		_, err := w.net.Dialer("").Dial("tcp", w.addr)
 		require.Error(w.t, err, "no new connections")
-		running.talk("W: 30s\nC: Subject: x\nC: .\nS: 250 *\nS: 421 4.3.2 *\nS$\n")
+		running.Talk("W: 30s\nC: Subject: x\nC: .\nS: 250 *\nS: 421 4.3.2 *\nS$\n")
 		require.NoError(w.t, <-ended)
 		require.Len(w.t, w.messages(), 1)
 		require.ErrorIs(w.t, w.srv.Serve(listener(w)), smtpd.ErrServerClosed)
@@ -48,19 +48,19 @@ func listener(w *world) net.Listener {
 func TestShutdownDoesNotWaitForALogIn(t *testing.T) {
 	inWorld(t, withAuth(), func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello + "C: AUTH PLAIN\nS: 334 \n")
+		c.Talk(hello + "C: AUTH PLAIN\nS: 334 \n")
 		require.NoError(w.t, w.srv.Shutdown(context.Background()))
-		c.talk("S: 421 4.3.2 *\nS$\n")
+		c.Talk("S: 421 4.3.2 *\nS$\n")
 	})
 }
 
 func TestShutdownLetsATransactionEnd(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(mailTo)
+		c.Talk(mailTo)
 		ended := make(chan error, 1)
 		go func() { ended <- w.srv.Shutdown(context.Background()) }()
-		c.talk("W: 1s\nC: RCPT TO:<x@example.com>\nS* 250\nC: RSET\nC: MAIL FROM:<a@example.net>\nS* 250\nS: 421 4.3.2 *\nS$\n")
+		c.Talk("W: 1s\nC: RCPT TO:<x@example.com>\nS* 250\nC: RSET\nC: MAIL FROM:<a@example.net>\nS* 250\nS: 421 4.3.2 *\nS$\n")
 		require.NoError(w.t, <-ended)
 	})
 }
@@ -74,7 +74,7 @@ func TestShutdownWhoseTimeIsOverEndsHandlers(t *testing.T) {
 	})
 	inWorld(t, func(s *smtpd.Server) { s.Handler = hang }, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(toData + "C: .\nW: 1s\n")
+		c.Talk(toData + "C: .\nW: 1s\n")
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		require.ErrorIs(w.t, w.srv.Shutdown(ctx), context.DeadlineExceeded)
@@ -85,9 +85,9 @@ func TestShutdownWhoseTimeIsOverEndsHandlers(t *testing.T) {
 func TestCloseEndsEverything(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(toData)
+		c.Talk(toData)
 		require.NoError(w.t, w.srv.Close())
-		c.talk("S$\n")
+		c.Talk("S$\n")
 		require.Empty(w.t, w.messages())
 	})
 }
@@ -144,7 +144,7 @@ func TestAcceptErrors(t *testing.T) {
 		go func() { w.done <- w.srv.Serve(l) }()
 		c, err := w.net.Dialer("").Dial("tcp", "192.0.2.1:2525")
 		require.NoError(w.t, err)
-		newClient(w.t, c).talk("S* 220\nC: QUIT\nS* 221\nS$\n")
+		newClient(w.t, c).Talk("S* 220\nC: QUIT\nS* 221\nS$\n")
 		require.Equal(w.t, 35*time.Millisecond, time.Since(began))
 		c.Close()
 
@@ -161,15 +161,15 @@ func TestSettingsChangeWhileTheServerRuns(t *testing.T) {
 	var current atomic.Pointer[smtpd.Server]
 	inWorld(t, func(s *smtpd.Server) { s.PerConnection = current.Load }, func(w *world) {
 		old := w.dial("203.0.113.9")
-		old.talk(hello)
+		old.Talk(hello)
 		current.Store(&smtpd.Server{Hostname: "new.example.com", Handler: w.inbox, MaxMessageSize: 1000, MaxConnectionsPerIP: 2})
 		c := w.dial("203.0.113.9")
-		c.talk("S: 220 new.example.com ESMTP\nC: EHLO client.example.net\nS* 250\nC: MAIL FROM:<a@example.net> SIZE=1001\nS* 552\n")
-		w.dial("203.0.113.9").talk("S* 421\nS$\n")
-		old.talk(toData[len(hello):] + "C: .\nS* 250\nC: QUIT\nS: 221 2.0.0 mail.example.com *\nS$\n")
-		w.dial("203.0.113.9").talk(strings.ReplaceAll(hello, "mail.", "new."))
+		c.Talk("S: 220 new.example.com ESMTP\nC: EHLO client.example.net\nS* 250\nC: MAIL FROM:<a@example.net> SIZE=1001\nS* 552\n")
+		w.dial("203.0.113.9").Talk("S* 421\nS$\n")
+		old.Talk(toData[len(hello):] + "C: .\nS* 250\nC: QUIT\nS: 221 2.0.0 mail.example.com *\nS$\n")
+		w.dial("203.0.113.9").Talk(strings.ReplaceAll(hello, "mail.", "new."))
 		require.NoError(w.t, w.srv.Shutdown(context.Background()), "which knows all connections")
-		c.talk("S: 421 4.3.2 new.example.com is shutting down\nS$\n")
+		c.Talk("S: 421 4.3.2 new.example.com is shutting down\nS$\n")
 	})
 }
 
@@ -204,7 +204,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 			w.dial("203.0.113.9")
 		}
 		synctest.Wait()
-		w.dial("203.0.113.9").talk("S$\n")
+		w.dial("203.0.113.9").Talk("S$\n")
 		require.NoError(w.t, w.srv.Close())
 		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
 	})
@@ -255,9 +255,9 @@ func TestTrace(t *testing.T) {
 	}
 	inWorld(t, setUp, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello)
-		w.dial("203.0.113.9").talk("S* 421\n")
-		c.talk("C: AUTH PLAIN AGEAYg==\nS* 535\nC: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\n" + toData[len(hello):] + "W: 2s\nC: x\nC: .\nS* 250\nC: QUIT\nS* 221\nS$\n")
+		c.Talk(hello)
+		w.dial("203.0.113.9").Talk("S* 421\n")
+		c.Talk("C: AUTH PLAIN AGEAYg==\nS* 535\nC: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\n" + toData[len(hello):] + "W: 2s\nC: x\nC: .\nS* 250\nC: QUIT\nS* 221\nS$\n")
 		time.Sleep(time.Second)
 		require.Equal(w.t, []string{
 			"connected ok", "hello client.example.net ok", "EHLO 250", "refused 421",
@@ -266,7 +266,7 @@ func TestTrace(t *testing.T) {
 			"QUIT 221", "disconnected ok",
 		}, seen.all())
 		c = w.dial("203.0.113.9")
-		c.conn.Close()
+		c.Conn.Close()
 		time.Sleep(time.Second)
 		require.Contains(w.t, seen.all()[len(seen.all())-1], "disconnected ")
 		require.NotEqual(w.t, "disconnected ok", seen.all()[len(seen.all())-1])
@@ -288,7 +288,7 @@ func TestConnectionsWithoutAddress(t *testing.T) {
 		conn, err := net.Dial("unix", l.Addr().String())
 		require.NoError(t, err)
 		defer conn.Close()
-		newClient(t, conn).talk(toData + "C: .\nS* 250\n")
+		newClient(t, conn).Talk(toData + "C: .\nS* 250\n")
 	}
 	require.Contains(t, string(inbox.Messages()[0].Raw), "Received: from client.example.net\r\n\tby mail.example.com with ESMTP id ")
 	require.NoError(t, srv.Close())

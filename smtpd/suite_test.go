@@ -73,7 +73,7 @@ func runDialogue(w *world, ca *mailtest.CA, file string) {
 	name := strings.TrimSuffix(filepath.Base(file), ".cmy")
 	text, err := os.ReadFile(file)
 	require.NoError(w.t, err)
-	var c *client
+	var c client
 	last := ""
 	for n, line := range strings.Split(string(text), "\n") {
 		op, arg, _ := strings.Cut(strings.TrimPrefix(line, "c "), " ")
@@ -88,16 +88,16 @@ func runDialogue(w *world, ca *mailtest.CA, file string) {
 				c.startTLS(ca.ClientConfig("mail.example.com"))
 			}
 		case "close":
-			c.conn.Close()
+			c.Conn.Close()
 		case "->":
 			last = arg
 			if other, ok := rewritten[arg]; ok {
 				arg = other
 			}
-			fmt.Fprintf(c.conn, "%s\r\n", arg)
+			fmt.Fprintf(c.Conn, "%s\r\n", arg)
 		case "~>":
 			last = strings.Trim(arg, "'")
-			_, err := c.conn.Write([]byte(pythonString(w.t, arg)))
+			_, err := c.Conn.Write([]byte(pythonString(w.t, arg)))
 			require.NoError(w.t, err)
 		case "<-", "<~":
 			got := c.reply()
@@ -111,7 +111,7 @@ func runDialogue(w *world, ca *mailtest.CA, file string) {
 			require.Regexp(w.t, regexp.MustCompile("^"+want[:3]), got, "%s:%d: reply to %q", name, n+1, last)
 		case "<...":
 			for {
-				line, err := c.line()
+				line, err := c.Line()
 				require.NoError(w.t, err)
 				if line == arg {
 					break

@@ -22,18 +22,18 @@ func withTLS(ca *mailtest.CA) func(*smtpd.Server) {
 }
 
 // startTLS makes the client's connection a TLS one.
-func (c *client) startTLS(config *tls.Config) {
-	c.t.Helper()
-	conn := tls.Client(c.conn, config)
-	require.NoError(c.t, conn.Handshake())
-	c.conn, c.r = conn, bufio.NewReader(conn)
+func (c client) startTLS(config *tls.Config) {
+	c.T.Helper()
+	conn := tls.Client(c.Conn, config)
+	require.NoError(c.T, conn.Handshake())
+	c.Conn, c.Reader = conn, bufio.NewReader(conn)
 }
 
 func TestSTARTTLS(t *testing.T) {
 	ca := mailtest.NewCA()
 	inWorld(t, withTLS(ca), func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(`
+		c.Talk(`
 			S* 220
 			C: STARTTLS
 			S: 503 5.5.1 EHLO first
@@ -58,7 +58,7 @@ func TestSTARTTLS(t *testing.T) {
 			S: 220 2.0.0 Ready to start TLS
 		`)
 		c.startTLS(ca.ClientConfig("mail.example.com"))
-		c.talk(`
+		c.Talk(`
 			C: MAIL FROM:<ann@example.com>
 			S: 503 5.5.1 EHLO first
 			C: EHLO client.example.net
@@ -113,15 +113,15 @@ func TestFailedHandshakesEndTheConnection(t *testing.T) {
 		s.Trace.TLS = func(_ *smtpd.Session, err error) { seen.add("%v", err != nil) }
 	}, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello + "C: STARTTLS\nS* 220\nR: \"EHLO in.clear\\r\\nMAIL FROM:<a@example.net>\\r\\n\"\nW: 1s\n")
+		c.Talk(hello + "C: STARTTLS\nS* 220\nR: \"EHLO in.clear\\r\\nMAIL FROM:<a@example.net>\\r\\n\"\nW: 1s\n")
 		rest := make([]byte, 100)
-		n, _ := c.conn.Read(rest)
+		n, _ := c.Conn.Read(rest)
 		require.NotContains(w.t, string(rest[:n]), "250", "nothing in clear is served after STARTTLS")
-		_, err := c.conn.Read(rest)
+		_, err := c.Conn.Read(rest)
 		require.Error(w.t, err)
 
 		c = w.dial("203.0.113.9")
-		c.talk(hello + "C: STARTTLS\nS* 220\nW: 30s\nS$\n")
+		c.Talk(hello + "C: STARTTLS\nS* 220\nW: 30s\nS$\n")
 		synctest.Wait()
 		require.Equal(w.t, []string{"true", "true"}, seen.all())
 	})
@@ -137,12 +137,12 @@ func TestImplicitTLS(t *testing.T) {
 		w.addr = "192.0.2.1:465"
 		c := w.dial("203.0.113.9")
 		c.startTLS(ca.ClientConfig("mail.example.com"))
-		c.talk(toData + "C: .\nS* 250\nC: STARTTLS\nS: 503 5.5.1 TLS is on already\nC: QUIT\nS* 221\nS$\n")
+		c.Talk(toData + "C: .\nS* 250\nC: STARTTLS\nS: 503 5.5.1 TLS is on already\nC: QUIT\nS* 221\nS$\n")
 		require.Equal(w.t, "ESMTPS", w.messages()[0].Envelope.Peer.Protocol)
 
 		silent := w.dial("203.0.113.9")
 		time.Sleep(31 * time.Second)
-		silent.talk("S$\n")
+		silent.Talk("S$\n")
 		require.NoError(w.t, w.srv.Close())
 		require.ErrorIs(w.t, <-ended, smtpd.ErrServerClosed)
 	})
@@ -173,9 +173,9 @@ func TestHandlerOverTLSWithPipelinedInput(t *testing.T) {
 		})
 	}, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello + "C: STARTTLS\nS* 220\n")
+		c.Talk(hello + "C: STARTTLS\nS* 220\n")
 		c.startTLS(ca.ClientConfig("mail.example.com"))
-		c.talk("C: EHLO client.example.net\nS* 250\n" + mailTo[len(hello):] + `
+		c.Talk("C: EHLO client.example.net\nS* 250\n" + mailTo[len(hello):] + `
 			C: DATA
 			S* 354
 			C: .
@@ -224,12 +224,12 @@ func TestHalfARecordWhileAHandlerRuns(t *testing.T) {
 		})
 	}, func(w *world) {
 		c := w.dial("203.0.113.9")
-		c.talk(hello + "C: STARTTLS\nS* 220\n")
-		slow := &slowConn{Conn: c.conn}
-		c.conn = slow
+		c.Talk(hello + "C: STARTTLS\nS* 220\n")
+		slow := &slowConn{Conn: c.Conn}
+		c.Conn = slow
 		c.startTLS(ca.ClientConfig("mail.example.com"))
-		c.talk("C: EHLO client.example.net\nS* 250\n" + toData[len(hello):] + "C: .\nW: 1s\n")
+		c.Talk("C: EHLO client.example.net\nS* 250\n" + toData[len(hello):] + "C: .\nW: 1s\n")
 		slow.pause = 10 * time.Second
-		c.talk("C: NOOP\nS: 250 2.0.0 Ok: queued *\nS: 250 2.0.0 Ok\nC: QUIT\nS* 221\nS$\n")
+		c.Talk("C: NOOP\nS: 250 2.0.0 Ok: queued *\nS: 250 2.0.0 Ok\nC: QUIT\nS* 221\nS$\n")
 	})
 }
