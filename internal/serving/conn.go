@@ -22,7 +22,7 @@ var (
 // with what the peer had already sent (a TCP reset overtakes it).
 const (
 	lingerTime   = 500 * time.Millisecond
-	lingerOctets = 256 << 10
+	lingerOctets = 1 << 20
 )
 
 // Conn is the server's end of a connection, which may get TLS. It belongs to the session's goroutine, but for Drain and
@@ -51,14 +51,17 @@ func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
 func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
 
 // Handshake makes the connection a TLS one, until the deadline. When that fails, with an error that is ErrHandshake, the
-// connection is of no use any more.
+// connection is of no use any more. Drain makes it fail.
 func (c *Conn) Handshake(ctx context.Context, config *tls.Config, deadline time.Time) (*tls.ConnectionState, error) {
 	conn := tls.Server(c.raw, config)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	err := c.raw.SetDeadline(deadline)
+	err := c.beginRead(deadline, true)
 	if err == nil {
-		err = conn.HandshakeContext(ctx)
+		err = c.raw.SetWriteDeadline(deadline)
+	}
+	if err == nil {
+		err = c.endRead(true, conn.HandshakeContext(ctx))
 	}
 	if err == nil {
 		err = c.raw.SetDeadline(time.Time{})
@@ -75,26 +78,33 @@ func (c *Conn) Handshake(ctx context.Context, config *tls.Config, deadline time.
 // Read reads once, until the deadline at the latest. idle says that the session has nothing to lose: then, when the server
 // shuts down, the error is ErrDraining.
 func (c *Conn) Read(p []byte, deadline time.Time, idle bool) (int, error) {
-	c.mu.Lock()
-	if idle && c.draining {
-		c.mu.Unlock()
-		return 0, ErrDraining
-	}
-	c.idle = idle
-	err := c.raw.SetReadDeadline(deadline)
-	c.mu.Unlock()
-	if err != nil {
+	if err := c.beginRead(deadline, idle); err != nil {
 		return 0, err
 	}
 	n, err := c.net.Read(p)
+	return n, c.endRead(idle, err)
+}
+
+// beginRead makes a read that follows end by the deadline and, if idle, by Drain.
+func (c *Conn) beginRead(deadline time.Time, idle bool) error {
 	c.mu.Lock()
-	c.idle = false
-	woken := idle && c.draining
-	c.mu.Unlock()
-	if woken && isTimeout(err) {
-		return n, ErrDraining
+	defer c.mu.Unlock()
+	if idle && c.draining {
+		return ErrDraining
 	}
-	return n, err
+	c.idle = idle
+	return c.raw.SetReadDeadline(deadline)
+}
+
+// endRead gives the error of a read that beginRead has prepared.
+func (c *Conn) endRead(idle bool, err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = false
+	if idle && c.draining && isTimeout(err) {
+		return ErrDraining
+	}
+	return err
 }
 
 // isTimeout says whether reading may go on after err.

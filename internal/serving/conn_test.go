@@ -387,6 +387,18 @@ func TestHandshakeFails(t *testing.T) {
 			})
 		})
 	}
+	t.Run("shutdown", func(t *testing.T) {
+		inPair(t, func(p *pair) {
+			go func() { time.Sleep(time.Second); p.conn.Drain() }()
+			began := time.Now()
+			_, err := p.conn.Handshake(p.t.Context(), ca.ServerConfig("mail.example.com"), time.Now().Add(time.Hour))
+			require.ErrorIs(p.t, err, serving.ErrHandshake)
+			require.ErrorIs(p.t, err, serving.ErrDraining)
+			require.Equal(p.t, time.Second, time.Since(began))
+			_, err = p.conn.Handshake(p.t.Context(), ca.ServerConfig("mail.example.com"), time.Now().Add(time.Hour))
+			require.ErrorIs(p.t, err, serving.ErrDraining, "nor does one begin")
+		})
+	})
 	t.Run("end of the session", func(t *testing.T) {
 		inPair(t, func(p *pair) {
 			ctx, cancel := context.WithCancel(p.t.Context())
