@@ -10,6 +10,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -29,7 +30,7 @@ func (c *conn) appendCommand(ctx context.Context) error {
 	if !c.dec.SP() || !c.dec.Mailbox(&name) || !c.dec.SP() || !c.appendOptions(&opts) || !c.dec.AnnouncedLiteral(&lit) {
 		return c.dec.Err()
 	}
-	if over(lit.Size, c.set.maxAppend) {
+	if serving.Over(lit.Size, c.set.maxAppend) {
 		return no(codeTooBig, "Message is too large")
 	}
 	if lit.Size == 0 { // RFC 9051 §6.3.12: a zero-length message cannot be stored

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -287,7 +288,7 @@ func (c *conn) countErrors(r *reply) error {
 		c.errors = 0
 		return nil
 	}
-	if c.errors++; c.set.maxErrors >= 0 && c.errors >= c.set.maxErrors {
+	if c.errors++; serving.Reached(c.errors, c.set.maxErrors) {
 		return c.bye("", "Too many errors")
 	}
 	return nil

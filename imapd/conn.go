@@ -10,14 +10,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -28,9 +27,9 @@ const inputBuffer = 4 << 10
 type conn struct {
 	set *settings
 	Session
-	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	log   *slog.Logger
+	ctx   context.Context
+	place *serving.Place
 
 	br  *bufio.Reader
 	dec *wire.Decoder
@@ -40,8 +39,7 @@ type conn struct {
 	uidMode   bool         // it is a UID command: FETCH responses have the UID (RFC 3501 §6.4.8)
 	after     func() error // runs once the tagged response is sent: STARTTLS, LOGOUT
 	idling    bool         // another goroutine reads, and must not write
-	ipCounted bool         // counted in perIP
-	user      string       // counted in perUser
+	user      string       // counted among the users
 	scratch   []byte       // for one response
 	connected bool         // it was greeted
 	saidBye   bool         // it was sent
@@ -51,7 +49,7 @@ type conn struct {
 	store        mailbox.Store // nil before log-in
 	sel          *selected     // nil unless a mailbox is selected
 
-	// mu guards what interrupt and kill touch from other goroutines.
+	// mu guards what Drain touches from other goroutines.
 	mu          sync.Mutex
 	net         net.Conn
 	waiting     bool      // for a command, in IDLE or in a handshake: Shutdown may end it
@@ -60,9 +58,8 @@ type conn struct {
 	interrupted bool      // Shutdown: wait no more
 }
 
-func newConn(base context.Context, nc net.Conn, set *settings) *conn {
-	c := &conn{set: set, net: nc}
-	c.ctx, c.cancel = context.WithCancelCause(base)
+func newConn(netConn net.Conn, set *settings) *conn {
+	c := &conn{set: set, net: netConn}
 	c.ID = rand.Text()
 	c.log = set.logger.With("session", c.ID)
 	c.br = bufio.NewReaderSize(input{c}, inputBuffer)
@@ -77,29 +74,19 @@ func (c *conn) goAhead() error {
 	return c.enc.Err()
 }
 
-// serve is the life of the connection. It returns when it is over.
-func (c *conn) serve(full bool) {
-	err := c.guard(func() error { return c.session(full) })
+// Serve runs the session.
+func (c *conn) Serve(ctx context.Context, place *serving.Place) {
+	c.ctx, c.place = ctx, place
+	err := serving.Guard(c.log, "imapd: session", c.session)
 	if err == errBye || err == io.EOF { // not where there is a cause besides
 		err = nil
 	}
 	c.end(err)
 }
 
-// guard makes a panic the end of this session only.
-func (c *conn) guard(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.log.Error("imapd: panic", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("imapd: panic: %v", p)
-		}
-	}()
-	return f()
-}
-
 // end gives up all that the session has.
 func (c *conn) end(err error) {
-	cleanup := c.guard(func() error {
+	cleanup := serving.Guard(c.log, "imapd: close", func() error {
 		c.deselect()
 		if c.store == nil {
 			return nil
@@ -109,17 +96,11 @@ func (c *conn) end(err error) {
 	if cleanup != nil {
 		c.log.Warn("imapd: closing the store failed", "err", cleanup)
 	}
-	c.releaseAddress()
-	if c.user != "" {
-		c.set.uncount(c.set.perUser, c.user)
-	}
+	c.place.Leave()
+	c.set.users.Leave(c.user)
 	if c.saidBye {
 		c.linger()
 	}
-	c.cancel(nil)
-	c.mu.Lock()
-	_ = c.net.Close() // nobody is left to tell
-	c.mu.Unlock()
 	if err != nil {
 		c.log.Debug("imapd: disconnected", "err", err)
 	}
@@ -128,12 +109,15 @@ func (c *conn) end(err error) {
 	}
 }
 
-func (c *conn) session(full bool) error {
-	c.Peer = mailbricks.Peer{Addr: addrPort(c.net.RemoteAddr()), Local: addrPort(c.net.LocalAddr()), Protocol: "IMAP"}
+func (c *conn) session() error {
+	c.Peer = mailbricks.Peer{Addr: serving.AddrPort(c.net.RemoteAddr()), Local: serving.AddrPort(c.net.LocalAddr()), Protocol: "IMAP"}
 	c.log = c.log.With("peer", c.Peer.Addr.String())
 	c.loginBy = time.Now().Add(c.set.login)
-	if reason := c.admit(full); reason != "" {
-		return c.refuse(reason)
+	switch c.place.Refusal {
+	case serving.ServerFull:
+		return c.refuse("Too many connections")
+	case serving.NetworkFull:
+		return c.refuse("Too many connections from your address")
 	}
 	if c.set.implicitTLS {
 		if err := c.startTLS(); err != nil {
@@ -154,39 +138,6 @@ func (c *conn) session(full bool) error {
 			_ = c.enc.Flush() // the session ends for err
 			return err
 		}
-	}
-}
-
-func addrPort(addr net.Addr) netip.AddrPort {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// admit says why the connection is not wanted; empty: it is.
-func (c *conn) admit(full bool) string {
-	if full {
-		return "Too many connections"
-	}
-	key := network(c.Peer.Addr.Addr())
-	if key == "" {
-		return ""
-	}
-	if !c.set.count(c.set.perIP, key, c.set.maxPerIP) {
-		return "Too many connections from your address"
-	}
-	c.ipCounted = true
-	return ""
-}
-
-// releaseAddress takes the connection out of those that count for its address.
-func (c *conn) releaseAddress() {
-	if c.ipCounted {
-		c.ipCounted = false
-		c.set.uncount(c.set.perIP, network(c.Peer.Addr.Addr()))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // maxChallenges is how many challenges one AUTHENTICATE may have; no mechanism needs more than three.
@@ -152,7 +153,7 @@ func (c *conn) loginFailed(mechanism string, err error) error {
 		r.kind, r.code, r.text = "BAD", "", "Malformed response"
 	}
 	c.log.Warn("imapd: authentication failed", "mechanism", mechanism, "err", err)
-	if c.authFailures++; c.set.maxAuthFailures >= 0 && c.authFailures >= c.set.maxAuthFailures {
+	if c.authFailures++; serving.Reached(c.authFailures, c.set.maxAuthFailures) {
 		c.status(c.tag, r)
 		return c.bye("", "Too many failed log-ins")
 	}
@@ -161,12 +162,12 @@ func (c *conn) loginFailed(mechanism string, err error) error {
 
 // enter opens the user's store and makes the session one of theirs.
 func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
-	if !c.set.count(c.set.perUser, id.User, c.set.maxPerUser) {
+	if !c.set.users.Enter(id.User, c.set.maxPerUser) {
 		return no(codeLimit, "Too many sessions of this user")
 	}
 	store, err := c.set.Store(ctx, *id)
 	if err != nil {
-		c.set.uncount(c.set.perUser, id.User)
+		c.set.users.Leave(id.User)
 		if errors.Is(err, mailbricks.ErrAuth) { // RFC 5530 §3: the credentials are good, but not for this
 			return &reply{kind: "NO", code: codeAuthorizationFailed, text: "No mail for this user here", err: err}
 		}
@@ -174,7 +175,7 @@ func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
 	}
 	c.user, c.store = id.User, store
 	c.Peer.Identity = id
-	c.releaseAddress()
+	c.place.Leave()
 	c.dec.SetLimits(c.set.limits)
 	c.mu.Lock()
 	c.loginBy = time.Time{}

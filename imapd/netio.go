@@ -49,8 +49,8 @@ func (out output) Write(p []byte) (int, error) {
 	return nc.Write(p)
 }
 
-// interrupt ends the session as soon as it waits.
-func (c *conn) interrupt() {
+// Drain ends the session as soon as it waits.
+func (c *conn) Drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.interrupted = true
@@ -63,14 +63,6 @@ func (c *conn) isInterrupted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.interrupted
-}
-
-// kill closes the connection under the session's feet.
-func (c *conn) kill() {
-	c.cancel(ErrServerClosed)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_ = c.net.Close()
 }
 
 // How long, and for how many octets, a connection stays open after BYE for what the client is still sending.

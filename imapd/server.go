@@ -5,13 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
-	"os"
-	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -127,31 +125,9 @@ type Server struct {
 	KeepAlive time.Duration
 
 	buffers wire.Buffers
-	live
+	life    serving.Life
+	users   serving.Counts // sessions by user
 }
-
-// live is what a Server is doing.
-type live struct {
-	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	perIP     map[string]int
-	perUser   map[string]int
-	state     serverState
-	base      context.Context // ends with Close, or when Shutdown's time is over
-	cancel    context.CancelCauseFunc
-	draining  chan struct{} // closed when Shutdown or Close begins
-	drained   chan struct{} // closed when the last connection has ended after that
-}
-
-// serverState says whether new work is taken.
-type serverState int
-
-const (
-	serving  serverState = iota
-	draining             // Shutdown: commands that run may end
-	closed
-)
 
 // settings are a Server's fields with their defaults filled in, as one Serve uses them.
 type settings struct {
@@ -170,31 +146,26 @@ type settings struct {
 	login, idle, read, write, keepAlive time.Duration
 }
 
-func (s *Server) settings() *settings {
+func (s *Server) settings(implicitTLS bool) *settings {
 	c := &settings{
 		Server:          s,
-		hostname:        s.Hostname,
-		logger:          s.Logger,
+		implicitTLS:     implicitTLS,
+		hostname:        serving.Hostname(s.Hostname),
+		logger:          serving.Logger(s.Logger),
 		id:              s.ID,
-		maxConnections:  limit(s.MaxConnections, DefaultMaxConnections),
-		maxPerIP:        limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
-		maxPerUser:      limit(s.MaxConnectionsPerUser, DefaultMaxConnectionsPerUser),
-		maxAppend:       limit(s.MaxAppendSize, DefaultMaxAppendSize),
-		maxErrors:       limit(s.MaxErrors, DefaultMaxErrors),
-		maxAuthFailures: limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
-		login:           timeout(s.LoginTimeout, DefaultLoginTimeout),
-		idle:            max(timeout(s.IdleTimeout, DefaultIdleTimeout), minIdleTimeout),
-		read:            timeout(s.ReadTimeout, DefaultReadTimeout),
-		write:           timeout(s.WriteTimeout, DefaultWriteTimeout),
-		keepAlive:       timeout(s.KeepAlive, DefaultKeepAlive),
+		maxConnections:  serving.Limit(s.MaxConnections, DefaultMaxConnections),
+		maxPerIP:        serving.Limit(s.MaxConnectionsPerIP, DefaultMaxConnectionsPerIP),
+		maxPerUser:      serving.Limit(s.MaxConnectionsPerUser, DefaultMaxConnectionsPerUser),
+		maxAppend:       serving.Limit(s.MaxAppendSize, DefaultMaxAppendSize),
+		maxErrors:       serving.Limit(s.MaxErrors, DefaultMaxErrors),
+		maxAuthFailures: serving.Limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
+		login:           serving.Timeout(s.LoginTimeout, DefaultLoginTimeout),
+		idle:            max(serving.Timeout(s.IdleTimeout, DefaultIdleTimeout), minIdleTimeout),
+		read:            serving.Timeout(s.ReadTimeout, DefaultReadTimeout),
+		write:           serving.Timeout(s.WriteTimeout, DefaultWriteTimeout),
+		keepAlive:       serving.Timeout(s.KeepAlive, DefaultKeepAlive),
 	}
 	c.setLimits()
-	if c.hostname == "" {
-		c.hostname = ownHostname()
-	}
-	if c.logger == nil {
-		c.logger = slog.New(slog.DiscardHandler)
-	}
 	if c.id == nil {
 		c.id = map[string]string{"name": "mailbricks"}
 	}
@@ -221,31 +192,4 @@ func (c *settings) setLimits() {
 		Command: min(command, loginCommandLength),
 		Drain:   loginDrain,
 	}
-}
-
-// limit gives the value of a limit: its default for 0; a negative one stays and is tested by over.
-func limit[N int | int64](given, otherwise N) N {
-	if given == 0 {
-		return otherwise
-	}
-	return given
-}
-
-// over says whether n is beyond limit; nothing is beyond a negative one.
-func over[N int | int64](n, limit N) bool { return limit >= 0 && n > limit }
-
-func timeout(given, otherwise time.Duration) time.Duration {
-	if given <= 0 {
-		return otherwise
-	}
-	return given
-}
-
-// ownHostname is the system's name for itself.
-func ownHostname() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "localhost"
-	}
-	return name
 }
