@@ -174,7 +174,7 @@ func (c *conn) broken() error {
 // readError ends the session for an error in the middle of a command.
 func (c *conn) readError(err error) error {
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.isInterrupted():
+	case errors.Is(err, serving.ErrDraining):
 		return c.bye("", "Server is shutting down")
 	case errors.Is(err, wire.ErrLineTooLong):
 		return errors.Join(c.bye(codeTooBig, "Command is too long"), err)

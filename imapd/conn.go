@@ -4,14 +4,12 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -23,10 +21,11 @@ import (
 // inputBuffer is the size of the read buffer that each connection has, in octets.
 const inputBuffer = 4 << 10
 
-// conn is one session. All of it belongs to the session's goroutine, but for what mu guards.
+// conn is one session. All of it belongs to the session's goroutine; in IDLE another reads.
 type conn struct {
-	set *settings
+	serving.Conn
 	Session
+	set   *settings
 	log   *slog.Logger
 	ctx   context.Context
 	place *serving.Place
@@ -49,21 +48,18 @@ type conn struct {
 	store        mailbox.Store // nil before log-in
 	sel          *selected     // nil unless a mailbox is selected
 
-	// mu guards what Drain touches from other goroutines.
-	mu          sync.Mutex
-	net         net.Conn
-	waiting     bool      // for a command, in IDLE or in a handshake: Shutdown may end it
-	waitUntil   time.Time // the end of waiting; zero: each read has its time
-	loginBy     time.Time // when log-in must be done; zero after it
-	interrupted bool      // Shutdown: wait no more
+	waiting   bool      // for a command or in IDLE: Shutdown may end it
+	waitUntil time.Time // the end of waiting; zero: each read has its time
+	loginBy   time.Time // when log-in must be done; zero after it
 }
 
 func newConn(netConn net.Conn, set *settings) *conn {
-	c := &conn{set: set, net: netConn}
+	c := &conn{set: set}
+	c.Init(netConn, set.write)
 	c.ID = rand.Text()
 	c.log = set.logger.With("session", c.ID)
 	c.br = bufio.NewReaderSize(input{c}, inputBuffer)
-	c.enc = wire.NewEncoder(output{c}, &set.buffers)
+	c.enc = wire.NewEncoder(&c.Conn, &set.buffers)
 	c.dec = wire.NewDecoder(c.br, set.loginLimits, c.goAhead)
 	return c
 }
@@ -98,9 +94,7 @@ func (c *conn) end(err error) {
 	}
 	c.place.Leave()
 	c.set.users.Leave(c.user)
-	if c.saidBye {
-		c.linger()
-	}
+	c.End(c.saidBye)
 	if err != nil {
 		c.log.Debug("imapd: disconnected", "err", err)
 	}
@@ -110,7 +104,7 @@ func (c *conn) end(err error) {
 }
 
 func (c *conn) session() error {
-	c.Peer = mailbricks.Peer{Addr: serving.AddrPort(c.net.RemoteAddr()), Local: serving.AddrPort(c.net.LocalAddr()), Protocol: "IMAP"}
+	c.Peer = mailbricks.Peer{Addr: serving.AddrPort(c.RemoteAddr()), Local: serving.AddrPort(c.LocalAddr()), Protocol: "IMAP"}
 	c.log = c.log.With("peer", c.Peer.Addr.String())
 	c.loginBy = time.Now().Add(c.set.login)
 	switch c.place.Refusal {
@@ -172,33 +166,20 @@ func (c *conn) status(tag string, r *reply) {
 
 // startTLS makes the handshake. The certificate is whatever the configuration gives for this connection.
 func (c *conn) startTLS() error {
-	tlsConn := tls.Server(c.net, c.set.TLSConfig)
-	_ = c.net.SetDeadline(c.loginBy) // fails on a closed connection only, as the handshake will
-	c.setWaiting(true, c.loginBy)
-	if c.isInterrupted() {
-		return errBye
-	}
-	err := tlsConn.HandshakeContext(c.ctx)
-	c.setWaiting(false, time.Time{})
-	if err == nil {
-		state := tlsConn.ConnectionState()
-		c.Peer.TLS = &state
-		c.mu.Lock()
-		c.net = tlsConn
-		c.mu.Unlock()
-	}
+	state, err := c.Handshake(c.ctx, c.set.TLSConfig, c.loginBy)
+	c.Peer.TLS = state
 	if c.set.Trace.TLS != nil {
 		c.set.Trace.TLS(&c.Session, err)
 	}
 	if err != nil {
-		return fmt.Errorf("imapd: TLS handshake: %w", err)
+		return fmt.Errorf("imapd: %w", err)
 	}
 	return nil
 }
 
 // await waits for the next command.
 func (c *conn) await() error {
-	if c.isInterrupted() {
+	if c.Draining() {
 		return c.bye("", "Server is shutting down")
 	}
 	if c.br.Buffered() > 0 {
@@ -231,7 +212,7 @@ func (c *conn) waitError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case c.isInterrupted():
+	case c.Draining():
 		return c.bye("", "Server is shutting down")
 	case errors.Is(err, os.ErrDeadlineExceeded) && c.store == nil:
 		return errors.Join(c.bye("", "Log-in took too long"), err)

@@ -25,7 +25,7 @@ func (c *conn) idle(ctx context.Context) error {
 	go func() { done <- c.dec.NextLine() }()
 	err, ended := c.idleLoop(ctx, wake, done)
 	if !ended {
-		c.interruptRead()
+		c.Drain() // the session is over
 		<-done
 	}
 	c.setWaiting(false, time.Time{})
@@ -80,12 +80,4 @@ func (c *conn) syncAndFlush() error {
 		}
 	}
 	return c.enc.Flush()
-}
-
-// interruptRead ends the other goroutine's reading.
-func (c *conn) interruptRead() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waitUntil = time.Unix(1, 0)
-	_ = c.net.SetReadDeadline(c.waitUntil) // a closed connection ends the reading as well
 }

@@ -177,9 +177,7 @@ func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
 	c.Peer.Identity = id
 	c.place.Leave()
 	c.dec.SetLimits(c.set.limits)
-	c.mu.Lock()
 	c.loginBy = time.Time{}
-	c.mu.Unlock()
 	return nil
 }
 
