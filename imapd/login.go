@@ -2,18 +2,15 @@ package imapd
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/saslline"
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
-
-// maxChallenges is how many challenges one AUTHENTICATE may have; no mechanism needs more than three.
-const maxChallenges = 16
 
 // insecure says whether nobody may log in for want of TLS (RFC 3501 §6.2.3).
 func (c *conn) insecure() bool { return c.Peer.TLS == nil && !c.set.AllowInsecureAuth }
@@ -63,9 +60,9 @@ func (c *conn) authenticate(ctx context.Context) error {
 	if !slices.Contains(c.set.Auth.Mechanisms(c.Peer), mechanism) {
 		return no(codeCannot, "Unknown mechanism")
 	}
-	response, err := initialResponse(initial)
+	response, err := saslline.Initial(initial, initial != "") // RFC 4959
 	if err != nil {
-		return err
+		return badResponse(err)
 	}
 	exchange, err := c.set.Auth.Start(ctx, mechanism, c.Peer)
 	if err != nil {
@@ -78,51 +75,36 @@ func (c *conn) authenticate(ctx context.Context) error {
 	return c.loggedIn(ctx, mechanism, id, err)
 }
 
-// initialResponse decodes the argument of AUTHENTICATE: nil for none, "=" for an empty one (RFC 4959 §3).
-func initialResponse(s string) ([]byte, error) {
-	switch s {
-	case "":
-		return nil, nil
-	case "=":
-		return []byte{}, nil
-	}
-	return decodeResponse(s)
-}
-
-func decodeResponse(s string) ([]byte, error) {
-	b, err := base64.StdEncoding.Strict().DecodeString(s)
-	if err != nil {
-		return nil, bad("Invalid base64")
-	}
-	return b, nil
-}
-
 // exchange runs a mechanism. Its error is a reply when the client's lines are at fault.
-func (c *conn) exchange(ctx context.Context, ex mailbricks.Exchange, response []byte) (*mailbricks.Identity, error) {
-	for range maxChallenges {
-		challenge, id, err := ex.Next(ctx, response)
-		if err != nil || id != nil && challenge == nil {
-			return id, err
-		}
-		c.enc.Raw("+ ").Raw(base64.StdEncoding.EncodeToString(challenge)).CRLF()
-		if err := c.dec.NextLine(); err != nil {
-			return nil, err
-		}
-		line := c.dec.Rest()
-		if line == "*" { // RFC 3501 §6.2.2
-			return nil, bad("Cancelled")
-		}
-		if response, err = decodeResponse(line); err != nil {
-			return nil, err
-		}
-		if id != nil { // that was the last challenge
-			if len(response) > 0 {
-				return nil, bad("Expected an empty response")
-			}
-			return id, nil
-		}
+func (c *conn) exchange(ctx context.Context, ex mailbricks.Exchange, first []byte) (*mailbricks.Identity, error) {
+	id, err := saslline.Exchange(first, func(response []byte) ([]byte, *mailbricks.Identity, error) {
+		return ex.Next(ctx, response)
+	}, c.challenge)
+	return id, badResponse(err)
+}
+
+// challenge sends a challenge and waits for the line that answers.
+func (c *conn) challenge(challenge string) (string, error) {
+	c.enc.Raw("+ ").Raw(challenge).CRLF()
+	if err := c.dec.NextLine(); err != nil {
+		return "", err
 	}
-	return nil, bad("Too many challenges")
+	return c.dec.Rest(), nil
+}
+
+// badResponse makes a reply of an error that is the client's (RFC 3501 §6.2.2); others stay.
+func badResponse(err error) error {
+	switch {
+	case errors.Is(err, saslline.ErrCancelled):
+		return bad("Cancelled")
+	case errors.Is(err, saslline.ErrBase64):
+		return bad("Invalid base64")
+	case errors.Is(err, saslline.ErrNotEmpty):
+		return bad("Expected an empty response")
+	case errors.Is(err, saslline.ErrTooMany):
+		return bad("Too many challenges")
+	}
+	return err
 }
 
 // loggedIn ends a log-in: well, if err is nil and the user's store opens.
