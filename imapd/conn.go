@@ -59,7 +59,7 @@ func newConn(netConn net.Conn, set *settings) *conn {
 	c.ID = rand.Text()
 	c.log = set.logger.With("session", c.ID)
 	c.br = bufio.NewReaderSize(input{c}, inputBuffer)
-	c.enc = wire.NewEncoder(&c.Conn, &set.buffers)
+	c.enc = wire.NewEncoder(&c.Conn, &set.home.buffers)
 	c.dec = wire.NewDecoder(c.br, set.loginLimits, c.goAhead)
 	return c
 }
@@ -93,7 +93,7 @@ func (c *conn) end(err error) {
 		c.log.Warn("imapd: closing the store failed", "err", cleanup)
 	}
 	c.place.Leave()
-	c.set.users.Leave(c.user)
+	c.set.home.users.Leave(c.user)
 	c.End(c.saidBye)
 	if err != nil {
 		c.log.Debug("imapd: disconnected", "err", err)

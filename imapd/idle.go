@@ -61,7 +61,7 @@ func (c *conn) idleLoop(ctx context.Context, wake <-chan struct{}, done <-chan e
 			return c.waitError(err), true
 		case <-ctx.Done():
 			return context.Cause(ctx), false
-		case <-c.set.life.Draining():
+		case <-c.set.home.life.Draining():
 			return c.bye("", "Server is shutting down"), false
 		case <-wake:
 		case <-keepAlive.C:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,6 +338,32 @@ func TestConnectionLimits(t *testing.T) {
 
 // loggedIn says whether the client is in.
 func (w *world) loggedIn(c *client) bool { return c.do("x LIST \"\" \"\"")[0] != "x BAD Log in first" }
+
+// New connections have the settings of the moment, and count together with the others.
+func TestSettingsChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var current atomic.Pointer[imapd.Server]
+		w := start(t, func(s *imapd.Server) { s.PerConnection = current.Load })
+		old := w.login()
+		current.Store(&imapd.Server{
+			Hostname: "new.example.com", AllowInsecureAuth: true, Auth: w.server.Auth, Store: w.server.Store,
+			MaxConnectionsPerUser: 1, MaxConnections: 2, MaxAppendSize: 1000,
+		})
+		c := w.dialRaw()
+		c.talk("S: * OK [CAPABILITY <> APPENDLIMIT=1000 <>] new.example.com IMAP server ready")
+		c.talk("C: a LOGIN joe secret\nS: a NO [LIMIT] Too many sessions of this user")
+		w.dialRaw().talk("S: * BYE [UNAVAILABLE] Too many connections")
+		old.talk("C: a IDLE\nS: + idling\nC: DONE\nS: a OK IDLE completed\nC: b LOGOUT\nS: * BYE Logging out\nS: b OK LOGOUT completed")
+		old.closed()
+		require.NoError(t, old.conn.Close())
+		synctest.Wait()
+		c.talk("C: b LOGIN joe secret\nS: b OK <>\nC: c IDLE\nS: + idling")
+		require.NoError(t, w.server.Shutdown(context.Background()), "which knows all connections")
+		c.talk("S: * BYE Server is shutting down")
+		w.stop()
+	})
+}
 
 func TestTooManyConnections(t *testing.T) {
 	t.Parallel()

@@ -144,12 +144,12 @@ func (c *conn) loginFailed(mechanism string, err error) error {
 
 // enter opens the user's store and makes the session one of theirs.
 func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
-	if !c.set.users.Enter(id.User, c.set.maxPerUser) {
+	if !c.set.home.users.Enter(id.User, c.set.maxPerUser) {
 		return no(codeLimit, "Too many sessions of this user")
 	}
 	store, err := c.set.Store(ctx, *id)
 	if err != nil {
-		c.set.users.Leave(id.User)
+		c.set.home.users.Leave(id.User)
 		if errors.Is(err, mailbricks.ErrAuth) { // RFC 5530 §3: the credentials are good, but not for this
 			return &reply{kind: "NO", code: codeAuthorizationFailed, text: "No mail for this user here", err: err}
 		}

@@ -34,10 +34,16 @@ func (s *Server) ServeTLS(l net.Listener) error {
 }
 
 func (s *Server) serve(l net.Listener, implicitTLS bool) error {
-	set := s.settings(implicitTLS)
+	own := s.settings(s, implicitTLS)
 	return s.life.Serve(l, serving.Service{
-		Name: "imapd", Closed: ErrServerClosed, Logger: set.logger,
+		Name: "imapd", Closed: ErrServerClosed, Logger: own.logger,
 		New: func(netConn net.Conn) serving.Newcomer {
+			set := own
+			if s.PerConnection != nil {
+				if other := s.PerConnection(); other != nil {
+					set = other.settings(s, implicitTLS)
+				}
+			}
 			c := newConn(netConn, set)
 			return serving.Newcomer{Session: c, Logger: c.log, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
 		},

@@ -77,6 +77,12 @@ type Server struct {
 	// TLSConfig makes STARTTLS available and is needed by ServeTLS. Certificates change while the server runs through its
 	// GetCertificate or GetConfigForClient. Nil: no TLS.
 	TLSConfig *tls.Config
+
+	// PerConnection, if not nil, is asked at each new connection for the Server whose fields hold for it; nil: this one's.
+	// Only the fields of what it returns are used, and they must not change: to change limits, Auth or Store while the
+	// server runs, return another (an atomic.Pointer[Server] does it). Sessions that run keep what they began with.
+	PerConnection func() *Server
+
 	// AllowInsecureAuth lets users log in on connections without TLS. Otherwise these advertise LOGINDISABLED, and LOGIN and
 	// AUTHENTICATE are answered by NO [PRIVACYREQUIRED].
 	AllowInsecureAuth bool
@@ -129,9 +135,10 @@ type Server struct {
 	users   serving.Counts // sessions by user
 }
 
-// settings are a Server's fields with their defaults filled in, as one Serve uses them.
+// settings are a Server's fields with their defaults filled in, as a connection uses them.
 type settings struct {
-	*Server
+	*Server             // whose fields hold
+	home        *Server // which serves
 	implicitTLS bool
 
 	hostname string
@@ -146,9 +153,11 @@ type settings struct {
 	login, idle, read, write, keepAlive time.Duration
 }
 
-func (s *Server) settings(implicitTLS bool) *settings {
+// settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
+func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 	c := &settings{
 		Server:          s,
+		home:            home,
 		implicitTLS:     implicitTLS,
 		hostname:        serving.Hostname(s.Hostname),
 		logger:          serving.Logger(s.Logger),
