@@ -18,7 +18,7 @@ func TestSampleConnection(t *testing.T) {
 		"Content-Type: TEXT/PLAIN; CHARSET=US-ASCII\n\n" +
 		"Hello.\n")
 	c := w.dialRaw()
-	c.talk(`
+	c.Talk(`
 		S: * OK [CAPABILITY IMAP4rev1 <>] mail.example.com IMAP server ready
 		C: a001 login joe secret
 		S: a001 OK [CAPABILITY <>] Logged in

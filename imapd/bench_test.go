@@ -21,7 +21,8 @@ func benchClient(b *testing.B, n int, text string) *client {
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(b, err)
 	b.Cleanup(func() { _ = conn.Close() })
-	c := &client{b, conn, bufio.NewReaderSize(conn, 64<<10)}
+	c := newClient(b, conn)
+	c.Reader = bufio.NewReaderSize(conn, 64<<10)
 	c.line()
 	c.do("x LOGIN joe secret")
 	c.do("x SELECT INBOX")
@@ -32,12 +33,12 @@ func benchClient(b *testing.B, n int, text string) *client {
 func (c *client) drain(command string) (octets int64) {
 	c.send("x " + command + "\r\n")
 	for {
-		line, err := c.br.ReadSlice('\n')
+		line, err := c.Reader.ReadSlice('\n')
 		octets += int64(len(line))
 		if err == bufio.ErrBufferFull {
 			continue
 		}
-		require.NoError(c.t, err)
+		require.NoError(c.T, err)
 		if len(line) > 4 && string(line[:4]) == "x OK" {
 			return octets
 		}
@@ -86,7 +87,7 @@ func BenchmarkFetchBody(b *testing.B) {
 	for b.Loop() {
 		c.send("x FETCH 1 BODY.PEEK[TEXT]\r\n")
 		c.line()
-		n, err := io.CopyN(io.Discard, c.br, 32<<20/80*80)
+		n, err := io.CopyN(io.Discard, c.Reader, 32<<20/80*80)
 		require.NoError(b, err)
 		c.line()
 		c.line()

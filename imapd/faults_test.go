@@ -171,7 +171,7 @@ func TestContentThatBreaksInTheMiddle(t *testing.T) {
 	c := w.selected()
 	f.set("ReadAt")
 	c.send("a FETCH 1 BODY.PEEK[]\r\n")
-	got, _ := io.ReadAll(c.br)
+	got, _ := io.ReadAll(c.Reader)
 	require.NotContains(t, string(got), "a OK")
 	require.Less(t, len(got), 1<<20)
 }
@@ -191,7 +191,7 @@ func TestMessagesThatVanishUnderACommand(t *testing.T) {
 	t.Parallel()
 	w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return vanishing{b} })
 	w.put(mail("1"))
-	w.selected().talk(`
+	w.selected().Talk(`
 		C: a COPY 1 INBOX
 		S: a NO [EXPUNGEISSUED] The messages are gone
 		C: b UID MOVE 1 INBOX

@@ -70,7 +70,7 @@ func TestFetchSections(t *testing.T) {
 	require.Equal(t, whole, fetchString(c, "1", "BODY[]"))
 	require.Equal(t, whole[strings.Index(whole, "\r\n\r\n")+4:], fetchString(c, "1", "RFC822.TEXT"))
 	require.Contains(t, strings.Join(c.do("x FETCH 1 FLAGS"), ""), `\Seen`)
-	c.talk(`
+	c.Talk(`
 		C: a FETCH 1 (BODY.PEEK[3] BODY.PEEK[1.HEADER] BODY.PEEK[1.1] BODY.PEEK[2.1.1.MIME])
 		S: * 1 FETCH (BODY[3] NIL BODY[1.HEADER] NIL BODY[1.1] NIL BODY[2.1.1.MIME] NIL)
 		S: a OK FETCH completed
@@ -91,15 +91,15 @@ func TestFetchSections(t *testing.T) {
 
 // fetchString fetches one item that is a string, and gives it.
 func fetchString(c *client, seq, item string) string {
-	c.t.Helper()
+	c.T.Helper()
 	lines := c.do("x FETCH " + seq + " " + item)
 	all := strings.Join(lines, "\r\n")
 	_, after, found := strings.Cut(all, "}\r\n")
-	require.True(c.t, found, all)
+	require.True(c.T, found, all)
 	var n int
 	_, err := fmt.Sscanf(all[strings.Index(all, "{"):], "{%d}", &n)
-	require.NoError(c.t, err)
-	require.Equal(c.t, ")\r\nx OK FETCH completed", after[n:])
+	require.NoError(c.T, err)
+	require.Equal(c.T, ")\r\nx OK FETCH completed", after[n:])
 	return after[:n]
 }
 
@@ -139,7 +139,7 @@ func TestFetchOfExpungedMessages(t *testing.T) {
 	a, b := w.selected(), w.selected()
 	a.do("a STORE 2 +FLAGS.SILENT (\\Deleted)")
 	a.do("a EXPUNGE")
-	b.talk(`
+	b.Talk(`
 		C: a FETCH 1:3 (FLAGS)
 		S: * 1 FETCH (FLAGS ())
 		S: * 3 FETCH (FLAGS ())
@@ -198,7 +198,7 @@ func TestFetchOfUnreadableMessages(t *testing.T) {
 	})
 	w.numbered(3)
 	c := w.selected()
-	c.talk(`
+	c.Talk(`
 		C: a FETCH 1 BODY[TEXT]
 		S: a NO [EXPUNGEISSUED] Some messages are gone
 		C: b UID FETCH 1 BODY[TEXT]

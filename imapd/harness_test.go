@@ -1,14 +1,12 @@
 package imapd_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/imapd"
+	"github.com/mailbricks/mailbricks/internal/dialogue"
 	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/mailbox/memory"
 	"github.com/mailbricks/mailbricks/maildir"
@@ -175,11 +174,13 @@ func (w *world) putInto(name string, messages ...string) {
 	}
 }
 
-// client speaks IMAP line by line.
-type client struct {
-	t    testing.TB
-	conn net.Conn
-	br   *bufio.Reader
+// client speaks IMAP line by line. In its dialogues "<>" stands for anything.
+type client struct{ *dialogue.Client }
+
+func newClient(t testing.TB, conn net.Conn) *client {
+	c := &client{dialogue.New(t, conn)}
+	c.Any = "<>"
+	return c
 }
 
 // dial connects and reads the greeting.
@@ -195,14 +196,14 @@ func (w *world) dialRaw() *client {
 	conn, err := w.network.Dialer("").Dial("tcp", address)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = conn.Close() })
-	return &client{w.t, conn, bufio.NewReader(conn)}
+	return newClient(w.t, conn)
 }
 
 // login connects and logs in as joe.
 func (w *world) login() *client {
 	w.t.Helper()
 	c := w.dial()
-	c.talk("C: x LOGIN joe secret\nS: x OK [CAPABILITY <>] Logged in")
+	c.Talk("C: x LOGIN joe secret\nS: x OK [CAPABILITY <>] Logged in")
 	return c
 }
 
@@ -216,23 +217,22 @@ func (w *world) selected() *client {
 
 // line reads a line.
 func (c *client) line() string {
-	c.t.Helper()
-	line, err := c.br.ReadString('\n')
-	require.NoError(c.t, err, "got %q", line)
-	require.True(c.t, strings.HasSuffix(line, "\r\n"), "line end of %q", line)
-	return strings.TrimSuffix(line, "\r\n")
+	c.T.Helper()
+	line, err := c.Line()
+	require.NoError(c.T, err, "got %q", line)
+	return line
 }
 
 // send sends s as it is.
 func (c *client) send(s string) {
-	c.t.Helper()
-	_, err := io.WriteString(c.conn, s)
-	require.NoError(c.t, err)
+	c.T.Helper()
+	_, err := io.WriteString(c.Conn, s)
+	require.NoError(c.T, err)
 }
 
 // do sends a command and gives the lines up to and including its tagged response.
 func (c *client) do(command string) []string {
-	c.t.Helper()
+	c.T.Helper()
 	c.send(command + "\r\n")
 	tag, _, _ := strings.Cut(command, " ")
 	var lines []string
@@ -247,35 +247,9 @@ func (c *client) do(command string) []string {
 
 // closed expects the end of the connection.
 func (c *client) closed() {
-	c.t.Helper()
-	_, err := c.br.ReadByte()
-	require.Error(c.t, err)
-}
-
-// talk plays a dialogue: "C: " lines are sent, "S: " lines expected. "<>" stands for anything. Blank lines and indentation are for the
-// reader.
-func (c *client) talk(script string) {
-	c.t.Helper()
-	for _, line := range strings.Split(script, "\n") {
-		line = strings.TrimLeft(line, " \t")
-		switch {
-		case line == "":
-		case strings.HasPrefix(line, "C: "), line == "C:":
-			c.send(strings.TrimPrefix(strings.TrimPrefix(line, "C:"), " ") + "\r\n")
-		case strings.HasPrefix(line, "S: "), line == "S:":
-			want := strings.TrimPrefix(strings.TrimPrefix(line, "S:"), " ")
-			if got := c.line(); !matches(want, got) {
-				require.Equal(c.t, want, got)
-			}
-		default:
-			require.Fail(c.t, "neither C: nor S:", line)
-		}
-	}
-}
-
-func matches(want, got string) bool {
-	pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "<>", ".*")
-	return regexp.MustCompile("^" + pattern + "$").MatchString(got)
+	c.T.Helper()
+	_, err := c.Reader.ReadByte()
+	require.Error(c.T, err)
 }
 
 // mail makes a message with this subject.

@@ -49,7 +49,7 @@ func TestRefusedLiteralsAreNeverCommands(t *testing.T) {
 		require.Regexp(t, `^(a|\*) (NO|BAD) `, answer, name)
 		require.Equal(t, []string{`* LIST (\HasNoChildren) "/" Archive`, `* LIST (\HasNoChildren) "/" INBOX`, "x OK LIST completed"},
 			sorted(c.do(`x LIST "" *`)), name)
-		c.conn.Close()
+		c.Conn.Close()
 	}
 }
 
@@ -66,14 +66,14 @@ func TestLiteralsTooLongToSkipEndTheConnection(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	c := w.dial() // before log-in little is skipped
-	c.talk(`
+	c.Talk(`
 		C: a APPEND INBOX {10000000+}
 		S: a BAD Log in first
 		S: * BYE [TOOBIG] Literal is too long
 	`)
 	c.closed()
 	c = w.login()
-	c.talk(`
+	c.Talk(`
 		C: a APPEND INBOX {1000000000000+}
 		S: a NO [TOOBIG] Message is too large
 		S: * BYE [TOOBIG] Literal is too long
@@ -87,10 +87,10 @@ func TestByeReachesAClientThatIsSending(t *testing.T) {
 	_, addr := listenTCP(t, nil)
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
-	c := &client{t, conn, bufio.NewReader(conn)}
+	c := newClient(t, conn)
 	c.line()
 	c.send("a APPEND INBOX {500000+}\r\n" + strings.Repeat("x", 500_000))
-	c.talk("S: a BAD Log in first\nS: * BYE [TOOBIG] Literal is too long")
+	c.Talk("S: a BAD Log in first\nS: * BYE [TOOBIG] Literal is too long")
 	c.closed()
 	require.NoError(t, conn.Close())
 }
@@ -99,7 +99,7 @@ func TestByeReachesAClientThatIsSending(t *testing.T) {
 func TestRefusedSynchronisingLiterals(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
-	w.dial().talk(`
+	w.dial().Talk(`
 		C: a LOGIN joe {99999}
 		S: a NO [TOOBIG] Literal is too long
 		C: b APPEND INBOX {10}
@@ -169,7 +169,7 @@ func TestTooManyErrorsEndTheConnection(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(s *imapd.Server) { s.MaxErrors = 3 })
 	c := w.dial()
-	c.talk(`
+	c.Talk(`
 		C: GET / HTTP/1.1
 		S: GET BAD Unknown command
 		C: Host: mail.example.com
@@ -188,7 +188,7 @@ func TestTextsAreClean(t *testing.T) {
 	w.put("Subject: a\r\n b\n\n")
 	c := w.selected()
 	c.do("x CREATE \"a b\"")
-	c.talk(`
+	c.Talk(`
 		C: a STATUS "a b" (MESSAGES)
 		S: * STATUS "a b" (MESSAGES 0)
 		S: a OK STATUS completed
@@ -209,10 +209,10 @@ func TestForeignSeeds(t *testing.T) {
 	for _, input := range []string{string(seeds), regexp.MustCompile(`(?m)^(\w+ )?(.*)$`).ReplaceAllString(string(seeds), "a $2")} {
 		c := w.selected()
 		go func() {
-			_, _ = io.WriteString(c.conn, input)
-			_ = c.conn.(interface{ CloseWrite() error }).CloseWrite()
+			_, _ = io.WriteString(c.Conn, input)
+			_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		}()
-		checkResponses(t, c.br)
+		checkResponses(t, c.Reader)
 	}
 }
 
@@ -268,10 +268,10 @@ func FuzzSession(f *testing.F) {
 		w.put(nested, mail("2"), "\n")
 		c := w.selected()
 		go func() {
-			_, _ = c.conn.Write(input)
-			_ = c.conn.(interface{ CloseWrite() error }).CloseWrite()
+			_, _ = c.Conn.Write(input)
+			_ = c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		}()
-		checkResponses(t, c.br)
+		checkResponses(t, c.Reader)
 	})
 }
 

@@ -26,14 +26,14 @@ func TestIdle(t *testing.T) {
 		defer w.stop()
 		w.numbered(3)
 		c, other := w.selected(), w.login()
-		c.talk("C: a IDLE\nS: + idling")
+		c.Talk("C: a IDLE\nS: + idling")
 		w.put(mail("4"))
-		c.talk("S: * 4 EXISTS\nS: * 4 RECENT")
+		c.Talk("S: * 4 EXISTS\nS: * 4 RECENT")
 		other.do("x SELECT INBOX")
 		other.do("x STORE 2:3 +FLAGS.SILENT (\\Deleted)")
-		c.talk("S: * 2 FETCH (FLAGS (\\Recent \\Deleted))\nS: * 3 FETCH (FLAGS (\\Recent \\Deleted))")
+		c.Talk("S: * 2 FETCH (FLAGS (\\Recent \\Deleted))\nS: * 3 FETCH (FLAGS (\\Recent \\Deleted))")
 		other.do("x EXPUNGE")
-		c.talk(`
+		c.Talk(`
 			S: * 3 EXPUNGE
 			S: * 2 EXPUNGE
 			S: * 2 RECENT
@@ -49,7 +49,7 @@ func TestIdle(t *testing.T) {
 			S: d OK NOOP completed
 		`)
 		nobody := w.login() // valid without a mailbox, too
-		nobody.talk("C: a IDLE\nS: + idling\nC: DONE\nS: a OK IDLE completed")
+		nobody.Talk("C: a IDLE\nS: + idling\nC: DONE\nS: a OK IDLE completed")
 	})
 }
 
@@ -59,7 +59,7 @@ func TestPipelinedIdle(t *testing.T) {
 	w := start(t, nil)
 	c := w.selected()
 	c.send("a IDLE\r\nDONE\r\nb IDLE\r\nDONE\r\nc NOOP\r\n")
-	c.talk("S: + idling\nS: a OK IDLE completed\nS: + idling\nS: b OK IDLE completed\nS: c OK NOOP completed")
+	c.Talk("S: + idling\nS: a OK IDLE completed\nS: + idling\nS: b OK IDLE completed\nS: c OK NOOP completed")
 }
 
 func TestIdleKeepsAlive(t *testing.T) {
@@ -68,13 +68,13 @@ func TestIdleKeepsAlive(t *testing.T) {
 		w := start(t, func(s *imapd.Server) { s.KeepAlive = time.Minute })
 		defer w.stop()
 		c := w.selected()
-		c.talk("C: a IDLE\nS: + idling")
+		c.Talk("C: a IDLE\nS: + idling")
 		began := time.Now()
 		for range 3 {
-			c.talk("S: * OK Still here")
+			c.Talk("S: * OK Still here")
 		}
 		require.Equal(t, 3*time.Minute, time.Since(began))
-		c.talk("C: DONE\nS: a OK IDLE completed")
+		c.Talk("C: DONE\nS: a OK IDLE completed")
 	})
 }
 
@@ -85,9 +85,9 @@ func TestIdleWithoutWakeUps(t *testing.T) {
 		w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return plainBox{b} })
 		defer w.stop()
 		c := w.selected()
-		c.talk("C: a IDLE\nS: + idling")
+		c.Talk("C: a IDLE\nS: + idling")
 		w.put(mail("1"))
-		c.talk("S: * OK Still here\nS: * 1 EXISTS\nS: * 0 RECENT\nC: DONE\nS: a OK IDLE completed")
+		c.Talk("S: * OK Still here\nS: * 1 EXISTS\nS: * 0 RECENT\nC: DONE\nS: a OK IDLE completed")
 	})
 }
 
@@ -117,9 +117,9 @@ func TestIdleWithTooManyWakeUps(t *testing.T) {
 		w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return doubled{b} })
 		defer w.stop()
 		c := w.selected()
-		c.talk("C: a IDLE\nS: + idling")
+		c.Talk("C: a IDLE\nS: + idling")
 		w.put(mail("1"))
-		c.talk("S: * 1 EXISTS\nS: * 0 RECENT\nC: DONE\nS: a OK IDLE completed")
+		c.Talk("S: * 1 EXISTS\nS: * 0 RECENT\nC: DONE\nS: a OK IDLE completed")
 	})
 }
 
@@ -133,7 +133,7 @@ func TestTimeouts(t *testing.T) {
 		"no log-in":        {3 * time.Minute, func(*client) {}, "* BYE Log-in took too long"},
 		"half a command":   {2 * time.Minute, func(c *client) { c.send("a LOGI") }, "* BYE Command did not come to its end"},
 		"half a literal":   {2 * time.Minute, func(c *client) { c.send("a LOGIN {5+}\r\nab") }, "* BYE Command did not come to its end"},
-		"half an exchange": {2 * time.Minute, func(c *client) { c.talk("C: a AUTHENTICATE PLAIN\nS: + ") }, "* BYE Command did not come to its end"},
+		"half an exchange": {2 * time.Minute, func(c *client) { c.Talk("C: a AUTHENTICATE PLAIN\nS: + ") }, "* BYE Command did not come to its end"},
 		"between commands": {31 * time.Minute, func(c *client) { c.do("x LOGIN joe secret") }, "* BYE Idle for too long"},
 		"in a message": {2 * time.Minute, func(c *client) {
 			c.do("x LOGIN joe secret")
@@ -166,7 +166,7 @@ func TestSlowLoginIsCutOff(t *testing.T) {
 		began := time.Now()
 		for range 10 {
 			time.Sleep(time.Minute)
-			if _, err := c.conn.Write([]byte("a")); err != nil {
+			if _, err := c.Conn.Write([]byte("a")); err != nil {
 				break
 			}
 		}
@@ -187,7 +187,7 @@ func TestSlowAppend(t *testing.T) {
 			c.send("01234567890123456\r\n" + "\n")
 		}
 		c.send("\r\n")
-		c.talk("S: a OK [APPENDUID <> 1] APPEND completed")
+		c.Talk("S: a OK [APPENDUID <> 1] APPEND completed")
 	})
 }
 
@@ -197,7 +197,7 @@ func TestIdleTimesOut(t *testing.T) {
 		w := start(t, func(s *imapd.Server) { s.IdleTimeout = time.Minute }) // RFC 3501 §5.4 allows no less than 30
 		defer w.stop()
 		c := w.selected()
-		c.talk("C: a IDLE\nS: + idling")
+		c.Talk("C: a IDLE\nS: + idling")
 		began := time.Now()
 		for {
 			line := c.line()
@@ -234,14 +234,14 @@ func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, nil)
 		waiting, idling, sending := w.login(), w.selected(), w.login()
-		idling.talk("C: a IDLE\nS: + idling")
+		idling.Talk("C: a IDLE\nS: + idling")
 		sending.send("a APPEND INBOX {17+}\r\nSubject: x\r\n")
 		synctest.Wait()
 		done := make(chan error, 1)
 		go func() { done <- w.server.Shutdown(context.Background()) }()
-		waiting.talk("S: * BYE Server is shutting down")
+		waiting.Talk("S: * BYE Server is shutting down")
 		waiting.closed()
-		idling.talk("S: * BYE Server is shutting down")
+		idling.Talk("S: * BYE Server is shutting down")
 		idling.closed()
 		synctest.Wait()
 		select {
@@ -250,7 +250,7 @@ func TestShutdown(t *testing.T) {
 		default:
 		}
 		sending.send("\r\nabc\r\n")
-		sending.talk("S: a OK [APPENDUID <> 1] APPEND completed\nS: * BYE Server is shutting down")
+		sending.Talk("S: a OK [APPENDUID <> 1] APPEND completed\nS: * BYE Server is shutting down")
 		sending.closed()
 		require.NoError(t, <-done)
 		w.stop()
@@ -264,14 +264,14 @@ func TestShutdownDoesNotWaitForTheSlow(t *testing.T) {
 		w := start(t, func(s *imapd.Server) { s.TLSConfig = mailtest.NewCA().ServerConfig("mail.example.com") })
 		typing, shaking := w.dial(), w.dial()
 		typing.send("a LOGI")
-		shaking.talk("C: a STARTTLS\nS: a OK Begin TLS negotiation now")
+		shaking.Talk("C: a STARTTLS\nS: a OK Begin TLS negotiation now")
 		synctest.Wait()
 		began := time.Now()
 		done := make(chan error, 1)
 		go func() { done <- w.server.Shutdown(context.Background()) }()
 		require.Equal(t, "* BYE Server is shutting down", typing.line())
 		shaking.closed()
-		require.NoError(t, typing.conn.Close())
+		require.NoError(t, typing.Conn.Close())
 		require.NoError(t, <-done)
 		require.Less(t, time.Since(began), 2*time.Second)
 		w.stop()
@@ -316,19 +316,19 @@ func TestConnectionLimits(t *testing.T) {
 	})
 	a, b := w.dial(), w.dial()
 	c := w.dialRaw()
-	c.talk("S: * BYE [UNAVAILABLE] Too many connections from your address")
+	c.Talk("S: * BYE [UNAVAILABLE] Too many connections from your address")
 	c.closed()
 	require.Equal(t, "Too many connections from your address", <-refused)
 	a.do("x LOGIN joe secret") // no longer counts
 	c = w.dial()
 	require.Equal(t, []string{"x NO [LIMIT] Too many sessions of this user"}, c.do("x LOGIN joe secret"))
-	b.talk("C: a LOGOUT\nS: <>\nS: <>")
+	b.Talk("C: a LOGOUT\nS: <>\nS: <>")
 	b.closed()
 	require.Eventually(t, func() bool {
 		b = w.dialRaw()
 		return b.line()[:4] == "* OK"
 	}, 5*time.Second, time.Millisecond)
-	a.talk("C: a LOGOUT\nS: <>\nS: <>")
+	a.Talk("C: a LOGOUT\nS: <>\nS: <>")
 	a.closed()
 	require.Eventually(t, func() bool {
 		return len(c.do("x LOGIN joe secret")) == 1 && c.do("x NOOP")[0] == "x OK NOOP completed" && w.loggedIn(c)
@@ -351,16 +351,16 @@ func TestSettingsChange(t *testing.T) {
 			MaxConnectionsPerUser: 1, MaxConnections: 2, MaxAppendSize: 1000,
 		})
 		c := w.dialRaw()
-		c.talk("S: * OK [CAPABILITY <> APPENDLIMIT=1000 <>] new.example.com IMAP server ready")
-		c.talk("C: a LOGIN joe secret\nS: a NO [LIMIT] Too many sessions of this user")
-		w.dialRaw().talk("S: * BYE [UNAVAILABLE] Too many connections")
-		old.talk("C: a IDLE\nS: + idling\nC: DONE\nS: a OK IDLE completed\nC: b LOGOUT\nS: * BYE Logging out\nS: b OK LOGOUT completed")
+		c.Talk("S: * OK [CAPABILITY <> APPENDLIMIT=1000 <>] new.example.com IMAP server ready")
+		c.Talk("C: a LOGIN joe secret\nS: a NO [LIMIT] Too many sessions of this user")
+		w.dialRaw().Talk("S: * BYE [UNAVAILABLE] Too many connections")
+		old.Talk("C: a IDLE\nS: + idling\nC: DONE\nS: a OK IDLE completed\nC: b LOGOUT\nS: * BYE Logging out\nS: b OK LOGOUT completed")
 		old.closed()
-		require.NoError(t, old.conn.Close())
+		require.NoError(t, old.Conn.Close())
 		synctest.Wait()
-		c.talk("C: b LOGIN joe secret\nS: b OK <>\nC: c IDLE\nS: + idling")
+		c.Talk("C: b LOGIN joe secret\nS: b OK <>\nC: c IDLE\nS: + idling")
 		require.NoError(t, w.server.Shutdown(context.Background()), "which knows all connections")
-		c.talk("S: * BYE Server is shutting down")
+		c.Talk("S: * BYE Server is shutting down")
 		w.stop()
 	})
 }
@@ -370,7 +370,7 @@ func TestTooManyConnections(t *testing.T) {
 	w := start(t, func(s *imapd.Server) { s.MaxConnections = 1 })
 	w.dial()
 	c := w.dialRaw()
-	c.talk("S: * BYE [UNAVAILABLE] Too many connections")
+	c.Talk("S: * BYE [UNAVAILABLE] Too many connections")
 	c.closed()
 }
 
@@ -384,7 +384,7 @@ func TestPanicEndsOneSession(t *testing.T) {
 	c, other := w.selected(), w.selected()
 	c.send("a FETCH 1 BODY[]\r\n")
 	c.closed()
-	other.talk("C: a NOOP\nS: a OK NOOP completed")
+	other.Talk("C: a NOOP\nS: a OK NOOP completed")
 }
 
 func TestTrace(t *testing.T) {

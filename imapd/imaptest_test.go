@@ -338,7 +338,7 @@ func (s *script) reply(c *scriptConn) string {
 		n, _ := strconv.Atoi(m[1])
 		buf := make([]byte, n)
 		for i := range buf {
-			b, err := c.br.ReadByte()
+			b, err := c.Reader.ReadByte()
 			require.NoError(s.t, err)
 			buf[i] = b
 		}

@@ -1,7 +1,6 @@
 package imapd_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -22,7 +21,7 @@ func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) 
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
-	w.dial().talk(`
+	w.dial().Talk(`
 		C: a LOGIN joe wrong
 		S: a NO [AUTHENTICATIONFAILED] Authentication failed
 		C: a LOGIN nobody secret
@@ -34,7 +33,7 @@ func TestLogin(t *testing.T) {
 		C: c AUTHENTICATE PLAIN
 		S: c BAD Already logged in
 	`)
-	w.dial().talk(`
+	w.dial().Talk(`
 		C: a LOGIN {10}
 		S: + OK
 		C: o'hara "x" {9}
@@ -42,13 +41,13 @@ func TestLogin(t *testing.T) {
 		C: pass\word
 		S: a OK <>
 	`)
-	w.dial().talk(`
+	w.dial().Talk(`
 		C: a LOGIN "o'hara \"x\"" "pass\\word"
 		S: a OK <>
 	`)
-	w.dial().talk("C: a LOGIN empty \"\"\nS: a OK <>")
-	w.dial().talk("C: a LOGIN temporary x\nS: a NO [UNAVAILABLE] Cannot check credentials now, please try again later")
-	w.dial().talk(`
+	w.dial().Talk("C: a LOGIN empty \"\"\nS: a OK <>")
+	w.dial().Talk("C: a LOGIN temporary x\nS: a NO [UNAVAILABLE] Cannot check credentials now, please try again later")
+	w.dial().Talk(`
 		C: a LOGIN joe
 		S: a BAD expected a space
 		C: b LOGIN joe secret more
@@ -64,12 +63,12 @@ func TestAuthenticate(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	good := b64("\x00joe\x00secret")
-	w.dial().talk("C: a AUTHENTICATE PLAIN\nS: + \nC: " + good + "\nS: a OK [CAPABILITY <>] Logged in")
-	w.dial().talk("C: a authenticate plain " + good + "\nS: a OK <>") // RFC 4959
-	w.dial().talk("C: a AUTHENTICATE TWOSTEP\nS: + " + b64("who?") + "\nC: " + b64("ann") + "\nS: + " + b64("proof") + "\nC: \nS: a OK <>")
-	w.dial().talk("C: a AUTHENTICATE TWOSTEP " + b64("ann") + "\nS: + " + b64("proof") + "\nC: \nS: a OK <>")
-	w.dial().talk("C: a AUTHENTICATE TWOSTEP =\nS: + " + b64("proof") + "\nC: AAAA\nS: a BAD Expected an empty response")
-	w.dial().talk(`
+	w.dial().Talk("C: a AUTHENTICATE PLAIN\nS: + \nC: " + good + "\nS: a OK [CAPABILITY <>] Logged in")
+	w.dial().Talk("C: a authenticate plain " + good + "\nS: a OK <>") // RFC 4959
+	w.dial().Talk("C: a AUTHENTICATE TWOSTEP\nS: + " + b64("who?") + "\nC: " + b64("ann") + "\nS: + " + b64("proof") + "\nC: \nS: a OK <>")
+	w.dial().Talk("C: a AUTHENTICATE TWOSTEP " + b64("ann") + "\nS: + " + b64("proof") + "\nC: \nS: a OK <>")
+	w.dial().Talk("C: a AUTHENTICATE TWOSTEP =\nS: + " + b64("proof") + "\nC: AAAA\nS: a BAD Expected an empty response")
+	w.dial().Talk(`
 		C: a AUTHENTICATE PLAIN
 		S: +` + " " + `
 		C: *
@@ -97,7 +96,7 @@ func TestPasswordGuessesEndTheConnection(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(s *imapd.Server) { s.MaxAuthFailures = 2 })
 	c := w.dial()
-	c.talk(`
+	c.Talk(`
 		C: a LOGIN joe x
 		S: a NO [AUTHENTICATIONFAILED] Authentication failed
 		C: b AUTHENTICATE PLAIN ` + b64("\x00joe\x00x") + `
@@ -118,7 +117,7 @@ func TestNoLoginInClear(t *testing.T) {
 	greeting := c.line()
 	require.Contains(t, greeting, " STARTTLS LOGINDISABLED]")
 	require.NotContains(t, greeting, "AUTH=")
-	c.talk(`
+	c.Talk(`
 		C: a LOGIN joe secret
 		S: a NO [PRIVACYREQUIRED] Log in over TLS only
 		C: b AUTHENTICATE PLAIN
@@ -126,9 +125,9 @@ func TestNoLoginInClear(t *testing.T) {
 		C: c STARTTLS
 		S: c OK Begin TLS negotiation now
 	`)
-	tlsConn := tls.Client(c.conn, ca.ClientConfig("mail.example.com"))
-	c = &client{t, tlsConn, bufio.NewReader(tlsConn)}
-	c.talk(`
+	tlsConn := tls.Client(c.Conn, ca.ClientConfig("mail.example.com"))
+	c = newClient(t, tlsConn)
+	c.Talk(`
 		C: d CAPABILITY
 		S: * CAPABILITY <> AUTH=PLAIN AUTH=TWOSTEP
 		S: d OK CAPABILITY completed
@@ -142,7 +141,7 @@ func TestNoLoginInClear(t *testing.T) {
 func TestStartTLSWithoutTLS(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
-	w.dial().talk("C: a STARTTLS\nS: a NO [UNAVAILABLE] TLS is not available")
+	w.dial().Talk("C: a STARTTLS\nS: a NO [UNAVAILABLE] TLS is not available")
 }
 
 // CVE-2011-0411: commands that a man in the middle puts behind STARTTLS must not run inside of TLS.
@@ -151,7 +150,7 @@ func TestPlaintextBehindStartTLSEndsTheConnection(t *testing.T) {
 	w := start(t, func(s *imapd.Server) { s.TLSConfig = mailtest.NewCA().ServerConfig("mail.example.com") })
 	c := w.dial()
 	c.send("a STARTTLS\r\nb NOOP\r\n")
-	c.talk(`
+	c.Talk(`
 		S: a OK Begin TLS negotiation now
 		S: * BYE Plaintext behind STARTTLS
 	`)
@@ -172,9 +171,9 @@ func TestImplicitTLS(t *testing.T) {
 	conn, err := w.network.Dialer("").Dial("tcp", "192.0.2.1:993")
 	require.NoError(t, err)
 	tlsConn := tls.Client(conn, ca.ClientConfig("mail.example.com"))
-	c := &client{t, tlsConn, bufio.NewReader(tlsConn)}
+	c := newClient(t, tlsConn)
 	require.Contains(t, c.line(), "AUTH=PLAIN")
-	c.talk("C: a LOGIN joe secret\nS: a OK <>")
+	c.Talk("C: a LOGIN joe secret\nS: a OK <>")
 	w.stop()
 	require.ErrorIs(t, <-ended, imapd.ErrServerClosed)
 	require.Error(t, new(imapd.Server).ServeTLS(l), "no TLSConfig")
@@ -194,8 +193,8 @@ func TestCertificatesAreHotSwappable(t *testing.T) {
 	for _, name := range []string{"one.example.com", "two.example.com"} {
 		names <- name
 		c := w.dial()
-		c.talk("C: a STARTTLS\nS: a OK <>")
-		require.NoError(t, tls.Client(c.conn, ca.ClientConfig(name)).Handshake())
+		c.Talk("C: a STARTTLS\nS: a OK <>")
+		require.NoError(t, tls.Client(c.Conn, ca.ClientConfig(name)).Handshake())
 	}
 }
 
@@ -209,7 +208,7 @@ func TestStoreThatDoesNotOpen(t *testing.T) {
 	errs <- errors.New("disk on fire")
 	errs <- &mailbricks.Reply{Code: 451, Text: "Moving your mail\nback soon"}
 	errs <- mailbricks.ErrAuth
-	w.dial().talk(`
+	w.dial().Talk(`
 		C: a LOGIN joe secret
 		S: a NO [UNAVAILABLE] Temporary failure, please try again later
 		C: b LOGIN joe secret
@@ -224,7 +223,7 @@ func TestStoreThatDoesNotOpen(t *testing.T) {
 func TestZeroServerLetsNobodyIn(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(s *imapd.Server) { s.Auth, s.Store = nil, nil })
-	w.dial().talk("C: a LOGIN joe secret\nS: a NO [UNAVAILABLE] Nobody can log in here")
+	w.dial().Talk("C: a LOGIN joe secret\nS: a NO [UNAVAILABLE] Nobody can log in here")
 }
 
 func TestStates(t *testing.T) {
@@ -245,7 +244,7 @@ func TestAnyStateCommands(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(s *imapd.Server) { s.ID = map[string]string{"name": "test", "vendor": "a \"b\""} })
 	c := w.dial()
-	c.talk(`
+	c.Talk(`
 		C: a NOOP
 		S: a OK NOOP completed
 		C: b NOOP x

@@ -16,7 +16,7 @@ import (
 func TestCreateDeleteRename(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
-	w.login().talk(`
+	w.login().Talk(`
 		C: A003 CREATE owatagusiam/
 		S: A003 OK CREATE completed
 		C: A004 CREATE owatagusiam/blurdybloop
@@ -60,7 +60,7 @@ func TestRenameInboxLeavesItEmpty(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	w.put(mail("one"))
-	w.login().talk(`
+	w.login().Talk(`
 		C: a RENAME INBOX old-mail
 		S: a OK RENAME completed
 		C: b STATUS INBOX (MESSAGES)
@@ -81,13 +81,13 @@ func TestDeleteOfTheSelectedMailbox(t *testing.T) {
 	c.do("b SELECT x")
 	other := w.login()
 	other.do("b SELECT x")
-	c.talk(`
+	c.Talk(`
 		C: c DELETE x
 		S: c OK DELETE completed
 		C: d FETCH 1 FLAGS
 		S: d BAD Select a mailbox first
 	`)
-	other.talk(`
+	other.Talk(`
 		C: c NOOP
 		S: * BYE [NONEXISTENT] The selected mailbox was deleted
 	`)
@@ -100,7 +100,7 @@ func TestRenameOfTheSelectedMailbox(t *testing.T) {
 	c := start(t, nil).login()
 	c.do("a CREATE x/y")
 	c.do("b SELECT x/y")
-	c.talk(`
+	c.Talk(`
 		C: c RENAME x z
 		S: c OK RENAME completed
 		C: d NOOP
@@ -115,7 +115,7 @@ func TestRenameOfTheSelectedMailbox(t *testing.T) {
 func TestCreateSpecialUse(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
-	w.login().talk(`
+	w.login().Talk(`
 		C: a CREATE MySent (USE (\sent))
 		S: a OK CREATE completed
 		C: b CREATE Both (USE (\Drafts \Junk))
@@ -149,7 +149,7 @@ func fixture(t *testing.T) *client {
 
 func TestListExtended(t *testing.T) {
 	t.Parallel()
-	fixture(t).talk(`
+	fixture(t).Talk(`
 		C: A01 LIST "" "*"
 		S: * LIST (\HasNoChildren) "/" INBOX
 		S: * LIST (\HasChildren) "/" Fruit
@@ -210,7 +210,7 @@ func TestListExtended(t *testing.T) {
 
 func TestListPatterns(t *testing.T) {
 	t.Parallel()
-	fixture(t).talk(`
+	fixture(t).Talk(`
 		C: a LIST "" ""
 		S: * LIST (\Noselect) "/" ""
 		S: a OK LIST completed
@@ -244,7 +244,7 @@ func TestListPatterns(t *testing.T) {
 // RFC 3501 §6.3.9: LSUB "%" shows the level above a subscribed mailbox.
 func TestLsub(t *testing.T) {
 	t.Parallel()
-	fixture(t).talk(`
+	fixture(t).Talk(`
 		C: a LSUB "" *
 		S: * LSUB () "/" INBOX
 		S: * LSUB () "/" Fruit/Banana
@@ -273,7 +273,7 @@ func TestListStatus(t *testing.T) {
 	w.put(mail("one"), mail("two"))
 	c := w.login()
 	c.do("x CREATE a/b")
-	c.talk(`
+	c.Talk(`
 		C: a LIST "" % RETURN (STATUS (MESSAGES UNSEEN))
 		S: * LIST (\HasNoChildren) "/" INBOX
 		S: * STATUS INBOX (MESSAGES 2 UNSEEN 2)
@@ -289,7 +289,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	w := start(t, func(s *imapd.Server) { s.MaxAppendSize = 1000 })
 	w.put(mail("one"), mail("two"))
-	w.login().talk(`
+	w.login().Talk(`
 		C: a STATUS inbox (UIDNEXT MESSAGES recent UNSEEN SIZE APPENDLIMIT MESSAGES)
 		S: * STATUS INBOX (UIDNEXT 3 MESSAGES 2 RECENT 2 UNSEEN 2 SIZE 118 APPENDLIMIT 1000)
 		S: a OK STATUS completed

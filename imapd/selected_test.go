@@ -26,7 +26,7 @@ func TestSelectAndExamine(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	w.numbered(3)
-	w.login().talk(`
+	w.login().Talk(`
 		C: a EXAMINE INBOX
 		S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft)
 		S: * OK [PERMANENTFLAGS ()] Flags permitted
@@ -94,7 +94,7 @@ func TestCloseUnselectExpunge(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	w.numbered(5)
-	w.login().talk(`
+	w.login().Talk(`
 		C: a SELECT INBOX
 		S: <>
 		S: <>
@@ -118,7 +118,7 @@ func TestCloseUnselectExpunge(t *testing.T) {
 		S: e OK STATUS completed
 	`)
 	c := w.selected()
-	c.talk(`
+	c.Talk(`
 		C: a EXPUNGE
 		S: * 1 EXPUNGE
 		S: a OK EXPUNGE completed
@@ -143,7 +143,7 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)
 	w.numbered(3)
-	w.selected().talk(`
+	w.selected().Talk(`
 		C: A003 STORE 2:3 +FLAGS (\deleted)
 		S: * 2 FETCH (FLAGS (\Recent \Deleted))
 		S: * 3 FETCH (FLAGS (\Recent \Deleted))
@@ -191,12 +191,12 @@ func TestSilentStoreStillTellsOfOthers(t *testing.T) {
 	w.numbered(2)
 	a, b := w.selected(), w.selected()
 	a.do("a STORE 1 +FLAGS (\\Flagged)")
-	b.talk(`
+	b.Talk(`
 		C: a STORE 1 +FLAGS.SILENT (\Seen)
 		S: * 1 FETCH (FLAGS (\Flagged))
 		S: a OK STORE completed
 	`)
-	a.talk(`
+	a.Talk(`
 		C: b NOOP
 		S: * 1 FETCH (FLAGS (\Recent \Flagged \Seen))
 		S: b OK NOOP completed
@@ -211,7 +211,7 @@ func TestCopy(t *testing.T) {
 	c := w.selected()
 	c.do("x STORE 2:3 +FLAGS.SILENT (\\Flagged key)")
 	c.do("x CREATE MEETING")
-	c.talk(`
+	c.Talk(`
 		C: A003 COPY 2:4 MEETING
 		S: A003 OK [COPYUID <> 2:4 1:3] COPY completed
 		C: a COPY 1 nowhere
@@ -257,7 +257,7 @@ func TestMove(t *testing.T) {
 	w.numbered(5)
 	c := w.selected()
 	c.do("x CREATE foo")
-	c.talk(`
+	c.Talk(`
 		C: a UID MOVE 2:3,9 foo
 		S: * OK [COPYUID <> 2:3 1:2] Moved
 		S: * 3 EXPUNGE
@@ -295,10 +295,10 @@ func TestAppend(t *testing.T) {
 		"MIME-Version: 1.0\r\n" +
 		"Content-Type: TEXT/PLAIN; CHARSET=US-ASCII\r\n\r\n" +
 		"Hello Joe, do you think we can meet at 3:30 tomorrow?\r\n"
-	c.talk("C: A003 APPEND saved-messages (\\Seen) {" + fmt.Sprint(len(text)) + "}\nS: + OK")
+	c.Talk("C: A003 APPEND saved-messages (\\Seen) {" + fmt.Sprint(len(text)) + "}\nS: + OK")
 	c.send(text + "\r\n")
-	c.talk("S: A003 OK [APPENDUID <> 1] APPEND completed")
-	c.talk(`
+	c.Talk("S: A003 OK [APPENDUID <> 1] APPEND completed")
+	c.Talk(`
 		C: a APPEND saved-messages (\Draft Key) " 7-Feb-1994 21:52:25 -0800" {6+}
 		C: a
 		C:
@@ -358,7 +358,7 @@ func TestAppendMakesBareLFsCRLF(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil).selected()
 	c.send("a APPEND INBOX {13+}\r\nSubject: x\n\ny\r\n")
-	c.talk(`
+	c.Talk(`
 		S: * 1 EXISTS
 		S: * 1 RECENT
 		S: a OK [APPENDUID <>] APPEND completed
@@ -375,8 +375,8 @@ func TestTruncatedAppendIsNotStored(t *testing.T) {
 	w := start(t, nil)
 	c := w.login()
 	c.send("a APPEND INBOX {1000+}\r\nSubject: half\r\n\r\n")
-	require.NoError(t, c.conn.Close())
-	w.login().talk(`
+	require.NoError(t, c.Conn.Close())
+	w.login().Talk(`
 		C: a STATUS INBOX (MESSAGES)
 		S: * STATUS INBOX (MESSAGES 0)
 		S: a OK STATUS completed
@@ -442,7 +442,7 @@ func TestAppendThatTheStoreRefuses(t *testing.T) {
 		w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return stubbornBox{Mailbox: b, appendErr: err} })
 		c := w.login()
 		c.send("a APPEND INBOX {36+}\r\nx CREATE pwned\r\ny CREATE pwned as well\r\n")
-		c.talk("S: a " + want + "\nC: b LIST \"\" pwned*\nS: b OK LIST completed")
+		c.Talk("S: a " + want + "\nC: b LIST \"\" pwned*\nS: b OK LIST completed")
 	}
 }
 
@@ -512,7 +512,7 @@ func TestExtendedSearch(t *testing.T) {
 	c.do("x STORE 1,4 FLAGS.SILENT (\\Deleted)")
 	c.do("x EXPUNGE")
 	c.do("x STORE 1:2,4 +FLAGS.SILENT (\\Flagged)")
-	c.talk(`
+	c.Talk(`
 		C: A282 SEARCH RETURN (MIN COUNT) FLAGGED
 		S: * ESEARCH (TAG "A282") MIN 1 COUNT 3
 		S: A282 OK SEARCH completed

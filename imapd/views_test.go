@@ -191,7 +191,7 @@ func sessionsAtOnce(t *testing.T, w *world) {
 		"UID MOVE 22:23 INBOX", "SEARCH UNSEEN", "UID FETCH 1:* (BODY.PEEK[]<0.1>)", "STATUS INBOX (MESSAGES)"}
 	idler := &modelClient{t: t, client: w.login(), flags: map[int]string{}}
 	idler.run("SELECT INBOX")
-	idler.talk("C: i IDLE\nS: + idling")
+	idler.Talk("C: i IDLE\nS: + idling")
 	var sessions sync.WaitGroup
 	clients := make([]*modelClient, 4)
 	for i := range clients {
@@ -282,7 +282,7 @@ func TestStoreWithoutChangeLog(t *testing.T) {
 	a.do("a EXPUNGE")
 	a.do("a STORE 1 +FLAGS.SILENT (\\Flagged)")
 	a.do("a APPEND INBOX (\\Seen) {12+}\r\nA: b\r\n\r\nbody")
-	b.talk(`
+	b.Talk(`
 		C: a FETCH 1 UID
 		S: * 1 FETCH (UID 1)
 		S: * 6 EXISTS
@@ -308,26 +308,26 @@ func TestRecent(t *testing.T) {
 	w := start(t, nil)
 	w.numbered(2)
 	a, b := w.selected(), w.selected()
-	a.talk(`
+	a.Talk(`
 		C: a FETCH 1:2 FLAGS
 		S: * 1 FETCH (FLAGS (\Recent))
 		S: * 2 FETCH (FLAGS (\Recent))
 		S: a OK FETCH completed
 	`)
-	b.talk(`
+	b.Talk(`
 		C: a FETCH 1:2 FLAGS
 		S: * 1 FETCH (FLAGS ())
 		S: * 2 FETCH (FLAGS ())
 		S: a OK FETCH completed
 	`)
 	w.put(mail("3"))
-	b.talk(`
+	b.Talk(`
 		C: b NOOP
 		S: * 3 EXISTS
 		S: * 1 RECENT
 		S: b OK NOOP completed
 	`)
-	a.talk(`
+	a.Talk(`
 		C: b NOOP
 		S: * 3 EXISTS
 		S: * 2 RECENT
