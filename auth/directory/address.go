@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
@@ -15,7 +16,7 @@ import (
 var ErrNoDomain = errors.New("should include the domain (eg: user@example.com)")
 
 // maxAddress is the longest address taken, in octets (RFC 5321 §4.5.3.1.1 and §4.5.3.1.2, and the "@").
-const maxAddress = 64 + 1 + 255
+const maxAddress = maxLocalPart + 1 + 255
 
 // domains maps a domain to lower case and A-labels. Underscores and the like are let through: what is in the DNS decides.
 var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false), idna.VerifyDNSLength(true))
@@ -58,9 +59,44 @@ func CanonicalDomain(domain string) (string, error) {
 	return strings.ToLower(ascii), nil
 }
 
-// unfit says which characters would break the files' lines.
+// unfit says which characters would break the files' lines, or be seen for something else.
 func unfit(r rune) bool {
-	return r <= ' ' || r == 0x7f || strings.ContainsRune("|,@/", r)
+	return !unicode.IsPrint(r) || unicode.IsSpace(r) || strings.ContainsRune("|,@", r)
+}
+
+// newAddress is Canonical for an address that is to be an account or an alias: one that mail can be sent to without
+// quotes (RFC 5321 §4.1.2, RFC 6531 §3.3), in a domain that can be in the DNS as a host's.
+func newAddress(address string) (string, error) {
+	canonical, err := Canonical(address)
+	if err != nil {
+		return "", err
+	}
+	local, domain := mailbricks.SplitAddress(canonical)
+	if err := newDomain(domain); err != nil {
+		return "", fmt.Errorf("%q: %w", address, err)
+	}
+	switch {
+	case len(local) > maxLocalPart:
+		return "", fmt.Errorf("%.40q… has more than %d octets before the @", address, maxLocalPart)
+	case strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, ".."):
+		return "", fmt.Errorf("%q has a dot where none can be", address)
+	case strings.ContainsAny(local, `"()<>[]:;\`) || local[0] == '#' || local[0] == '/':
+		return "", fmt.Errorf("%q holds a character that an address here must not hold", address)
+	}
+	return canonical, nil
+}
+
+// maxLocalPart is the longest local part in octets (RFC 5321 §4.5.3.1.1).
+const maxLocalPart = 64
+
+// newDomain checks a canonical domain that mail is to be taken for.
+func newDomain(domain string) error {
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return fmt.Errorf("%q is not a domain that mail can be taken for", domain)
+		}
+	}
+	return nil
 }
 
 // withoutDetail cuts the sub-address (RFC 5233) from a canonical address.

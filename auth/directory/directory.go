@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/auth"
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
@@ -27,6 +28,8 @@ type Options struct {
 	// Postmaster gets the mail to postmaster@ every hosted domain that names nobody for it, and to <postmaster>; empty:
 	// the first account of the domain, or of all.
 	Postmaster string
+	// Hostname is the server's own name. Mail to postmaster there is taken even if it is no hosted domain.
+	Hostname string
 	// Recheck is how often the files' dates are looked at; 0: DefaultRecheck.
 	Recheck time.Duration
 	// Logger is told when the files were read again and when that failed; nil discards.
@@ -109,6 +112,11 @@ func (d *Directory) read(opts Options) error {
 		return fmt.Errorf("directory: %w", err)
 	}
 	d.opts, d.now = opts, snap
+	for _, a := range snap.accounts {
+		if err := auth.CheckHash(a.hash); err != nil {
+			opts.Logger.Warn("nobody can log in to this account", "account", a.address, "error", err)
+		}
+	}
 	return nil
 }
 
@@ -248,6 +256,20 @@ func (d *Directory) Hosts(domain string) bool {
 	snap, _ := d.current()
 	canonical, err := CanonicalDomain(domain)
 	return err == nil && snap.domains[canonical]
+}
+
+// Takes says whether mail to an address is for this server to deliver or refuse: its domain is hosted, or it is
+// postmaster's without a domain or at Options.Hostname (RFC 5321 §4.5.1).
+func (d *Directory) Takes(address string) bool {
+	local, domain := mailbricks.SplitAddress(address)
+	_, opts := d.current()
+	return domain == "" || d.Hosts(domain) || isPostmaster(local) && sameDomain(domain, opts.Hostname)
+}
+
+func sameDomain(a, b string) bool {
+	a, errA := CanonicalDomain(a)
+	b, errB := CanonicalDomain(b)
+	return errA == nil && errB == nil && a == b
 }
 
 // Domains lists the hosted domains in alphabetical order.

@@ -15,7 +15,7 @@ const filePerm = 0o600
 
 // AddAccount adds an account. It fails when the address has no domain, exists already or is an alias.
 func (d *Directory) AddAccount(address, password string) error {
-	address, err := Canonical(address)
+	address, err := newAddress(address)
 	if err != nil {
 		return err
 	}

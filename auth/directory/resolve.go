@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/mailbricks/mailbricks"
 )
@@ -31,6 +32,9 @@ func (d *Directory) Resolve(address string) ([]string, error) {
 	canonical, err := Canonical(address)
 	if errors.Is(err, ErrNoDomain) {
 		return r.bare(address)
+	}
+	if local, domain := mailbricks.SplitAddress(canonical); err == nil && !snap.domains[domain] && isPostmaster(local) && sameDomain(domain, opts.Hostname) {
+		return r.bare(local)
 	}
 	if err != nil {
 		return nil, ErrNoRecipient
@@ -166,9 +170,10 @@ func (r *resolver) firstAccount(domain string) ([]string, bool) {
 	return nil, false
 }
 
+// isPostmaster says whether a local part is postmaster's; a sub-address is, too.
 func isPostmaster(local string) bool {
-	canonical, err := Canonical(local + "@x")
-	return err == nil && canonical == "postmaster@x"
+	base, _, _ := strings.Cut(local, "+")
+	return strings.EqualFold(base, "postmaster")
 }
 
 // MaySendAs says whether a user may use address as a sender: whatever brings mail to the user's own account.

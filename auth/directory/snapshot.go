@@ -67,7 +67,7 @@ func newSnapshot(t tables, hosted []string) (*snapshot, error) {
 }
 
 func (s *snapshot) addAccount(key, rest string) error {
-	address, err := Canonical(key)
+	address, err := newAddress(key)
 	if err != nil {
 		return err
 	}
@@ -89,9 +89,12 @@ func aliasKey(key string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("catch-all %q: %w", key, err)
 		}
+		if err := newDomain(domain); err != nil {
+			return "", err
+		}
 		return "@" + domain, nil
 	}
-	return Canonical(key)
+	return newAddress(key)
 }
 
 func (s *snapshot) addAlias(key, rest string) error {

@@ -1,0 +1,47 @@
+package directory_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/auth/directory"
+)
+
+func TestOnlyAddressesThatMailCanReachBecomeAccountsAndAliases(t *testing.T) {
+	t.Parallel()
+	d, dir := open(t, nil, directory.Options{})
+	for _, address := range []string{
+		"lit@[1.2.3.4]", "a@b_c.test", "..@a.test", ".dot@a.test", "dot.@a.test", "a..b@a.test", "a:b@a.test", `a\b@a.test`, `"x"@a.test`,
+		"#x@a.test", "/x@a.test", "a b@a.test", "a|b@a.test", "a,b@a.test", "a@b@a.test", "a\u202e@a.test", "a\u0085@a.test", "a\u00a0@a.test",
+		strings.Repeat("x", 65) + "@a.test", "a@-b.test", "a@b-.test", "a@b..test", "@a.test", "a@", "a",
+	} {
+		require.Error(t, d.AddAccount(address, "secret"), address)
+		if !strings.HasPrefix(address, "@") && address[0] != '/' {
+			require.Error(t, d.AddAlias(address, "ann@a.test"), address)
+		}
+	}
+	require.Error(t, d.AddAlias("@b_c.test", "ann@a.test"))
+	require.NoFileExists(t, dir+"/accounts.cf")
+	require.NoFileExists(t, dir+"/aliases.cf")
+	for _, address := range []string{"a/b@a.test", "o'neil+x@a.test", "büro@müller.test", strings.Repeat("x", 64) + "@a.test", "a@xn--mller-kva.test", "a@localhost"} {
+		require.NoError(t, d.AddAccount(address, "secret"), address)
+	}
+}
+
+func TestTakes(t *testing.T) {
+	t.Parallel()
+	d, _ := open(t, files, directory.Options{Hostname: "Mail.Host.test"})
+	for address, want := range map[string]bool{
+		"x@localhost.localdomain": true, "postmaster": true, "postmaster@mail.host.test": true, "Postmaster+x@mail.host.test": true,
+		"x@mail.host.test": false, "postmaster@elsewhere.test": false, "x@elsewhere.test": false,
+	} {
+		require.Equal(t, want, d.Takes(address), address)
+	}
+	for _, address := range []string{"postmaster@mail.host.test", "postmaster+x@localhost.localdomain"} {
+		got, err := d.Resolve(address)
+		require.NoError(t, err, address)
+		require.Equal(t, []string{"user1@localhost.localdomain"}, got)
+	}
+}
