@@ -1,12 +1,9 @@
 package pop3d_test
 
 import (
-	"errors"
 	"io"
-	"net"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,55 +46,6 @@ func TestLoginDelay(t *testing.T) {
 			C: AUTH PLAIN ` + good + `
 			S: +OK *
 		`)
-	})
-}
-
-// flaky is a listener whose Accept fails for a while.
-type flaky struct {
-	net.Listener
-	mu    sync.Mutex
-	errs  []error
-	times []time.Time
-}
-
-func (f *flaky) Accept() (net.Conn, error) {
-	f.mu.Lock()
-	f.times = append(f.times, time.Now())
-	if len(f.errs) > 0 {
-		err := f.errs[0]
-		f.errs = f.errs[1:]
-		f.mu.Unlock()
-		return nil, err
-	}
-	f.mu.Unlock()
-	return f.Listener.Accept()
-}
-
-// temporary is what Accept fails with when there are too many open files.
-type temporary struct{ error }
-
-func (temporary) Temporary() bool { return true }
-
-func TestAcceptFails(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		l, err := w.net.Listen("tcp", "192.0.2.1:1110")
-		require.NoError(t, err)
-		full := temporary{errors.New("too many open files")}
-		f := &flaky{Listener: l, errs: []error{full, full, full}}
-		done := make(chan error, 1)
-		go func() { done <- w.srv.Serve(f) }()
-		w.addr = "192.0.2.1:1110"
-		w.talk(login)
-		f.mu.Lock()
-		require.GreaterOrEqual(t, f.times[3].Sub(f.times[0]), 30*time.Millisecond, "it waits longer each time")
-		f.mu.Unlock()
-
-		l, err = w.net.Listen("tcp", "192.0.2.1:1111")
-		require.NoError(t, err)
-		broken := errors.New("broken")
-		require.ErrorIs(t, w.srv.Serve(&flaky{Listener: l, errs: []error{broken}}), broken)
-		require.NoError(t, w.srv.Close())
-		require.ErrorIs(t, <-done, pop3d.ErrServerClosed)
 	})
 }
 

@@ -2,11 +2,9 @@ package smtpd_test
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -117,46 +115,6 @@ func TestListenAndServe(t *testing.T) {
 	}
 }
 
-// tired is a listener whose Accept fails.
-type tired struct {
-	net.Listener
-	errs []error
-}
-
-type temporary struct{ error }
-
-func (temporary) Temporary() bool { return true }
-
-func (l *tired) Accept() (net.Conn, error) {
-	if len(l.errs) > 0 {
-		err := l.errs[0]
-		l.errs = l.errs[1:]
-		return nil, err
-	}
-	return l.Listener.Accept()
-}
-
-func TestAcceptErrors(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		emfile := temporary{errors.New("too many open files")}
-		l := &tired{listener(w), []error{emfile, emfile, emfile}}
-		began := time.Now()
-		go func() { w.done <- w.srv.Serve(l) }()
-		c, err := w.net.Dialer("").Dial("tcp", "192.0.2.1:2525")
-		require.NoError(w.t, err)
-		newClient(w.t, c).Talk("S* 220\nC: QUIT\nS* 221\nS$\n")
-		require.Equal(w.t, 35*time.Millisecond, time.Since(began))
-		c.Close()
-
-		broken := &tired{nil, []error{errors.New("broken")}}
-		broken.Listener, err = w.net.Listen("tcp", "192.0.2.1:2526")
-		require.NoError(w.t, err)
-		require.ErrorContains(w.t, w.srv.Serve(broken), "smtpd: accept: broken")
-		require.NoError(w.t, w.srv.Close())
-		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
-	})
-}
-
 func TestSettingsChangeWhileTheServerRuns(t *testing.T) {
 	var current atomic.Pointer[smtpd.Server]
 	inWorld(t, func(s *smtpd.Server) { s.PerConnection = current.Load }, func(w *world) {
@@ -170,43 +128,6 @@ func TestSettingsChangeWhileTheServerRuns(t *testing.T) {
 		w.dial("203.0.113.9").Talk(strings.ReplaceAll(hello, "mail.", "new."))
 		require.NoError(w.t, w.srv.Shutdown(context.Background()), "which knows all connections")
 		c.Talk("S: 421 4.3.2 new.example.com is shutting down\nS$\n")
-	})
-}
-
-// stuck is a listener whose connections do not take what is written.
-type stuck struct{ net.Listener }
-
-type stuckConn struct {
-	net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l stuck) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	return &stuckConn{Conn: conn, closed: make(chan struct{})}, err
-}
-
-func (c *stuckConn) Write([]byte) (int, error) { <-c.closed; return 0, net.ErrClosed }
-
-func (c *stuckConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
-}
-
-// Those who are told that there is no room are not without number either.
-func TestRefusalsAreBounded(t *testing.T) {
-	inWorld(t, func(s *smtpd.Server) { s.MaxConnections = 1 }, func(w *world) {
-		l := stuck{listener(w)}
-		go func() { w.done <- w.srv.Serve(l) }()
-		w.addr = "192.0.2.1:2525"
-		for range 1 + 32 {
-			w.dial("203.0.113.9")
-		}
-		synctest.Wait()
-		w.dial("203.0.113.9").Talk("S$\n")
-		require.NoError(w.t, w.srv.Close())
-		require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
 	})
 }
 
