@@ -591,3 +591,20 @@ func bubbleHere(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
+
+func TestSmarthostIsLookedUp(t *testing.T) {
+	const smart = "smart.example.org. IN A 192.0.2.98\nsmart.example.org. IN A 192.0.2.99\n"
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, smart)
+		p := w.peer("192.0.2.99:587", &peer{})
+		w.net.Refuse("192.0.2.98")
+		s := &relay.Smarthost{Address: "smart.example.org:587", TLS: relay.NoTLS, Resolver: w.dns.Resolver(), Dial: w.net.Dialer("192.0.2.1").DialContext}
+		t.Cleanup(func() { s.Close() })
+		require.NoError(t, send(t, s, "bob@example.net")[0].Err)
+		require.Len(t, p.mails(), 1, "the second address")
+		missing := &relay.Smarthost{Address: "missing.example.org:587", TLS: relay.NoTLS, Resolver: w.dns.Resolver(), Dial: s.Dial}
+		err := send(t, missing, "bob@example.net")[0].Err
+		require.True(t, mailbricks.IsTemporary(err))
+		require.Contains(t, mailbricks.ReplyTo(err).Text, "no such host name")
+	})
+}

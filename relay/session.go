@@ -112,7 +112,12 @@ func (c *client) openMode(ctx context.Context, t target) (*session, error) {
 func dialFailure(err error) string {
 	var timeout interface{ Timeout() bool }
 	errno, isErrno := errors.AsType[syscall.Errno](err)
+	dns, isDNS := errors.AsType[*net.DNSError](err)
 	switch {
+	case isDNS && dns.IsNotFound:
+		return "no such host name"
+	case isDNS:
+		return "its name could not be looked up"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.As(err, &timeout) && timeout.Timeout():

@@ -37,6 +37,8 @@ type Smarthost struct {
 	Hostname string
 	// Bind has the source addresses, one of each family at most.
 	Bind []netip.Addr
+	// Resolver looks up the server's addresses. Nil: the system does.
+	Resolver HostResolver
 	// TLSConfig is the base for TLS. Nil: TLS 1.2 at least, and the system's roots.
 	TLSConfig *tls.Config
 	// Timeouts bound what the server takes.
@@ -100,8 +102,37 @@ func (s *Smarthost) Deliver(ctx context.Context, env *mailbricks.Envelope, msg *
 	return out
 }
 
-// dialer is that of MX, which knows Bind.
+// HostResolver is what a Smarthost asks of DNS; *net.Resolver is one.
+type HostResolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// dialer connects to one of the server's addresses.
 func (s *Smarthost) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := s.dialAddress()
+	if s.Resolver == nil {
+		return dial
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		addrs, err := s.Resolver.LookupNetIP(ctx, "ip", host)
+		errs := []error{err}
+		for _, addr := range addrs[:min(len(addrs), maxAddresses)] {
+			conn, err := dial(ctx, network, net.JoinHostPort(addr.Unmap().String(), port))
+			if err == nil {
+				return conn, nil
+			}
+			errs = append(errs, err)
+		}
+		return nil, errors.Join(errs...)
+	}
+}
+
+// dialAddress connects to an address, or to a name that the system looks up.
+func (s *Smarthost) dialAddress() func(ctx context.Context, network, address string) (net.Conn, error) {
 	if s.Dial != nil {
 		return s.Dial
 	}

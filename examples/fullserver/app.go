@@ -13,6 +13,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/auth"
 	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/senderauth/sign"
@@ -21,10 +22,10 @@ import (
 // app is the data of a server with what works on it: the part of the wiring that does not depend on whether the server
 // runs. One process at a time has it.
 type app struct {
-	lock  io.Closer
-	conf  atomic.Pointer[config]
-	log   *slog.Logger
-	level *slog.LevelVar
+	lock    io.Closer
+	conf    atomic.Pointer[config]
+	log     *slog.Logger
+	logging *logging // behind log
 
 	dir     *directory.Directory
 	login   *auth.Authenticator
@@ -37,33 +38,53 @@ type app struct {
 	background sync.WaitGroup
 }
 
-// openApp becomes run.user, takes the lock and opens the data.
-func openApp(ctx context.Context, c *config) (*app, error) {
-	if c.run.user != "" {
-		if err := switchUser(c.run.user, c.dataDir); err != nil {
-			return nil, err
-		}
+// becomeUser becomes run.user, if there is one.
+func becomeUser(c *config) error {
+	if c.run.user == "" {
+		return nil
 	}
-	for _, dir := range []string{"", "mail", "queue", "dkim", "tls", "state", "state/spool"} {
-		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
-			return nil, err
-		}
-	}
-	lock, err := lockData(c)
-	if err != nil {
+	return switchUser(c.run.user, c.dataDir)
+}
+
+// lockData makes sure that nobody else works on the data.
+func lockData(c *config) (io.Closer, error) {
+	if err := os.MkdirAll(c.path("state"), 0o700); err != nil {
 		return nil, err
 	}
-	a := &app{lock: lock, level: &slog.LevelVar{}}
-	a.log = newLogger(c, a.level)
+	lock, err := durable.OS().TryLock(c.path("state", "lock"))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%s is in use by another fullserver", c.dataDir)
+	}
+	return lock, err
+}
+
+// openApp opens the data for the holder of its lock.
+func openApp(c *config, lock io.Closer) (*app, error) {
+	a := &app{lock: lock}
 	a.conf.Store(c)
-	if err := a.open(ctx, c); err != nil {
+	a.logging = newLogging(c)
+	a.log = slog.New(a.logging)
+	if err := a.open(c); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
 }
 
+// makeFolders makes those under data_dir, all for this user only.
+func makeFolders(c *config) error {
+	for _, dir := range []string{"", "mail", "queue", "dkim", "tls", "state", "state/spool"} {
+		if err := os.MkdirAll(c.path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(c.path(), 0o700) // it may have been there before
+}
+
 // open is the heart of fullserver: what is delivered to whom.
-func (a *app) open(_ context.Context, c *config) (err error) {
+func (a *app) open(c *config) (err error) {
+	if err := makeFolders(c); err != nil {
+		return err
+	}
 	if a.dir, err = directory.Open(c.dataDir, a.directoryOptions(c)); err != nil {
 		return err
 	}
@@ -110,7 +131,7 @@ func (a *app) close() error {
 func (a *app) config() *config { return a.conf.Load() }
 
 func (a *app) directoryOptions(c *config) directory.Options {
-	return directory.Options{Domains: c.domains, Postmaster: c.policy.postmaster, Logger: a.log}
+	return directory.Options{Domains: c.domains, Postmaster: c.policy.postmaster, Hostname: c.hostname, Logger: a.log}
 }
 
 // account tells the store which addresses have mail here, and how much each may have.
@@ -119,16 +140,4 @@ func (a *app) account(_ context.Context, address string) (maildir.Account, error
 		return maildir.Account{}, maildir.ErrNoAccount
 	}
 	return maildir.Account{Quota: a.dir.Quota(address)}, nil
-}
-
-// newLogger writes to standard error, as the configuration says; the level can change later.
-func newLogger(c *config, level *slog.LevelVar) *slog.Logger {
-	if err := level.UnmarshalText([]byte(c.log.level)); err != nil {
-		panic(fmt.Sprintf("log level %q: %v", c.log.level, err)) // a bug: the configuration was checked
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.log.format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }

@@ -113,10 +113,11 @@ type accountLine struct {
 
 func (c *emailList) runOn(ctx context.Context, a *app, out io.Writer) error {
 	lines := []accountLine{}
+	var errs []error
 	for _, account := range a.dir.Accounts() {
 		used, _, err := a.store.Usage(ctx, account.Address)
-		if err != nil {
-			return err
+		if err != nil { // the others are shown all the same
+			errs = append(errs, fmt.Errorf("%s: %w", account.Address, err))
 		}
 		line := accountLine{Address: account.Address, Used: used, Limit: account.Quota, Aliases: account.Aliases}
 		if line.Limit > 0 {
@@ -128,7 +129,7 @@ func (c *emailList) runOn(ctx context.Context, a *app, out io.Writer) error {
 		lines = append(lines, line)
 	}
 	if c.JSON {
-		return printJSON(out, lines)
+		return errors.Join(append(errs, printJSON(out, lines))...)
 	}
 	for _, line := range lines {
 		limit := "~"
@@ -140,7 +141,7 @@ func (c *emailList) runOn(ctx context.Context, a *app, out io.Writer) error {
 			fmt.Fprintf(out, "    [ aliases -> %s ]\n", strings.Join(line.Aliases, ", "))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // shortSize is a size for people: "0", "812B", "1.4M".

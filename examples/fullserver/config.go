@@ -149,7 +149,28 @@ func loadConfig(named string, environ []string, tryIt bool) (*config, error) {
 	if err := c.readVariables(env); err != nil {
 		return nil, err
 	}
-	return c, c.finish()
+	if err := c.finish(); err != nil {
+		return nil, c.locate(err)
+	}
+	return c, nil
+}
+
+// keyError is what is wrong with a key in the light of others.
+type keyError struct{ key, reason string }
+
+func (e *keyError) Error() string { return e.key + ": " + e.reason }
+
+// locate adds to a keyError where the key stands, if it is in the file.
+func (c *config) locate(err error) error {
+	wrong, ok := errors.AsType[*keyError](err)
+	if !ok || c.file == "" {
+		return err
+	}
+	source, readErr := os.ReadFile(c.file)
+	if line := findKey(string(source), wrong.key); readErr == nil && line > 0 {
+		return fmt.Errorf("%s line %d: %w", c.file, line, err)
+	}
+	return err
 }
 
 // readFile takes over what a TOML file says.
@@ -209,14 +230,17 @@ func isSection(section string, keys map[string]setter) bool {
 	return false
 }
 
-// lineOf finds the line of a key in a TOML source that is known to be well-formed; 1 if it cannot tell.
-func lineOf(source, key string) int {
+// lineOf is findKey, but 1 if the key is not found.
+func lineOf(source, key string) int { return max(1, findKey(source, key)) }
+
+// findKey finds the line of a key in a TOML source that is known to be well-formed; 0 if it cannot.
+func findKey(source, key string) int {
 	section, n := "", 0
 	for line := range strings.Lines(source) {
 		n++
 		line = strings.TrimSpace(line)
-		if name, ok := strings.CutPrefix(line, "["); ok {
-			name, _, _ = strings.Cut(name, "]")
+		if strings.HasPrefix(line, "[") {
+			name, _, _ := strings.Cut(strings.TrimLeft(line, "["), "]")
 			section = cleanKey(name) + "."
 			if section == key+"." {
 				return n
@@ -228,7 +252,7 @@ func lineOf(source, key string) int {
 			return n
 		}
 	}
-	return 1
+	return 0
 }
 
 // cleanKey takes blanks and quotes out of a TOML key.
@@ -253,12 +277,12 @@ func (c *config) readVariables(env map[string]string) error {
 	for key, set := range c.keys() {
 		byName[variablePrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = set
 	}
-	for _, variable := range slices.Sorted(maps.Keys(env)) {
-		value := env[variable]
-		name, fromFile := strings.CutSuffix(variable, fileSuffix)
+	for _, whole := range slices.Sorted(maps.Keys(env)) {
+		value := env[whole]
+		name, fromFile := strings.CutSuffix(whole, fileSuffix)
 		set := byName[name]
 		if set == nil {
-			return fmt.Errorf("unknown environment variable %s", variable)
+			return fmt.Errorf("unknown environment variable %s", whole)
 		}
 		if fromFile {
 			if _, ok := env[name]; ok {
@@ -266,12 +290,12 @@ func (c *config) readVariables(env map[string]string) error {
 			}
 			content, err := os.ReadFile(value)
 			if err != nil {
-				return fmt.Errorf("%s: %w", variable, err)
+				return fmt.Errorf("%s: %w", whole, err)
 			}
 			value = strings.TrimRight(string(content), "\r\n")
 		}
-		if err := set(value); err != nil {
-			return fmt.Errorf("environment variable %s: %w", variable, err)
+		if err := set(variable(value)); err != nil {
+			return fmt.Errorf("environment variable %s: %w", whole, err)
 		}
 	}
 	return nil
@@ -282,7 +306,7 @@ func (c *config) finish() error {
 	if c.hostname == "" {
 		name, err := os.Hostname()
 		if err != nil || !strings.Contains(name, ".") {
-			return errors.New("hostname is not set: name the host as the DNS does, such as mail.example.com")
+			return &keyError{"hostname", "is not set: name the host as the DNS does, such as mail.example.com"}
 		}
 		c.hostname = name
 	}
@@ -293,20 +317,26 @@ func (c *config) finish() error {
 		}
 	}
 	if c.tls.mode == "manual" && (c.tls.cert == "" || c.tls.key == "") {
-		return errors.New("tls.mode manual needs tls.cert and tls.key")
+		given := "tls.mode"
+		if c.tls.cert != "" {
+			given = "tls.cert"
+		} else if c.tls.key != "" {
+			given = "tls.key"
+		}
+		return &keyError{given, "tls.mode manual needs both tls.cert and tls.key"}
 	}
 	if s := c.outbound.smarthost; s.password != "" {
 		switch {
 		case s.tls == "none":
-			return errors.New("outbound.smarthost_password would go out in clear with outbound.smarthost_tls none")
+			return &keyError{"outbound.smarthost_password", "would go out in clear with outbound.smarthost_tls none"}
 		case s.user == "":
-			return errors.New("outbound.smarthost_password needs outbound.smarthost_user")
+			return &keyError{"outbound.smarthost_password", "needs outbound.smarthost_user"}
 		}
 	}
 	families := map[bool]bool{}
 	for _, addr := range c.outbound.bind {
 		if families[addr.Is4()] {
-			return errors.New("outbound.bind: one address of each family at most")
+			return &keyError{"outbound.bind", "one address of each family at most"}
 		}
 		families[addr.Is4()] = true
 	}
@@ -340,7 +370,15 @@ func (c *config) needsRestart(next *config) []string {
 	if !maps.EqualFunc(c.listen, next.listen, slices.Equal) {
 		keys = append(keys, "listen")
 	}
+	if c.run.user != next.run.user {
+		keys = append(keys, "run.user")
+	}
 	return keys
+}
+
+// keep takes over from the configuration in force what needs a restart.
+func (c *config) keep(old *config) {
+	c.hostname, c.dataDir, c.listen, c.run.user = old.hostname, old.dataDir, old.listen, old.run.user
 }
 
 // schedule is outbound.retry, which was checked when it was set.
@@ -363,8 +401,10 @@ func mailAddress(s string) error {
 }
 
 func domainName(s string) error {
-	_, err := directory.CanonicalDomain(s)
-	return err
+	if _, err := directory.CanonicalDomain(s); err != nil {
+		return fmt.Errorf("%q is not a domain name: %w", s, err)
+	}
+	return nil
 }
 
 func hostName(s string) error {
@@ -376,7 +416,7 @@ func hostName(s string) error {
 
 func hostPort(s string) error {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" || port == "" {
+	if err != nil || host == "" || !isPort(port) {
 		return fmt.Errorf("%q is not host:port", s)
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -12,12 +13,18 @@ import (
 	"github.com/mailbricks/mailbricks/auth/directory"
 )
 
-// setter takes the value of a key: as TOML has it, or a string from the environment.
+// setter takes the value of a key: as TOML has it, or a variable.
 type setter func(value any) error
+
+// variable is a value from the environment, where everything is a string.
+type variable string
 
 func text(to *string, check func(string) error) setter {
 	return func(value any) error {
 		s, ok := value.(string)
+		if v, isVariable := value.(variable); isVariable {
+			s, ok = string(v), true
+		}
 		if !ok {
 			return errors.New("must be a string")
 		}
@@ -59,8 +66,8 @@ func oneOf(words ...string) func(string) error {
 // stringList takes a list, or in the environment strings with commas between them.
 func stringList(value any) ([]string, error) {
 	switch v := value.(type) {
-	case string:
-		return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }), nil
+	case variable:
+		return strings.FieldsFunc(string(v), func(r rune) bool { return r == ',' || r == ' ' }), nil
 	case []any:
 		var list []string
 		for _, element := range v {
@@ -110,7 +117,7 @@ func addresses(listen map[string][]string, service string) setter {
 			return err
 		}
 		for _, address := range list {
-			if !strings.Contains(address, ":") {
+			if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
 				return fmt.Errorf("%q is not an address such as \":25\" or \"192.0.2.1:25\"", address)
 			}
 		}
@@ -122,14 +129,19 @@ func addresses(listen map[string][]string, service string) setter {
 	}
 }
 
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
 func boolean(to *bool) setter {
 	return func(value any) error {
 		switch v := value.(type) {
 		case bool:
 			*to = v
 			return nil
-		case string:
-			b, err := strconv.ParseBool(v)
+		case variable:
+			b, err := strconv.ParseBool(string(v))
 			if err == nil {
 				*to = b
 				return nil
@@ -142,8 +154,8 @@ func boolean(to *bool) setter {
 func number(to *int, lowest, highest int) setter {
 	return func(value any) error {
 		n, ok := value.(int64)
-		if s, isString := value.(string); isString {
-			parsed, err := strconv.ParseInt(s, 10, 64)
+		if v, isVariable := value.(variable); isVariable {
+			parsed, err := strconv.ParseInt(string(v), 10, 64)
 			n, ok = parsed, err == nil
 		}
 		if !ok || n < int64(lowest) || n > int64(highest) {
@@ -164,27 +176,34 @@ func size(to *int64) setter {
 			}
 			*to = v
 			return nil
+		case variable:
+			return setSize(to, string(v))
 		case string:
-			if n, err := strconv.ParseUint(v, 10, 62); err == nil {
-				*to = int64(n)
-				return nil
-			}
-			n, err := directory.ParseSize(v)
-			if err != nil {
-				return err
-			}
-			*to = n
-			return nil
+			return setSize(to, v)
 		}
 		return errors.New(`must be a size such as "50M"`)
 	}
 }
 
+func setSize(to *int64, s string) error {
+	if n, err := strconv.ParseUint(s, 10, 62); err == nil {
+		*to = int64(n)
+		return nil
+	}
+	n, err := directory.ParseSize(s)
+	if err != nil {
+		return err
+	}
+	*to = n
+	return nil
+}
+
 // duration takes a time such as "90m", also in days: "5d".
 func duration(to *time.Duration) setter {
+	var s string
+	set := text(&s, anything)
 	return func(value any) error {
-		s, ok := value.(string)
-		if !ok {
+		if err := set(value); err != nil {
 			return errors.New(`must be a time such as "90m" or "5d"`)
 		}
 		d, err := parseDuration(s)

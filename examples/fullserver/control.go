@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
-	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // Bounds of the control socket.
@@ -69,7 +67,19 @@ func (p *process) runData(ctx context.Context, c *config, command dataCommand) i
 
 // runHere opens the data, runs the command and closes the data.
 func runHere(ctx context.Context, c *config, command dataCommand) (controlResponse, error) {
-	a, err := openApp(ctx, c)
+	if c.tryIt {
+		if _, err := os.Stat(c.dataDir); err != nil {
+			return controlResponse{}, errors.New("no configuration here: name one with -config, or run fullserver without a command to try it out")
+		}
+	}
+	if err := becomeUser(c); err != nil {
+		return controlResponse{}, err
+	}
+	lock, err := lockData(c)
+	if err != nil {
+		return controlResponse{}, err
+	}
+	a, err := openApp(c, lock)
 	if err != nil {
 		return controlResponse{}, err
 	}
@@ -210,13 +220,4 @@ func (a *app) execute(ctx context.Context, request controlRequest) (response con
 		*taker.passwordField() = request.Password
 	}
 	return respond(ctx, a, command)
-}
-
-// lockData makes sure that nobody else works on the data.
-func lockData(c *config) (io.Closer, error) {
-	lock, err := durable.OS().TryLock(c.path("state", "lock"))
-	if errors.Is(err, durable.ErrLocked) {
-		return nil, fmt.Errorf("%s is in use by another fullserver", c.dataDir)
-	}
-	return lock, err
 }

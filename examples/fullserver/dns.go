@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 
 	"github.com/mailbricks/mailbricks/auth/directory"
@@ -54,8 +55,13 @@ func (c *dnsCommand) runOn(_ context.Context, a *app, out io.Writer) error {
 	if c.JSON {
 		return printJSON(out, records)
 	}
+	signed := false
 	for _, r := range records {
 		fmt.Fprintf(out, "; %s\n%s\n", r.Note, r.Zone)
+		signed = signed || strings.Contains(r.Name, "._domainkey.")
+	}
+	if !signed {
+		fmt.Fprintf(out, "; DKIM: %[1]s has no key yet; fullserver dkim %[1]s makes one\n", domain)
 	}
 	return nil
 }
@@ -78,13 +84,16 @@ func (a *app) dnsRecords(domain string) ([]dnsRecord, error) {
 	for _, key := range keys {
 		records = append(records, dkimRecord(key))
 	}
-	for _, srv := range []struct{ service, port string }{ // RFC 6186 and RFC 8314
-		{"_submissions", "465"}, {"_submission", "587"}, {"_imaps", "993"}, {"_imap", "143"}, {"_pop3s", "995"}, {"_pop3", "110"},
-	} {
-		if a.config().listen[strings.TrimPrefix(srv.service, "_")] == nil {
+	for _, service := range []string{"submissions", "submission", "imaps", "imap", "pop3s", "pop3"} { // RFC 6186 and RFC 8314
+		addresses := a.config().listen[service]
+		if len(addresses) == 0 {
 			continue
 		}
-		records = append(records, plainRecord(srv.service+"._tcp."+domain, "SRV", "0 1 "+srv.port+" "+host+".", "where mail programs find the service"))
+		_, port, err := net.SplitHostPort(addresses[0])
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, plainRecord("_"+service+"._tcp."+domain, "SRV", "0 1 "+port+" "+host+".", "where mail programs find the service"))
 	}
 	return records, nil
 }

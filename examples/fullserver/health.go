@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,14 +28,21 @@ func (*healthCommand) run(ctx context.Context, p *process, c *config) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
 	var errs []error
 	for _, name := range services {
 		for _, address := range c.listen[name] {
-			if err := checkService(ctx, name, address, c.hostname); err != nil {
-				errs = append(errs, fmt.Errorf("%s on %s: %w", name, address, err))
-			}
+			wg.Go(func() {
+				if err := checkService(ctx, name, address, c.hostname); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					errs = append(errs, fmt.Errorf("%s on %s: %w", name, address, err))
+				}
+			})
 		}
 	}
+	wg.Wait()
 	if len(errs) == 0 {
 		fmt.Fprintln(p.stdout, "healthy")
 	}

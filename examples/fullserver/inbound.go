@@ -15,20 +15,46 @@ import (
 	"github.com/mailbricks/mailbricks/smtpd/submission"
 )
 
-// servers makes the server of each service from one configuration.
-func (a *app) servers(c *config, certs *certificates) map[string]server {
-	imap := &imapd.Server{
-		Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
-		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
+// settings are the servers as one configuration has them. Each new connection gets the settings in force.
+type settings struct {
+	mx, submission *smtpd.Server
+	imap           *imapd.Server
+	pop3           *pop3d.Server
+}
+
+func (a *app) settings(c *config, certs *certificates) *settings {
+	return &settings{
+		mx: a.mx(c, certs), submission: a.submission(c, certs),
+		imap: &imapd.Server{
+			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
+			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
+		},
+		pop3: &pop3d.Server{
+			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
+			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
+		},
 	}
-	pop3 := &pop3d.Server{ // one for both services: it keeps two sessions of a user apart (RFC 1939 §4)
-		Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
-		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
+}
+
+// servers makes the server of each service; now gives the settings in force.
+func (a *app) servers(c *config, certs *certificates, now func() *settings) map[string]server {
+	smtp := func(of func(*settings) *smtpd.Server) *smtpd.Server {
+		srv := of(a.settings(c, certs))
+		srv.PerConnection = func() *smtpd.Server { return of(now()) }
+		return srv
 	}
-	submission := a.submission(c, certs)
+	imap := func() *imapd.Server {
+		srv := a.settings(c, certs).imap
+		srv.PerConnection = func() *imapd.Server { return now().imap }
+		return srv
+	}
+	pop3 := a.settings(c, certs).pop3 // one for both services: it keeps the sessions of a user apart (RFC 1939 §4)
+	pop3.PerConnection = func() *pop3d.Server { return now().pop3 }
+	mx := func(s *settings) *smtpd.Server { return s.mx }
+	submission := func(s *settings) *smtpd.Server { return s.submission }
 	return map[string]server{
-		"smtp": a.mx(c, certs), "submission": submission, "submissions": submission,
-		"imap": imap, "imaps": imap, "pop3": pop3, "pop3s": pop3,
+		"smtp": smtp(mx), "submission": smtp(submission), "submissions": smtp(submission),
+		"imap": imap(), "imaps": imap(), "pop3": pop3, "pop3s": pop3,
 	}
 }
 
@@ -91,7 +117,7 @@ func (a *app) isOwn(env *mailbricks.Envelope) bool {
 // recipients refuses addresses that nobody here has, and other servers' addresses unless the peer may relay.
 func (a *app) recipients(mayRelay func(mailbricks.Peer) bool) smtpd.Check {
 	return smtpd.Check{Name: "recipients", Rcpt: func(_ context.Context, tx *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
-		if domain := rcpt.Domain(); domain != "" && !a.dir.Hosts(domain) {
+		if !a.dir.Takes(rcpt.Address) {
 			if mayRelay(tx.Session.Peer) {
 				return nil
 			}

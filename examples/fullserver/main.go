@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 )
@@ -23,10 +21,8 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	p := &process{args: os.Args[1:], environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(p.run(ctx))
+	os.Exit(p.run(context.Background()))
 }
 
 // process is what a run of the program works with.
@@ -118,7 +114,7 @@ func (p *process) run(ctx context.Context) (code int) {
 	}
 	command := parsed.Selected().Target.Addr().Interface()
 	c, err := loadConfig(cli.Config, p.environ, true)
-	if err != nil && !independent(command) {
+	if err != nil && (cli.Config != "" || !independent(command)) {
 		return p.fail(err, exitError)
 	}
 	switch command := command.(type) {

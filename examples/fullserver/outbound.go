@@ -19,7 +19,7 @@ func (a *app) resolver(c *config) *resolver.Resolver {
 func transport(c *config, dns relay.Resolver) relay.Transport {
 	if s := c.outbound.smarthost; s.address != "" {
 		return &relay.Smarthost{
-			Address: s.address, User: s.user, Password: s.password, TLS: relay.TLSMode(s.tls), Bind: c.outbound.bind,
+			Address: s.address, User: s.user, Password: s.password, TLS: relay.TLSMode(s.tls), Bind: c.outbound.bind, Resolver: dns,
 		}
 	}
 	return &relay.MX{Resolver: dns, Port: c.outbound.port, Bind: c.outbound.bind}

@@ -88,6 +88,13 @@ func (c *queueRetry) runOn(ctx context.Context, a *app, _ io.Writer) error {
 	if c.ID == "" {
 		return a.queue.Retry(ctx)
 	}
+	e, err := a.queue.Show(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if e.Held {
+		return fmt.Errorf("%s is held; release it instead", c.ID)
+	}
 	return a.queue.Retry(ctx, c.ID)
 }
 

@@ -43,6 +43,53 @@ func readTo(t *testing.T, conn net.Conn, last string) string {
 	}
 }
 
+// Two sessions of one user are kept apart over a reload, and connections are counted over it.
+func TestReloadKeepsLocksAndCounts(t *testing.T) {
+	t.Parallel()
+	file, ports := testConfig(t, "smtp", "pop3s")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	config := string(text) + "connections = 2\n"
+	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
+	_, errs, code := run(t, "", "-config", file, "email", "add", "ann@example.com", "secret")
+	require.Equal(t, exitOK, code, errs)
+	serve(t, file)
+	pop := func(want string) {
+		t.Helper()
+		conn, err := tls.Dial("tcp", ports["pop3s"], &tls.Config{InsecureSkipVerify: true})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		_, err = conn.Write([]byte("USER ann@example.com\r\nPASS secret\r\n"))
+		require.NoError(t, err)
+		in := bufio.NewReader(conn)
+		for range 2 {
+			_, err = in.ReadString('\n')
+			require.NoError(t, err)
+		}
+		line, err := in.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, line, want)
+	}
+	pop("+OK")
+	_, conn := ehlo(t, ports["smtp"])
+	require.NoError(t, os.WriteFile(file, []byte(config+"recipients = 7\nmessage_size = \"3M\"\n"), 0o600))
+	require.Eventually(t, func() bool {
+		size, conn := ehlo(t, ports["smtp"])
+		_ = conn.Close()
+		return size == "3145728"
+	}, 10*time.Second, 50*time.Millisecond)
+	pop("[IN-USE]")
+	_, second := ehlo(t, ports["smtp"])
+	third, err := net.Dial("tcp", ports["smtp"])
+	require.NoError(t, err)
+	defer third.Close()
+	require.NoError(t, third.SetDeadline(time.Now().Add(20*time.Second)))
+	require.Contains(t, readTo(t, third, "421"), "421")
+	_ = conn.Close()
+	_ = second.Close()
+}
+
 // Changes to the configuration and the certificate hold within two seconds, and sessions go on.
 func TestChangedFilesAreReloaded(t *testing.T) {
 	t.Parallel()
@@ -79,10 +126,15 @@ func TestChangedFilesAreReloaded(t *testing.T) {
 		return size == "2097152" && names()[0] == "new.example.com"
 	}, 10*time.Second, 50*time.Millisecond)
 
-	write(config + "nonsense = 1\n")
-	time.Sleep(watchInterval + 200*time.Millisecond)
-	size, _ = ehlo(t, ports["smtp"])
-	require.Equal(t, "2097152", size, "a configuration with a mistake changes nothing")
+	// A configuration with a mistake changes nothing, also where the mistake is found late.
+	bad := strings.ReplaceAll(config, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "missing.pem"))
+	write("domains = [\"new.example\"]\n" + bad)
+	time.Sleep(2 * watchInterval)
+	size, conn := ehlo(t, ports["smtp"])
+	require.Equal(t, "2097152", size)
+	_, err = conn.Write([]byte("MAIL FROM:<>\r\nRCPT TO:<postmaster@new.example>\r\n"))
+	require.NoError(t, err)
+	require.Contains(t, readTo(t, conn, "550"), "relaying denied")
 	_, err = session.Write([]byte("NOOP\r\n"))
 	require.NoError(t, err)
 	require.Contains(t, readTo(t, session, "250"), "250", "the first session has lived on")

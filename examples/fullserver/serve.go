@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -33,11 +35,32 @@ type server interface {
 var implicitTLS = map[string]bool{"submissions": true, "imaps": true, "pop3s": true}
 
 func (*serveCommand) run(ctx context.Context, p *process, c *config) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	if err := c.checkServices(); err != nil {
 		return err
 	}
+	lock, err := lockData(c)
+	if err != nil {
+		return err
+	}
 	r := &running{certs: &certificates{}, environ: p.environ, file: c.file}
+	err = r.prepare(ctx, c)
 	defer r.stop()
+	if err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	if r.app, err = openApp(c, lock); err != nil {
+		return err
+	}
+	if err := r.begin(p, c); err != nil {
+		return errors.Join(err, r.app.close())
+	}
+	return r.serve(ctx, c)
+}
+
+// prepare does what may need root.
+func (r *running) prepare(ctx context.Context, c *config) error {
 	if err := r.listen(ctx, c); err != nil {
 		return err
 	}
@@ -46,42 +69,42 @@ func (*serveCommand) run(ctx context.Context, p *process, c *config) error {
 			return err
 		}
 	}
-	a, err := openApp(ctx, c)
-	if err != nil {
+	return becomeUser(c)
+}
+
+// begin does the rest of what comes before the first connection.
+func (r *running) begin(p *process, c *config) error {
+	if err := r.certs.load(c); err != nil {
 		return err
 	}
-	r.app = a
-	if c.tls.mode != "manual" {
-		if err := r.certs.load(c); err != nil {
-			return errors.Join(err, a.close())
+	for _, file := range []string{c.file, c.tls.key} {
+		if f, err := os.Open(file); err == nil {
+			_ = f.Close() // nothing was written
+		} else if file != "" {
+			r.app.log.Warn("a change of this file will not be seen, as run.user may not read it", "file", file)
 		}
 	}
 	if c.tryIt {
-		if err := a.greetNewcomer(p.stdout); err != nil {
-			return errors.Join(err, a.close())
-		}
+		return r.app.greetNewcomer(p.stdout)
 	}
-	return r.serve(ctx, c)
+	return nil
 }
 
-// running is a server that runs: the listeners, which stay, and the servers behind them, which a reload replaces.
+// running is a server that runs.
 type running struct {
 	app     *app
 	certs   *certificates
 	environ []string
 	file    string // of the configuration
 
-	services []*service
-	mu       sync.Mutex
-	servers  []server // all that may have sessions
+	services []service
+	now      atomic.Pointer[settings] // replaced by a reload
 }
 
 // service is an address on which a service is served.
 type service struct {
 	name string
 	ln   net.Listener
-	now  *handover // to the server in force
-	mu   sync.Mutex
 }
 
 // listen opens all addresses.
@@ -92,7 +115,7 @@ func (r *running) listen(ctx context.Context, c *config) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			r.services = append(r.services, &service{name: name, ln: ln})
+			r.services = append(r.services, service{name: name, ln: ln})
 		}
 	}
 	return nil
@@ -120,64 +143,47 @@ func (r *running) serve(ctx context.Context, c *config) error {
 		}
 	})
 	a.background.Go(func() { a.serveControl(queueCtx, control) })
-	r.start(c)
-	for _, s := range r.services {
-		a.background.Go(s.accept)
-		a.log.Info("listening", "service", s.name, "address", s.ln.Addr().String())
-	}
+	servers := r.start(c)
 	r.watch(ctx)
 	a.log.Info("stopping")
-	r.stop()
-	err = r.shutdown()
+	shutdown(servers)
 	_ = control.Close()
 	stopQueue()
 	a.background.Wait()
-	return errors.Join(err, a.close())
+	return a.close()
 }
 
-// start puts the servers of a configuration behind the listeners. Sessions of the ones before go on.
-func (r *running) start(c *config) {
-	made := r.app.servers(c, r.certs)
+// start serves all services and gives their servers.
+func (r *running) start(c *config) []server {
+	a := r.app
+	r.now.Store(a.settings(c, r.certs))
+	made := a.servers(c, r.certs, r.now.Load)
+	var servers []server
 	for _, s := range r.services {
 		srv := made[s.name]
-		next := newHandover(s.ln.Addr())
-		r.app.background.Go(func() {
-			serve := srv.Serve
-			if implicitTLS[s.name] {
-				serve = srv.ServeTLS
-			}
-			if err := serve(next); err != nil && !errors.Is(err, net.ErrClosed) {
-				r.app.log.Debug("server stopped", "service", s.name, "error", err)
-			}
+		servers = append(servers, srv)
+		serve := srv.Serve
+		if implicitTLS[s.name] {
+			serve = srv.ServeTLS
+		}
+		a.background.Go(func() {
+			// A server's own error when it was shut down, or what ended Accept.
+			a.log.Debug("service ended", "service", s.name, "reason", serve(s.ln))
 		})
-		s.replace(next)
+		a.log.Info("listening", "service", s.name, "address", s.ln.Addr().String())
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, srv := range made {
-		r.servers = append(r.servers, srv)
-	}
+	return servers
 }
 
 // shutdown lets transactions end, for a while.
-func (r *running) shutdown() error {
+func shutdown(servers []server) {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var wg sync.WaitGroup
-	for _, srv := range r.servers {
-		wg.Go(func() {
-			if srv.Shutdown(ctx) != nil {
-				_ = srv.Close() // their time is over
-			}
-		})
+	for _, srv := range servers {
+		wg.Go(func() { _ = srv.Shutdown(ctx) }) // its error says that the time was over, and then all is closed
 	}
 	wg.Wait()
-	for _, s := range r.services {
-		s.replace(nil)
-	}
-	return nil
 }
 
 // watch reloads on a signal and when a file has changed, until ctx ends.
@@ -227,79 +233,25 @@ func (r *running) reload() {
 	a.log.Info("configuration reloaded")
 }
 
+// take puts next in force, or nothing of it.
 func (r *running) take(old, next *config) error {
 	a := r.app
 	if keys := old.needsRestart(next); len(keys) > 0 {
 		a.log.Warn("changes that need a restart are left out", "keys", keys)
-		next.hostname, next.dataDir, next.listen = old.hostname, old.dataDir, old.listen
+		next.keep(old)
+	}
+	pair, err := r.certs.read(next)
+	if err != nil {
+		return err
 	}
 	if err := a.dir.Configure(a.directoryOptions(next)); err != nil {
 		return err
 	}
-	if err := r.certs.load(next); err != nil {
-		return err
-	}
+	r.certs.take(next, pair)
 	a.next.set(transport(next, a.resolver(next)))
 	a.queue.Reschedule(next.schedule(), next.outbound.lifetime)
-	if err := a.level.UnmarshalText([]byte(next.log.level)); err != nil {
-		return err
-	}
+	a.logging.set(next)
 	a.conf.Store(next)
-	r.start(next)
+	r.now.Store(a.settings(next, r.certs))
 	return nil
-}
-
-// replace puts another server behind the listener; nil: none any more.
-func (s *service) replace(next *handover) {
-	s.mu.Lock()
-	old := s.now
-	s.now = next
-	s.mu.Unlock()
-	if old != nil {
-		_ = old.Close() // never fails
-	}
-}
-
-func (s *service) current() *handover {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-// Waiting times after an accept that failed, as when the process has too many open files.
-const (
-	firstAcceptPause = 5 * time.Millisecond
-	maxAcceptPause   = time.Second
-)
-
-// accept hands connections to the server in force until the listener is closed.
-func (s *service) accept() {
-	pause := firstAcceptPause
-	for {
-		conn, err := s.ln.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			time.Sleep(pause)
-			pause = min(2*pause, maxAcceptPause)
-			continue
-		}
-		pause = firstAcceptPause
-		s.hand(conn)
-	}
-}
-
-// hand gives a connection to the server in force, which may change meanwhile.
-func (s *service) hand(conn net.Conn) {
-	for {
-		now := s.current()
-		if now != nil && now.give(conn) {
-			return
-		}
-		if s.current() == now { // not replaced: this server is stopping
-			_ = conn.Close()
-			return
-		}
-	}
 }

@@ -54,29 +54,37 @@ func switchUser(name, dataDir string) error {
 	return nil
 }
 
-// giveData makes the data the user's own, unless its folder is already.
+// mailboxDepth is how deep under data_dir a mailbox's folder is: mail/<domain>/<local part>/cur.
+const mailboxDepth = 4
+
+// giveData makes the data the user's own. A mailbox's folder that is already is not looked into: what is below it was
+// made by its owner.
 func giveData(dataDir string, uid, gid int) error {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return err
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(dataDir, &st); err != nil {
-		return err
-	}
-	if int(st.Uid) == uid {
-		return nil
-	}
-	// The folder comes last: when this is interrupted, it is done again.
-	err := filepath.WalkDir(dataDir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || path == dataDir {
+	return filepath.WalkDir(dataDir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
 			return err
 		}
-		return os.Lchown(path, uid, gid)
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if int(st.Uid) != uid || int(st.Gid) != gid {
+			return os.Lchown(path, uid, gid)
+		}
+		if relative, err := filepath.Rel(dataDir, path); err == nil && entry.IsDir() && isMailbox(relative) {
+			return fs.SkipDir
+		}
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return os.Chown(dataDir, uid, gid)
+}
+
+// isMailbox says whether a path under data_dir is deep enough to be a mailbox's folder.
+func isMailbox(path string) bool {
+	parts := strings.Split(path, string(filepath.Separator))
+	return parts[0] == "mail" && len(parts) >= mailboxDepth
 }
 
 func lookUpUser(name string) (uid, gid int, err error) {

@@ -29,24 +29,48 @@ const (
 
 // certificates serves the certificate of the configuration in force; it is replaced while sessions run.
 type certificates struct {
-	now atomic.Pointer[tls.Certificate]
+	now  atomic.Pointer[tls.Certificate]
+	from string // where it was read, and the dates of the files
 }
 
-// load takes over the certificate that the configuration names. When it fails, the old one stays.
+// load reads the certificate that a configuration names and takes it.
 func (c *certificates) load(conf *config) error {
+	pair, err := c.read(conf)
+	if err != nil {
+		return err
+	}
+	c.take(conf, pair)
+	return nil
+}
+
+// take puts a certificate into use.
+func (c *certificates) take(conf *config, pair *tls.Certificate) {
+	c.from = certificateSource(conf)
+	c.now.Store(pair)
+}
+
+func certificateSource(conf *config) string {
+	return conf.tls.mode + " " + conf.tls.cert + " " + conf.tls.key + " " + fileDates(conf.tls.cert, conf.tls.key)
+}
+
+// read gives the certificate that a configuration names: the one in use if nothing has changed, as its key may have been
+// readable at the start only.
+func (c *certificates) read(conf *config) (*tls.Certificate, error) {
+	if now := c.now.Load(); now != nil && c.from == certificateSource(conf) {
+		return now, nil
+	}
 	cert, key := conf.tls.cert, conf.tls.key
 	if conf.tls.mode == "self-signed" {
 		cert, key = conf.path("tls", selfSignedCert), conf.path("tls", selfSignedKey)
 		if err := ensureSelfSigned(conf.hostname, cert, key); err != nil {
-			return fmt.Errorf("self-signed certificate: %w", err)
+			return nil, fmt.Errorf("self-signed certificate: %w", err)
 		}
 	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return fmt.Errorf("certificate %s, key %s: %w", cert, key, err)
+		return nil, fmt.Errorf("certificate %s, key %s: %w", cert, key, err)
 	}
-	c.now.Store(&pair)
-	return nil
+	return &pair, nil
 }
 
 // config is for all servers. Certificates come and go through it.
