@@ -166,6 +166,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		require.True(t, strings.HasSuffix(string(content), "\r\nend\r\n"), "torn: %s", f)
 		counts[string(match[1])]++
 	}
+	out := a.must("queue", "list") // opening the queue gives each message a file of its own
 	queued := map[string]int{}
 	for _, f := range queueFiles(t, a) {
 		content, err := os.ReadFile(f)
@@ -182,13 +183,12 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		}
 	}
 	require.Len(t, counts, burstMessages)
-	out := a.must("queue", "list")
 	require.GreaterOrEqual(t, strings.Count(out, "to outside@far.test"), burstMessages)
 }
 
 func queueFiles(t *testing.T, h *host) (files []string) {
 	t.Helper()
-	require.NoError(t, filepath.WalkDir(filepath.Join(h.dir, "data", "queue"), func(path string, d os.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(filepath.Join(h.dir, "data", "queue", "msg"), func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			files = append(files, path)
 		}
