@@ -162,19 +162,15 @@ func (c *conn) listAll(ctx context.Context, req *listRequest) error {
 		return err
 	}
 	all := arrange(infos, req)
-	patterns := make([]pattern, len(req.patterns))
-	for i, p := range req.patterns {
-		patterns[i] = newPattern(p)
-	}
 	shown := make(map[string]bool) // parents shown for what is below them, by name
 	for i := range all {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		l := &all[i]
-		if !matchAny(patterns, l.Name) {
+		if !matchAny(req.patterns, l.Name) {
 			if l.matched {
-				c.showParents(req, patterns, all, l.Name, shown)
+				c.showParents(req, all, l.Name, shown)
 			}
 			continue
 		}
@@ -239,7 +235,7 @@ func (r *listRequest) selects(info mailbox.Info) bool {
 
 // showParents is for LSUB with "%": a level that is not subscribed shows as \Noselect where something below it is
 // (RFC 3501 §6.3.9). LIST RECURSIVEMATCH shows levels by listOne instead.
-func (c *conn) showParents(req *listRequest, patterns []pattern, all []listed, name string, shown map[string]bool) {
+func (c *conn) showParents(req *listRequest, all []listed, name string, shown map[string]bool) {
 	if !req.lsub {
 		return
 	}
@@ -248,7 +244,7 @@ func (c *conn) showParents(req *listRequest, patterns []pattern, all []listed, n
 		if there && all[i+1].matched || len(all) > 0 && all[0].Name == parent && all[0].matched {
 			continue // it shows itself
 		}
-		if shown[parent] || !matchAny(patterns, parent) {
+		if shown[parent] || !matchAny(req.patterns, parent) {
 			continue
 		}
 		shown[parent] = true

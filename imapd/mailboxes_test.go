@@ -241,6 +241,42 @@ func TestListPatterns(t *testing.T) {
 	`)
 }
 
+// RFC 9051 §5.1: INBOX is INBOX in any case, in front of a delimiter too; other names differ by case.
+func TestInboxInAnyCase(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil).login()
+	c.Talk(`
+		C: a CREATE inbox/Work
+		S: a OK CREATE completed
+		C: b CREATE Inboxes
+		S: b OK CREATE completed
+		C: c LIST "" inbox*
+		S: * LIST (\HasChildren) "/" INBOX
+		S: * LIST (\HasNoChildren) "/" INBOX/Work
+		S: c OK LIST completed
+		C: d LIST "" Inbox/%
+		S: * LIST (\HasNoChildren) "/" INBOX/Work
+		S: d OK LIST completed
+		C: e LIST "" %nBo%/W*
+		S: * LIST (\HasNoChildren) "/" INBOX/Work
+		S: e OK LIST completed
+		C: f LIST inbox/ work
+		S: f OK LIST completed
+		C: g LIST "" INBOX%s
+		S: g OK LIST completed
+	`)
+	c.do("h SELECT inbox/Work")
+	c.Talk(`
+		C: i STATUS iNbOx/Work (MESSAGES)
+		S: * STATUS INBOX/Work (MESSAGES 0)
+		S: i OK STATUS completed
+		C: j DELETE INbox/Work
+		S: j OK DELETE completed
+		C: k CHECK
+		S: k BAD Select a mailbox first
+	`)
+}
+
 // RFC 3501 §6.3.9: LSUB "%" shows the level above a subscribed mailbox.
 func TestLsub(t *testing.T) {
 	t.Parallel()

@@ -292,8 +292,8 @@ func (d *Decoder) Flag(s *string) bool {
 	return true
 }
 
-// Mailbox is a mailbox name, decoded to UTF-8; INBOX in any case becomes "INBOX". A name that is no modified UTF-7
-// fails with ErrMailboxName.
+// Mailbox is a mailbox name, decoded to UTF-8 as DecodeMailbox does. A name that is no modified UTF-7 fails with
+// ErrMailboxName.
 func (d *Decoder) Mailbox(name *string) bool {
 	var s string
 	if !d.AString(&s) {

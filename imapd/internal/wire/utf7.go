@@ -11,11 +11,13 @@ import (
 var base64m = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").
 	WithPadding(base64.NoPadding).Strict()
 
-// DecodeMailbox gives the UTF-8 form of a mailbox name from the wire. INBOX in any case becomes "INBOX". Only the one
-// right encoding of a name is taken, so that no mailbox has two names; control characters are in none.
+// DecodeMailbox gives the UTF-8 form of a mailbox name from the wire. INBOX in any case, alone or as the level above
+// others, becomes "INBOX" (RFC 9051 §5.1). Only the one right encoding of a name is taken, so that no mailbox has two
+// names; control characters are in none.
 func DecodeMailbox(s string) (string, error) {
-	if strings.EqualFold(s, "INBOX") {
-		return "INBOX", nil
+	const inbox = "INBOX"
+	if n := len(inbox); len(s) >= n && strings.EqualFold(s[:n], inbox) && (len(s) == n || s[n] == '/') {
+		s = inbox + s[n:]
 	}
 	name, ok := decodeUTF7(s)
 	if !ok {
