@@ -174,10 +174,11 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 		c.logger.Info("smtpd: name refused", "hello", name, "peer", c.session.Peer.Addr, "err", err)
 		return refusal(err)
 	}
-	if !c.extended {
-		return &mailbricks.Reply{Code: 250, Enhanced: "2.0.0", Text: c.set.hostname}
+	lines := []string{c.set.hostname} // without an enhanced code: RFC 5321 §4.1.1.1 wants the name first
+	if c.extended {
+		lines = append(lines, c.extensions()...)
 	}
-	c.lines(250, "", append([]string{c.set.hostname}, c.extensions()...))
+	c.lines(250, "", lines)
 	if t := c.set.Trace.Command; t != nil {
 		t(c.session, verb, 250)
 	}

@@ -78,7 +78,7 @@ func TestHELOSession(t *testing.T) {
 		w.talk(`
 			S* 220
 			C: HELO client.example.net
-			S: 250 2.0.0 mail.example.com
+			S: 250 mail.example.com
 			C: MAIL FROM:<a@example.net> SIZE=10
 			S: 555 5.5.4 MAIL parameter SIZE is not offered here
 			C: mail from:<>

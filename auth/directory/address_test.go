@@ -34,7 +34,7 @@ func TestTakes(t *testing.T) {
 	t.Parallel()
 	d, _ := open(t, files, directory.Options{Hostname: "Mail.Host.test"})
 	for address, want := range map[string]bool{
-		"x@localhost.localdomain": true, "postmaster": true, "postmaster@mail.host.test": true, "Postmaster+x@mail.host.test": true,
+		"x@localhost.localdomain": true, "postmaster": true, "postmaster@mail.host.test": true, "Postmaster+x@mail.host.test": true, "MAILER-DAEMON@mail.host.test": true,
 		"x@mail.host.test": false, "postmaster@elsewhere.test": false, "x@elsewhere.test": false,
 	} {
 		require.Equal(t, want, d.Takes(address), address)

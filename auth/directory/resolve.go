@@ -170,10 +170,11 @@ func (r *resolver) firstAccount(domain string) ([]string, bool) {
 	return nil, false
 }
 
-// isPostmaster says whether a local part is postmaster's; a sub-address is, too.
+// isPostmaster says whether a local part is postmaster's (RFC 5321 §4.5.1) or the one that notifications come from, which
+// people answer to; so is a sub-address.
 func isPostmaster(local string) bool {
 	base, _, _ := strings.Cut(local, "+")
-	return strings.EqualFold(base, "postmaster")
+	return strings.EqualFold(base, "postmaster") || strings.EqualFold(base, "mailer-daemon")
 }
 
 // MaySendAs says whether a user may use address as a sender: whatever brings mail to the user's own account.

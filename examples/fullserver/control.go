@@ -19,6 +19,7 @@ import (
 const (
 	controlTimeout    = 2 * time.Minute
 	maxControlRequest = 1 << 20
+	acceptPause       = time.Second // after an accept that failed
 )
 
 // dataCommand is a command that works on the data of a server: inside the one that runs or, if none does, on the files.
@@ -172,8 +173,16 @@ func listenControl(dir string) (ln net.Listener, err error) {
 func (a *app) serveControl(ctx context.Context, ln net.Listener) {
 	for {
 		conn, err := ln.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case err != nil: // too many open files, say
+			a.log.Warn("control socket", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		a.background.Go(func() {
 			defer conn.Close()

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"net"
+	"net/netip"
+	"strconv"
 	"sync"
 
 	"github.com/mailbricks/mailbricks"
@@ -22,7 +25,32 @@ func transport(c *config, dns relay.Resolver) relay.Transport {
 			Address: s.address, User: s.user, Password: s.password, TLS: relay.TLSMode(s.tls), Bind: c.outbound.bind, Resolver: dns,
 		}
 	}
-	return &relay.MX{Resolver: dns, Port: c.outbound.port, Bind: c.outbound.bind}
+	return &relay.MX{Resolver: dns, Port: c.outbound.port, Bind: c.outbound.bind, Own: ownAddresses(c)}
+}
+
+// ownAddresses are those at which MX hosts would be this server itself.
+func ownAddresses(c *config) []netip.Addr {
+	var own []netip.Addr
+	for _, address := range c.listen["smtp"] {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || port != strconv.Itoa(c.outbound.port) {
+			continue
+		}
+		if addr, err := netip.ParseAddr(host); err == nil && !addr.IsUnspecified() {
+			own = append(own, addr)
+			continue
+		}
+		local, err := net.InterfaceAddrs()
+		if err != nil {
+			continue // the check is only one of several against loops
+		}
+		for _, l := range local {
+			if prefix, err := netip.ParsePrefix(l.String()); err == nil {
+				own = append(own, prefix.Addr())
+			}
+		}
+	}
+	return own
 }
 
 // switchTransport is a way out that can be replaced while mail leaves.
