@@ -151,7 +151,10 @@ type listed struct {
 	children bool
 	// matched says that the selection options select it.
 	matched bool
-	// childMatched says that they select something below it.
+	// fits says that a pattern matches its name.
+	fits bool
+	// childMatched says that the selection options select something below it whose name does not fit, so that it has no
+	// line of its own (RFC 5258 §3.5).
 	childMatched bool
 }
 
@@ -168,7 +171,7 @@ func (c *conn) listAll(ctx context.Context, req *listRequest) error {
 			return err
 		}
 		l := &all[i]
-		if !matchAny(req.patterns, l.Name) {
+		if !l.fits {
 			if l.matched {
 				c.showParents(req, all, l.Name, shown)
 			}
@@ -181,11 +184,11 @@ func (c *conn) listAll(ctx context.Context, req *listRequest) error {
 	return nil
 }
 
-// arrange sorts the mailboxes, INBOX first, and finds out what has children and what is selected.
+// arrange sorts the mailboxes, INBOX first, and finds out what has children, what is selected and what fits.
 func arrange(infos []mailbox.Info, req *listRequest) []listed {
 	all := make([]listed, 0, len(infos))
 	for _, info := range infos {
-		all = append(all, listed{Info: info, matched: req.selects(info)})
+		all = append(all, listed{Info: info, matched: req.selects(info), fits: matchAny(req.patterns, info.Name)})
 	}
 	slices.SortFunc(all, func(a, b listed) int {
 		if (a.Name == mailbox.Inbox) != (b.Name == mailbox.Inbox) {
@@ -204,7 +207,7 @@ func arrange(infos []mailbox.Info, req *listRequest) []listed {
 		for parent := parentOf(l.Name); parent != ""; parent = parentOf(parent) {
 			if i, there := at[parent]; there {
 				all[i].children = all[i].children || !l.NonExistent
-				all[i].childMatched = all[i].childMatched || l.matched
+				all[i].childMatched = all[i].childMatched || l.matched && !l.fits
 			}
 		}
 	}

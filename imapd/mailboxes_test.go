@@ -208,6 +208,35 @@ func TestListExtended(t *testing.T) {
 	`)
 }
 
+// RFC 5258 §5 example 9, without what §3.5 calls redundant.
+func TestListChildInfo(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil).login()
+	c.do("x CREATE foo2")
+	for _, name := range []string{"foo2/bar1", "foo2/bar2", "baz2/bar2", "baz2/bar22", "baz2/bar222", "eps2", "eps2/mamba", "qux2/bar2"} {
+		c.do("x CREATE " + name)
+		c.do("x SUBSCRIBE " + name)
+	}
+	c.Talk(`
+		C: a LIST (RECURSIVEMATCH SUBSCRIBED) "" "*2"
+		S: * LIST (\HasNoChildren \Subscribed) "/" baz2/bar2
+		S: * LIST (\HasNoChildren \Subscribed) "/" baz2/bar22
+		S: * LIST (\HasNoChildren \Subscribed) "/" baz2/bar222
+		S: * LIST (\HasChildren \Subscribed) "/" eps2 ("CHILDINFO" ("SUBSCRIBED"))
+		S: * LIST (\HasChildren) "/" foo2 ("CHILDINFO" ("SUBSCRIBED"))
+		S: * LIST (\HasNoChildren \Subscribed) "/" foo2/bar2
+		S: * LIST (\HasNoChildren \Subscribed) "/" qux2/bar2
+		S: a OK LIST completed
+		C: b LIST (RECURSIVEMATCH SUBSCRIBED) "" (eps2 eps2/*)
+		S: * LIST (\HasChildren \Subscribed) "/" eps2
+		S: * LIST (\HasNoChildren \Subscribed) "/" eps2/mamba
+		S: b OK LIST completed
+		C: c LIST (SUBSCRIBED) "" "%"
+		S: * LIST (\HasChildren \Subscribed) "/" eps2
+		S: c OK LIST completed
+	`)
+}
+
 func TestListPatterns(t *testing.T) {
 	t.Parallel()
 	fixture(t).Talk(`
