@@ -121,3 +121,23 @@ func TestDovecotAndBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, infos, mailbox.Info{Name: "Von Dovecot/ü", Subscribed: true})
 }
+
+// Dovecot reads the copies of messages that have LF line ends and no sizes in their names.
+func TestDovecotReadsCopies(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	run := doveadm(t, m.Root)
+	b := open(t, m, mailbox.Inbox)
+	put(t, filepath.Join(m.Root, "example.com", "ann", "new", "1791000000.M1P1.z"), lfOnly)
+	uids := uidsOf(t, b)
+	require.EqualValues(t, 28, one(t, b, 1).Size)
+	_, err := b.Copy(t.Context(), uids, "Archive")
+	require.NoError(t, err)
+	_, err = b.Move(t.Context(), uids, "Trash")
+	require.NoError(t, err)
+	require.NoError(t, m.Close())
+	for _, name := range []string{"Archive", "Trash"} {
+		got := run("", "-f", "flow", "fetch", "size.physical size.virtual text", "mailbox", name)
+		require.Equal(t, "size.physical=21 size.virtual=28 text="+lfOnly+"\n", got)
+	}
+}

@@ -47,14 +47,6 @@ func (e *entry) path() string {
 	return filepath.Join("cur", withFlags(e.base, e.flags))
 }
 
-// physicalSize is the file's length as its name tells; the message's size if it does not.
-func (e *entry) physicalSize() int64 {
-	if n, ok := nameSize(e.base, 'S'); ok {
-		return n
-	}
-	return max(e.size, 0)
-}
-
 // state is what is known of a folder.
 type state struct {
 	validity uint32

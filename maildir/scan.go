@@ -310,8 +310,10 @@ func (tx *tx) takeIn(fresh map[string]*found) error {
 		}
 		e := entry{base: file.base, date: info.ModTime().Unix(), size: -1, flags: file.flags}
 		e.isNew = file.sub == "new"
-		if n, ok := nameSize(e.base, 'W'); ok {
-			e.size = n
+		if named, ok := nameSize(e.base, 'S'); !ok || named == info.Size() { // else nothing the name says is believed
+			if n, ok := nameSize(e.base, 'W'); ok {
+				e.size = n
+			}
 		}
 		if _, err := tx.add(e); err != nil {
 			return err

@@ -98,13 +98,17 @@ func countBare(p []byte, cr *bool) int {
 // only.
 func (m *Maildir) stageLink(path string, e *entry, dir string) (*staged, error) {
 	name := m.names.next()
-	s := &staged{temp: filepath.Join(dir, "tmp", name), size: e.physicalSize(), crlf: e.size, date: e.date}
-	err := m.files.Link(path, s.temp)
-	if err != nil {
+	s := &staged{temp: filepath.Join(dir, "tmp", name), date: e.date}
+	if err := m.files.Link(path, s.temp); err != nil {
 		if isNotExist(err) {
 			return nil, err
 		}
 		return m.stageCopy(path, e, dir)
+	}
+	err := m.measure(s, e)
+	if err != nil {
+		s.discard(m.files)
+		return nil, err
 	}
 	if s.crlf < 0 {
 		s.base = fmt.Sprintf("%s,S=%d", name, s.size)
@@ -114,13 +118,33 @@ func (m *Maildir) stageLink(path string, e *entry, dir string) (*staged, error) 
 	return s, nil
 }
 
+// measure finds the sizes of a message that got one more name: Dovecot refuses to read a file of another length than its
+// name says. Where the old name was wrong about that, it is not believed in its other size either.
+func (m *Maildir) measure(s *staged, e *entry) error {
+	info, err := m.files.Lstat(s.temp)
+	if err != nil {
+		return err
+	}
+	s.size, s.crlf = info.Size(), e.size
+	named, ok := nameSize(e.base, 'S')
+	if (!ok || named == s.size) && (s.crlf < 0 || s.crlf >= s.size) {
+		return nil
+	}
+	c, err := openContent(m.files, s.temp, -1)
+	if err != nil {
+		return err
+	}
+	s.crlf = c.Size()
+	return c.Close()
+}
+
 func (m *Maildir) stageCopy(path string, e *entry, dir string) (*staged, error) {
 	f, err := m.files.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return m.stage(dir, time.Unix(e.date, 0), e.physicalSize(), func(w io.Writer) error {
+	return m.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
 		_, err := io.Copy(w, f)
 		return err
 	})
@@ -153,7 +177,8 @@ func (tx *tx) place(messages []*staged) ([]uint32, error) {
 	uids := make([]uint32, len(entries))
 	for i, e := range entries {
 		uids[i], _ = tx.add(e) // there are enough
-		tx.count(&e, 1)
+		tx.usage.bytes += messages[i].size
+		tx.usage.messages++
 		tx.undo = append(tx.undo, func() { _ = fsys.Remove(filepath.Join(tx.dir, e.path())) })
 	}
 	tx.dirs[filepath.Join(tx.dir, "cur")] = true

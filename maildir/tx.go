@@ -42,7 +42,7 @@ type tx struct {
 	unsynced            bool // log has only lines that may be lost
 	dirs                map[string]bool
 	undo                []func()
-	usage               usage
+	usage               usage // what comes and goes here; other programs, and who delivers, count for themselves
 	files               fileMarks
 	lines               [2]int
 }
@@ -122,15 +122,21 @@ func (tx *tx) expunge(entries []entry) {
 	tx.remove(entries, 'x')
 	tx.unlinks = append(tx.unlinks, entries...)
 	for i := range entries {
-		tx.count(&entries[i], -1)
+		tx.usage.bytes -= tx.fileSize(&entries[i])
+		tx.usage.messages--
 	}
 }
 
-// count notes for the quota that messages come (1) or go (-1). What other programs do is theirs to count; who delivers
-// has counted as well.
-func (tx *tx) count(e *entry, n int64) {
-	tx.usage.bytes += n * e.physicalSize()
-	tx.usage.messages += n
+// fileSize is what a message that goes counts for the quota, found as countFolder finds it.
+func (tx *tx) fileSize(e *entry) int64 {
+	if n, ok := nameSize(e.base, 'S'); ok {
+		return n
+	}
+	info, err := tx.f.fs().Lstat(filepath.Join(tx.dir, e.path()))
+	if err != nil {
+		return 0 // gone or renamed by another program, which counts as well
+	}
+	return info.Size()
 }
 
 // remove stages the end of messages, with one modseq.
