@@ -37,6 +37,33 @@ epilogue
 --A--
 `
 
+// RFC 3501 §9: a literal has no NUL. What is there instead has the same size.
+func TestFetchWithoutNUL(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	const message = "Subject: a\x00b\nX-Other: c\nContent-Type: multipart/mixed; boundary=A\n\n" +
+		"--A\nX: \x00\n\n\x00one\x00\x00\n--A\n\n" + "two\n--A--\n\x00"
+	w.put(message)
+	c := w.selected()
+	whole := strings.ReplaceAll(strings.ReplaceAll(message, "\n", "\r\n"), "\x00", "\x80")
+	header, text, _ := strings.Cut(whole, "\r\n\r\n")
+	for item, want := range map[string]string{
+		"BODY.PEEK[]":                                  whole,
+		"RFC822":                                       whole,
+		"BODY.PEEK[HEADER]":                            header + "\r\n\r\n",
+		"BODY.PEEK[TEXT]":                              text,
+		"BODY.PEEK[1]":                                 "\x80one\x80\x80",
+		"BODY.PEEK[1]<4.2>":                            "\x80\x80",
+		"BODY.PEEK[1.MIME]":                            "X: \x80\r\n\r\n",
+		"BODY.PEEK[HEADER.FIELDS (Subject)]":           "Subject: a\x80b\r\n\r\n",
+		"BODY.PEEK[HEADER.FIELDS (Subject)]<9.3>":      "a\x80b",
+		"BODY.PEEK[HEADER.FIELDS.NOT (X-Other)]<0.12>": "Subject: a\x80b",
+	} {
+		require.Contains(t, strings.Join(c.do("a FETCH 1 "+item), "\r\n"), fmt.Sprintf(" {%d}\r\n%s", len(want), want), item)
+	}
+	require.Contains(t, c.do("a FETCH 1 RFC822.SIZE")[0], fmt.Sprintf("SIZE %d)", len(whole)))
+}
+
 func TestFetchSections(t *testing.T) {
 	t.Parallel()
 	w := start(t, nil)

@@ -1,6 +1,8 @@
 package imapd
 
 import (
+	"bytes"
+	"io"
 	"strings"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
@@ -84,11 +86,11 @@ func (c *conn) writeSection(m *message, it *fetchItem, data sectionData) {
 	}
 	off, n := it.section.cut(data.n)
 	c.enc.LiteralHeader(n)
+	var content io.ReaderAt = m.content
 	if data.bytes != nil {
-		_, _ = c.enc.Write(data.bytes[off : off+n]) // the encoder keeps the error
-		return
+		content = bytes.NewReader(data.bytes)
 	}
-	if err := c.enc.Copy(m.content, data.off+off, n); err != nil {
+	if err := c.enc.Copy(content, data.off+off, n); err != nil {
 		c.log.Warn("imapd: message cannot be read to its end", "uid", m.uid, "err", err)
 	}
 }

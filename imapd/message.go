@@ -183,7 +183,7 @@ func (m *message) envelope() *mimeindex.Envelope {
 	return m.env
 }
 
-// sectionData are the octets of a section: n octets of bytes, or of the content at off.
+// sectionData are the octets of a section: n octets at off of bytes, or of the content where that is nil.
 type sectionData struct {
 	found  bool // the message has such a section
 	bytes  []byte
@@ -213,6 +213,6 @@ func (m *message) section(s *section) (data sectionData, err error) {
 		}
 	}
 	data.bytes = header.Subset(s.fields, s.not)
-	data.n = int64(len(data.bytes))
+	data.off, data.n = 0, int64(len(data.bytes))
 	return data, nil
 }

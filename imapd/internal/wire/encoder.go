@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
@@ -209,7 +210,8 @@ func (e *Encoder) quoted(s string) *Encoder {
 	}
 }
 
-// Copy writes n octets of r at off, read straight into the buffer. When r cannot give them, the octets that were
+// Copy writes n octets of r at off, which are a literal's, read straight into the buffer. NUL, which no literal may have
+// (RFC 3501 §9: CHAR8), becomes the octet 0x80, as in other servers, so that sizes stay. When r cannot give them, the octets that were
 // promised cannot be sent and the connection is lost: the error stays.
 func (e *Encoder) Copy(r io.ReaderAt, off, n int64) error {
 	for n > 0 && e.err == nil {
@@ -219,6 +221,7 @@ func (e *Encoder) Copy(r io.ReaderAt, off, n int64) error {
 			free = free[:n]
 		}
 		got, err := r.ReadAt(free, off)
+		withoutNUL(free[:got])
 		e.buf = e.buf[:len(e.buf)+got]
 		off, n = off+int64(got), n-int64(got)
 		if got < len(free) {
@@ -226,6 +229,14 @@ func (e *Encoder) Copy(r io.ReaderAt, off, n int64) error {
 		}
 	}
 	return e.err
+}
+
+// withoutNUL replaces each NUL.
+func withoutNUL(p []byte) {
+	for i := bytes.IndexByte(p, 0); i >= 0; i = bytes.IndexByte(p, 0) {
+		p[i] = 0x80
+		p = p[i+1:]
+	}
 }
 
 func errOr(err error) error {

@@ -67,6 +67,18 @@ func TestWhatIsWrittenReadsBack(t *testing.T) {
 	}
 }
 
+// A NUL is replaced wherever the buffer ends, and what is written beside it stays as it is.
+func TestCopyReplacesNUL(t *testing.T) {
+	t.Parallel()
+	content := bytes.Repeat([]byte("\x00ab\x00\x00"), wire.BufferSize/2)
+	out := encode(t, func(e *wire.Encoder) {
+		e.Raw("<")
+		require.NoError(t, e.Copy(bytes.NewReader(content), 1, int64(len(content)-1)))
+		e.Raw(">")
+	})
+	require.Equal(t, "<"+strings.ReplaceAll(string(content[1:]), "\x00", "\x80")+">", out)
+}
+
 type shortContent struct{ n int }
 
 func (c shortContent) ReadAt(p []byte, off int64) (int, error) {
