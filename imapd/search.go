@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
@@ -52,13 +53,15 @@ func (c *conn) search(ctx context.Context) error {
 // so that they are told from them by name.
 func (c *conn) searchRequest(req *searchRequest) bool {
 	req.charset = "UTF-8"
+	charset := false // was read
 	for first := true; ; first = false {
 		if word, can := c.searchWord(); can && first && word == "RETURN" {
 			if !c.dec.SP() || !c.searchReturn(req) || !c.dec.SP() {
 				return false
 			}
 			continue
-		} else if can && len(req.keys) == 0 && word == "CHARSET" {
+		} else if can && len(req.keys) == 0 && !charset && word == "CHARSET" {
+			charset = true
 			if !c.dec.SP() || !c.dec.AString(&req.charset) || !c.dec.SP() {
 				return false
 			}
@@ -170,7 +173,7 @@ func (c *conn) searchKeyArgs(req *searchRequest, word string, depth int, key *se
 		*key = flagKey(mailbox.Flag(`\`+word[2:]), false)
 	case "KEYWORD", "UNKEYWORD":
 		var flag string
-		if !c.dec.SP() || !c.dec.Flag(&flag) {
+		if !c.dec.SP() || !c.dec.Atom(&flag) { // RFC 3501 §9: flag-keyword
 			return false
 		}
 		*key = flagKey(mailbox.Flag(flag), word == "KEYWORD")
@@ -297,14 +300,20 @@ func (c *conn) searchText(req *searchRequest, word string, key *searchKey) bool 
 	if !c.dec.SP() || !c.dec.AString(&needle) {
 		return false
 	}
-	matcher := mimeindex.NewMatcher(mimeindex.DecodeCharset([]byte(needle), req.charset))
-	switch {
-	case word == "HEADER" && needle == "": // RFC 3501 §6.4.4: any message that has the field
-		*key = searchKey{cost: costHeader, match: func(m *candidate) bool { return m.hasField(field) }}
-	case field != "":
-		*key = searchKey{cost: costHeader, match: func(m *candidate) bool { return m.fieldContains(field, matcher) }}
-	default:
+	text := mimeindex.DecodeCharset([]byte(needle), req.charset)
+	if !utf8.ValidString(text) && mimeindex.KnownCharset(req.charset) {
+		return c.dec.Fail("string is not in its character set")
+	}
+	matcher := mimeindex.NewMatcher(text)
+	switch isBody := word == "BODY" || word == "TEXT"; {
+	case isBody && text == "": // it is in any message, also in one without text
+		*key = searchKey{cost: costNothing, match: func(*candidate) bool { return true }}
+	case isBody:
 		*key = searchKey{cost: costBody, match: func(m *candidate) bool { return m.textContains(word == "TEXT", matcher) }}
+	case text == "": // RFC 3501 §6.4.4: any message that has the field
+		*key = searchKey{cost: costHeader, match: func(m *candidate) bool { return m.hasField(field) }}
+	default:
+		*key = searchKey{cost: costHeader, match: func(m *candidate) bool { return m.fieldContains(field, matcher) }}
 	}
 	return true
 }

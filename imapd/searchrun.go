@@ -122,14 +122,19 @@ func (m *candidate) hasField(name string) bool {
 	return has
 }
 
-// fieldContains looks into all fields of a name, decoded (RFC 2047).
+// fieldContains looks into all fields of a name.
 func (m *candidate) fieldContains(name string, matcher *mimeindex.Matcher) bool {
 	if !m.withHeader() {
 		return false
 	}
-	for value := range m.header.Values(name) {
-		if contains(matcher, mimeindex.DecodeHeader(value)) {
-			return true
+	for f := range m.header.Fields() {
+		if !f.Is(name) {
+			continue
+		}
+		for text := range fieldTexts(f) {
+			if contains(matcher, text) {
+				return true
+			}
 		}
 	}
 	return false
@@ -172,12 +177,16 @@ func (m *candidate) headerContains(part *mimeindex.Part, matcher *mimeindex.Matc
 		return m.try(errors.Join(err, io.ErrUnexpectedEOF))
 	}
 	for f := range header.Fields() {
-		line := string(bytes.TrimRight(f.Raw, "\r\n"))
-		if f.Name != "" {
-			line = f.Name + ": " + mimeindex.DecodeHeader(f.Value())
+		if f.Name == "" {
+			if contains(matcher, string(bytes.TrimRight(f.Raw, "\r\n"))) {
+				return true
+			}
+			continue
 		}
-		if contains(matcher, line) {
-			return true
+		for text := range fieldTexts(f) {
+			if contains(matcher, f.Name+": "+text) {
+				return true
+			}
 		}
 	}
 	return false

@@ -473,6 +473,7 @@ func TestSearch(t *testing.T) {
 		"TEXT \"string not in mailbox\"":              "",
 		"CHARSET UTF-8 SUBJECT one":                   "1", "CHARSET us-ascii ALL": "1 2 3 4", "CHARSET ISO-8859-1 SUBJECT {3+}\r\ngr\xfc": "2",
 		"CHARSET \"UTF-8\" (OR 1 2)": "1 2",
+		"BODY \"\"":                  "1 2 3 4", "TEXT {0+}\r\n": "1 2 3 4", "NOT BODY \"\"": "", "CC \"\"": "2", "HEADER \"\" \"\"": "", "HEADER \"\" quick": "",
 	} {
 		if want != "" {
 			want = " " + want
@@ -494,12 +495,40 @@ func TestSearch(t *testing.T) {
 		"KEYWORD (":                                "BAD expected an atom",
 		"UID x":                                    "BAD expected a number",
 		"HEADER Subject":                           "BAD expected a space",
-		"UNKEYWORD \\Recent":                       "BAD \\Recent cannot be set",
+		"UNKEYWORD \\Recent":                       "BAD expected an atom",
+		"KEYWORD \\Seen":                           "BAD expected an atom",
+		"CHARSET UTF-8 CHARSET UTF-8 ALL":          "BAD unknown search key",
+		"SUBJECT {2+}\r\na\xff":                    "BAD string is not in its character set",
+		"CHARSET US-ASCII HEADER X \"\xe2\x82\"":   "BAD string is not in its character set",
+		"CHARSET UTF-7 BODY \"\xe2\x82\"":          "BAD string is not in its character set",
+		"CHARSET KLINGON BODY \"\xe2\x82\"":        "NO [BADCHARSET (US-ASCII UTF-8)] Unknown character set",
 		"SENTON 1-Jan-1994 2-Jan":                  "BAD unexpected text at the end of the command",
 		"RETURN (ALL) CHARSET X-UNKNOWN SUBJECT a": "NO [BADCHARSET (US-ASCII UTF-8)] Unknown character set",
 	} {
 		require.Equal(t, []string{"a " + want}, c.do("a SEARCH "+criteria), criteria)
 		c.do("x NOOP") // resets the count of errors
+	}
+}
+
+// RFC 3501 §6.4.4: what ENVELOPE shows is found, and what the header has.
+func TestSearchFields(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	w.put("Subject: long subject\n\tcontinued here\nX-Fold: a\n\tb\n  c\nX-Tab: a\tb\n\n.\n",
+		"Bcc: Jane (middle) Doe <j@x.y>,\n \"Roe\\, \\\"Jack\\\"\" <jack (home) @ x . z>, Friends: amy@x.y;\n\n.\n",
+		"Resent-To: =?utf-8?q?J=C3=BCrgen?= (Sales) Smith\n\t<js@x.y>\nSubject: =?utf-8?q?a?=\n\t=?utf-8?q?b?=\n\n.\n",
+		"Content-Type: image/png\n\nno text\n")
+	c := w.selected()
+	for criteria, want := range map[string]string{
+		`SUBJECT "subject continued"`: " 1", `SUBJECT "subject  continued"`: "", "SUBJECT \"subject\tcontinued\"": " 1",
+		`HEADER X-Fold "a b c"`: " 1", "HEADER X-Tab \"a\tb\"": " 1", `HEADER X-Tab "a b"`: "", `TEXT "X-Fold: a b c"`: " 1",
+		`BCC "Jane Doe"`: " 2", `BCC "Jane Doe <j@x.y>"`: " 2", `BCC "(middle)"`: " 2", `BCC "Roe, \"Jack\" <jack@x.z>"`: " 2",
+		`BCC "Roe\\, "`: " 2", `BCC Friends`: " 2", `BCC "amy@x.y"`: " 2", `BCC "<amy@x.y>"`: "", `BCC "(home)"`: " 2", `BCC "Doe Jane"`: "", `TEXT "Jane Doe"`: " 2",
+		"HEADER Resent-To \"J\xc3\xbcrgen Smith <js@\"": " 3", `HEADER Resent-To "Smith <js@x.y>"`: " 3", `SUBJECT ab`: " 3",
+		`HEADER X-Fold ""`: " 1", `HEADER Bcc ""`: " 2", `HEADER X-None ""`: "",
+		`BODY ""`: " 1 2 3 4", `BODY text`: "",
+	} {
+		require.Equal(t, []string{"* SEARCH" + want, "a OK SEARCH completed"}, c.do("a SEARCH "+criteria), criteria)
 	}
 }
 
