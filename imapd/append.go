@@ -38,14 +38,14 @@ func (c *conn) appendCommand(ctx context.Context) error {
 	}
 	box, err := c.store.Open(ctx, name)
 	if err != nil {
-		return toDestination(err)
+		return toDestination(name, err)
 	}
 	r, err := c.appendTo(ctx, box, opts)
 	if closeErr := box.Close(); closeErr != nil {
 		c.log.Warn("imapd: closing a mailbox failed", "mailbox", name, "err", closeErr)
 	}
 	if err != nil {
-		return toDestination(err)
+		return toDestination(name, err)
 	}
 	return r
 }

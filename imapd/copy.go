@@ -16,7 +16,7 @@ func (c *conn) copyCommand(ctx context.Context) error {
 	}
 	copied, err := c.sel.box.Copy(ctx, uids, dest)
 	if err != nil {
-		return toDestination(err)
+		return toDestination(dest, err)
 	}
 	if len(copied.Source) == 0 {
 		return c.nothingLeft()
@@ -38,7 +38,7 @@ func (c *conn) move(ctx context.Context) error {
 	}
 	moved, err := c.sel.box.Move(ctx, uids, dest)
 	if err != nil {
-		return toDestination(err)
+		return toDestination(dest, err)
 	}
 	if len(moved.Source) == 0 {
 		return c.nothingLeft()

@@ -111,9 +111,13 @@ func unavailableText(err error) string {
 	return "Temporary failure, please try again later"
 }
 
-// toDestination is replyTo for a command that puts messages into another mailbox (RFC 3501 §7.1: TRYCREATE).
-func toDestination(err error) error {
+// toDestination is replyTo for a command that puts messages into the mailbox name (RFC 3501 §7.1: TRYCREATE). A name that
+// no mailbox can have is not worth trying.
+func toDestination(name string, err error) error {
 	if errors.Is(err, mailbox.ErrNoMailbox) {
+		if _, nameErr := mailbox.CleanName(name); nameErr != nil || errors.Is(err, mailbox.ErrName) {
+			return &reply{kind: "NO", code: codeCannot, text: "Invalid mailbox name", err: err}
+		}
 		return &reply{kind: "NO", code: codeTryCreate, text: "No such mailbox", err: err}
 	}
 	return err

@@ -203,6 +203,25 @@ func TestSilentStoreStillTellsOfOthers(t *testing.T) {
 	`)
 }
 
+// RFC 3501 §7.1: TRYCREATE is for what CREATE can help.
+func TestImpossibleDestinations(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]*world{"memory": start(t, nil), "maildir": startOnMaildir(t)} {
+		w.numbered(1)
+		c := w.selected()
+		for _, name := range []string{`""`, `"/"`, `a//b`, `/a`, `a/`, `"` + strings.Repeat("x", mailbox.MaxName+1) + `"`, strings.Repeat("a/", mailbox.MaxLevels) + "a"} {
+			want := []string{"a NO [CANNOT] Invalid mailbox name"}
+			for _, command := range []string{"COPY 1 " + name, "UID COPY 1 " + name, "MOVE 1 " + name, "APPEND " + name + " {3}", "CREATE " + name} {
+				if command == "CREATE a/" {
+					continue // RFC 3501 §6.3.3: that is a
+				}
+				require.Equal(t, want, c.do("a "+command))
+			}
+		}
+		require.Equal(t, []string{"a NO [TRYCREATE] No such mailbox"}, c.do("a COPY 1 nowhere"), name)
+	}
+}
+
 // RFC 3501 §6.4.7, RFC 4315 §3.
 func TestCopy(t *testing.T) {
 	t.Parallel()
