@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -147,12 +148,68 @@ func TestQuarantineGoesToJunk(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, infos, mailbox.Info{Name: "Junk", Uses: []mailbox.Use{mailbox.UseJunk}, Subscribed: true})
 
+	// A second mailbox for a use takes nothing from the first.
+	require.NoError(t, o.Create(t.Context(), "A spam", mailbox.UseJunk))
 	require.NoError(t, o.Create(t.Context(), "My spam", mailbox.UseJunk))
+	check := func(names ...string) {
+		t.Helper()
+		infos, err = s.List(t.Context())
+		require.NoError(t, err)
+		var have []string
+		for _, info := range infos {
+			if slices.Contains(info.Uses, mailbox.UseJunk) {
+				have = append(have, info.Name)
+				require.Len(t, info.Uses, 1)
+			}
+		}
+		require.Equal(t, names, have)
+	}
+	check("A spam", "Junk", "My spam")
+	send()
+	require.Len(t, uidsOf(t, open(t, m, "Junk")), 2, "mail goes where it went before")
+	require.NoError(t, o.Rename(t.Context(), "Junk", "Z"))
+	check("A spam", "My spam", "Z")
+	send()
+	require.Len(t, uidsOf(t, open(t, m, "Z")), 3, "the first stays the first")
+	require.NoError(t, o.Create(t.Context(), "Junk", ""))
+	check("A spam", "My spam", "Z")
+	require.NoError(t, o.Delete(t.Context(), "Z"))
+	send()
+	require.Len(t, uidsOf(t, open(t, m, "A spam")), 1, "the next one takes its place")
+
+	require.NoError(t, m.Close())
+	m = newMaildir(t, m.Root, 0)
+	s = mustStore(t, m)
+	check("A spam", "My spam")
+	require.NoError(t, os.RemoveAll(filepath.Join(m.Root, "example.com", "ann", ".A spam")))
+	check("My spam")
 	send()
 	require.Len(t, uidsOf(t, open(t, m, "My spam")), 1)
-	infos, err = s.List(t.Context())
+}
+
+// As many mailboxes as an account may have can share a use.
+func TestManyMailboxesWithOneUse(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	s := mustStore(t, m)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	uses := "mailbricks-special-use 1\n"
+	for n := range 300 { // more than 64 KiB together
+		folder := fmt.Sprintf(".%03d%s", n, strings.Repeat("x", 245))
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, folder, "cur"), 0o700))
+		uses += `\Archive ` + folder + "\n"
+	}
+	put(t, filepath.Join(dir, "mailbricks-special-use"), uses)
+	require.NoError(t, s.(mailbox.Organizer).Create(t.Context(), "One more", mailbox.UseArchive))
+	infos, err := s.List(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, infos, mailbox.Info{Name: "Junk", Subscribed: true}, "one mailbox for a use")
+	with := 0
+	for _, info := range infos {
+		if slices.Equal([]mailbox.Use{mailbox.UseArchive}, info.Uses) {
+			with++
+		}
+	}
+	require.Equal(t, 301, with)
 }
 
 func TestNewAccountHasFolders(t *testing.T) {

@@ -57,7 +57,7 @@ func (a *account) delete(folder string) error {
 		freed.bytes -= u.bytes
 		freed.messages -= u.messages
 	}
-	if err := a.changeUses(func(u *useFile) { u.drop(folder) }); err != nil {
+	if err := a.changeUses(func(u *useFile) { u.drop(func(f string) bool { return f == folder }) }); err != nil {
 		return err
 	}
 	hidden := filepath.Join(a.dir, hiddenPrefix+"mailbricks-old-"+a.maildir.names.next())
@@ -170,7 +170,7 @@ func (a *account) move(moves []renaming) error {
 		defer f.writing.Unlock()
 		inMemory[i] = f
 	}
-	var uses map[mailbox.Use]string
+	var uses map[mailbox.Use][]string
 	if err := a.changeUses(func(u *useFile) {
 		uses = maps.Clone(u.folders)
 		for _, m := range moves {

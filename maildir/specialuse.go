@@ -13,46 +13,71 @@ import (
 )
 
 // The file mailbricks-special-use of an account says which mailbox has which use (RFC 6154), where that is not clear from
-// Maildir.Folders: its name and version, then a line "<use> <folder>" each.
+// Maildir.Folders: its name and version, then a line "<use> <folder>" each. Of several mailboxes with one use (RFC 6154 §2)
+// the first is the one that mail for this use goes to.
 const (
 	useFileName = "mailbricks-special-use"
 	useVersion  = "1"
-	maxUseFile  = 1 << 16
+	maxUseFile  = 4 << 20 // more than maxMailboxes need
 )
 
 // useFile is its contents.
 type useFile struct {
-	folders map[mailbox.Use]string
-	// implied are the uses that folders have by their names.
-	implied map[string]mailbox.Use
+	folders map[mailbox.Use][]string
+	// implied are the folders that have a use by their names, where the file has none for it.
+	implied map[mailbox.Use][]string
 }
 
 func knownUse(use mailbox.Use) bool {
-	return slices.Contains([]mailbox.Use{mailbox.UseAll, mailbox.UseArchive, mailbox.UseDrafts, mailbox.UseFlagged,
-		mailbox.UseJunk, mailbox.UseSent, mailbox.UseTrash}, use)
+	return slices.Contains(knownUses(), use)
 }
 
-func (u *useFile) set(use mailbox.Use, folder string) { u.folders[use] = folder }
-
-// drop takes the uses off a folder that goes.
-func (u *useFile) drop(folder string) {
-	maps.DeleteFunc(u.folders, func(_ mailbox.Use, f string) bool { return f == folder })
+// knownUses are those of RFC 6154, sorted.
+func knownUses() []mailbox.Use {
+	return []mailbox.Use{mailbox.UseAll, mailbox.UseArchive, mailbox.UseDrafts, mailbox.UseFlagged,
+		mailbox.UseJunk, mailbox.UseSent, mailbox.UseTrash}
 }
 
-// rename leaves a folder its use under another name.
-func (u *useFile) rename(from, to string) {
-	for use, folder := range u.folders {
-		if folder == from {
-			u.folders[use] = to
+// of gives the folders with a use. The slice is not changed.
+func (u *useFile) of(use mailbox.Use) []string {
+	if folders := u.folders[use]; len(folders) > 0 {
+		return folders
+	}
+	return u.implied[use]
+}
+
+// give has one more folder with a use; those that have it keep it.
+func (u *useFile) give(use mailbox.Use, folder string) {
+	folders := slices.Clone(u.of(use))
+	if !slices.Contains(folders, folder) {
+		folders = append(folders, folder)
+	}
+	u.folders[use] = folders
+}
+
+// drop takes the uses off the folders that gone says are no more.
+func (u *useFile) drop(gone func(folder string) bool) {
+	for use, folders := range u.folders {
+		u.folders[use] = slices.DeleteFunc(slices.Clone(folders), gone)
+		if len(u.folders[use]) == 0 {
+			delete(u.folders, use)
 		}
 	}
-	if use, ok := u.implied[from]; ok {
-		u.folders[use] = to
+}
+
+// rename leaves a folder its uses under another name.
+func (u *useFile) rename(from, to string) {
+	for _, use := range knownUses() {
+		if at := slices.Index(u.of(use), from); at >= 0 {
+			folders := slices.Clone(u.of(use))
+			folders[at] = to
+			u.folders[use] = folders
+		}
 	}
 }
 
 func (a *account) loadUses() (*useFile, error) {
-	u := &useFile{folders: map[mailbox.Use]string{}, implied: map[string]mailbox.Use{}}
+	u := &useFile{folders: map[mailbox.Use][]string{}, implied: map[mailbox.Use][]string{}}
 	data, err := durable.ReadFile(a.fs(), filepath.Join(a.dir, useFileName), maxUseFile)
 	if err != nil && !isNotExist(err) {
 		return nil, fmt.Errorf("maildir: special use: %w", err)
@@ -62,22 +87,26 @@ func (a *account) loadUses() (*useFile, error) {
 			return nil, err
 		}
 	}
-	for use, folder := range u.folders {
-		if ok, err := a.isFolder(folder); err != nil {
-			return nil, err
-		} else if !ok { // removed by another program
-			delete(u.folders, use)
+	var failed error
+	u.drop(func(folder string) bool { // removed by another program
+		ok, err := a.isFolder(folder)
+		if err != nil {
+			failed = err
 		}
+		return !ok
+	})
+	if failed != nil {
+		return nil, failed
 	}
 	for _, d := range a.maildir.Folders {
 		folder, err := folderName(d.Name)
-		if _, taken := u.folders[d.Use]; err != nil || taken || d.Use == "" {
+		if err != nil || d.Use == "" || len(u.folders[d.Use]) > 0 {
 			continue
 		}
 		if ok, err := a.isFolder(folder); err != nil {
 			return nil, err
 		} else if ok {
-			u.implied[folder] = d.Use
+			u.implied[d.Use] = append(u.implied[d.Use], folder)
 		}
 	}
 	return u, nil
@@ -89,10 +118,13 @@ func (u *useFile) parse(data string) error {
 	if name == useFileName && version != useVersion {
 		return fmt.Errorf("%w: special use of version %.20q", errNewer, version)
 	}
-	for line := range strings.Lines(rest) {
-		use, folder, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if _, valid := mailboxName(folder); ok && valid && knownUse(mailbox.Use(use)) {
-			u.folders[mailbox.Use(use)] = folder
+	seen := map[string]bool{}
+	for line := range strings.SplitSeq(rest, "\n") {
+		name, folder, ok := strings.Cut(line, " ")
+		use := mailbox.Use(name)
+		if _, valid := mailboxName(folder); ok && valid && knownUse(use) && !seen[line] {
+			seen[line] = true
+			u.folders[use] = append(u.folders[use], folder)
 		}
 	}
 	return nil
@@ -106,13 +138,15 @@ func (a *account) changeUses(change func(*useFile)) error {
 	}
 	before := maps.Clone(u.folders)
 	change(u)
-	if maps.Equal(before, u.folders) {
+	if maps.EqualFunc(before, u.folders, slices.Equal) {
 		return nil
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s\n", useFileName, useVersion)
-	for _, use := range slices.Sorted(maps.Keys(u.folders)) {
-		fmt.Fprintf(&b, "%s %s\n", use, u.folders[use])
+	for _, use := range knownUses() {
+		for _, folder := range u.folders[use] {
+			fmt.Fprintf(&b, "%s %s\n", use, folder)
+		}
 	}
 	return durable.WriteFile(a.fs(), filepath.Join(a.dir, useFileName), b.Bytes(), messagePerm)
 }
@@ -124,11 +158,10 @@ func (a *account) uses(folders map[string]string) (map[string][]mailbox.Use, err
 		return nil, err
 	}
 	byFolder := map[string][]mailbox.Use{}
-	for _, use := range slices.Sorted(maps.Keys(u.folders)) {
-		byFolder[u.folders[use]] = append(byFolder[u.folders[use]], use)
-	}
-	for folder, use := range u.implied {
-		byFolder[folder] = append(byFolder[folder], use)
+	for _, use := range knownUses() {
+		for _, folder := range u.of(use) {
+			byFolder[folder] = append(byFolder[folder], use)
+		}
 	}
 	out := map[string][]mailbox.Use{}
 	for name, folder := range folders {
@@ -139,7 +172,7 @@ func (a *account) uses(folders map[string]string) (map[string][]mailbox.Use, err
 	return out, nil
 }
 
-// useFolder gives the folder for a use, which is made and subscribed if there is none.
+// useFolder gives the first folder for a use, which is made and subscribed if there is none.
 func (a *account) useFolder(use mailbox.Use) (string, error) {
 	unlock, err := a.lockStructure()
 	if err != nil {
@@ -150,13 +183,8 @@ func (a *account) useFolder(use mailbox.Use) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if folder, ok := u.folders[use]; ok {
-		return folder, nil
-	}
-	for folder, implied := range u.implied {
-		if implied == use {
-			return folder, nil
-		}
+	if folders := u.of(use); len(folders) > 0 {
+		return folders[0], nil
 	}
 	name := strings.TrimPrefix(string(use), `\`)
 	for _, d := range a.maildir.Folders {
@@ -173,8 +201,8 @@ func (a *account) useFolder(use mailbox.Use) (string, error) {
 	folder, err := folderName(name)
 	if err == nil {
 		err = a.changeUses(func(u *useFile) {
-			if u.implied[folder] != use {
-				u.set(use, folder)
+			if !slices.Contains(u.of(use), folder) {
+				u.give(use, folder)
 			}
 		})
 	}

@@ -173,7 +173,8 @@ func (s *store) List(ctx context.Context) ([]mailbox.Info, error) {
 	return out, nil
 }
 
-// Create implements mailbox.Organizer.
+// Create implements mailbox.Organizer. A use that another mailbox has is shared (RFC 6154 §3): neither loses it, and mail for
+// it goes where it went before.
 func (s *store) Create(ctx context.Context, name string, use mailbox.Use) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -228,7 +229,7 @@ func (a *account) create(name string, use mailbox.Use) error {
 	if use == "" {
 		return nil
 	}
-	return a.changeUses(func(u *useFile) { u.set(use, folder) })
+	return a.changeUses(func(u *useFile) { u.give(use, folder) })
 }
 
 // fill makes the folder of a new mailbox.

@@ -275,8 +275,14 @@ func testSpecialUse(w *world) {
 	require.Empty(w, w.list()["t-plain"].Uses)
 	require.ErrorIs(w, o.Create(w.ctx, "t-odd", `\Imaginary`), mailbox.ErrNotAllowed)
 	require.NotContains(w, w.list(), "t-odd")
+	if err := o.Create(w.ctx, "t-sent-too", mailbox.UseSent); err == nil { // RFC 6154 §3: both have it
+		require.Equal(w, []mailbox.Use{mailbox.UseSent}, w.list()["t-sent-too"].Uses)
+	} else { // or it is refused
+		require.ErrorIs(w, err, mailbox.ErrNotAllowed)
+		require.NotContains(w, w.list(), "t-sent-too")
+	}
 	w.restart()
-	require.Equal(w, []mailbox.Use{mailbox.UseSent}, w.list()["t-sent"].Uses)
+	require.Equal(w, []mailbox.Use{mailbox.UseSent}, w.list()["t-sent"].Uses, "no other mailbox takes it away")
 	require.NoError(w, w.organizer().Delete(w.ctx, "t-sent"))
 	w.create("t-sent")
 	require.Empty(w, w.list()["t-sent"].Uses, "the new mailbox has not the use of the old one")
