@@ -6,10 +6,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
-// maxLine is the longest command line in octets, with its CRLF (RFC 2449 §4). AUTH may have serving.MaxLine.
-const maxLine = 255
+// The longest command lines in octets, with their CRLF. AUTH may have serving.MaxLine.
+const (
+	maxLine = 255 // RFC 2449 §4: what a server must take
+	// maxLogin is that of USER and PASS: an argument may have 1,024 octets, since a password that IMAP and SMTP take must
+	// do here, too, and an address has up to 320 (RFC 5321 §4.5.3.1).
+	maxLogin = len("PASS ") + 1024 + len("\r\n")
+)
+
+// longest is the longest line of a command.
+func longest(name string) int {
+	switch name {
+	case "AUTH":
+		return serving.MaxLine
+	case "USER", "PASS":
+		return maxLogin
+	}
+	return maxLine
+}
 
 // verb is a command: its handler gets what stands behind the verb.
 type verb struct {
@@ -86,7 +104,7 @@ func (c *conn) dispatch(name, arg string, hasArg bool, length int) {
 	switch {
 	case v == nil:
 		c.bad("Unknown command")
-	case length > maxLine && name != "AUTH":
+	case length > longest(name):
 		c.bad("Command line too long")
 	case c.drop == nil && !v.before:
 		c.bad("Log in first")

@@ -261,6 +261,9 @@ const login = greeting + `
 // users is an Authenticator with one user, ann@example.com, whose password is "secret". PLAIN takes one response, LOGIN two,
 // LAST a challenge that ends well once it is answered, SLOW never ends, DOWN always fails for now, PANIC panics, REPLY
 // fails with a permanent reply of its own.
+// longPassword is another one of ann's, the longest that PASS takes.
+func longPassword() string { return strings.Repeat("p", 1024) }
+
 type users struct{ mechanisms []string }
 
 func (u users) Mechanisms(mailbricks.Peer) []string {
@@ -297,7 +300,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) ([]byte, *mailbric
 			return []byte{}, nil, nil
 		case string(response) == "\x00ann@example.com\x00secret":
 			return nil, id, nil
-		case string(response) == "\x00ann@example.com\x00two words ":
+		case string(response) == "\x00ann@example.com\x00two words ", string(response) == "\x00ann@example.com\x00"+longPassword():
 			return nil, id, nil
 		case bytes.Count(response, []byte{0}) != 2:
 			return nil, nil, errors.New("malformed")

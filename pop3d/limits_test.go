@@ -19,15 +19,24 @@ import (
 func TestLineLength(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.talk(greeting + `
-			C: USER ` + strings.Repeat("x", 255-7) + `
+			C: USER ` + strings.Repeat("x", 1024) + `
 			S: +OK *
-			C: USER ` + strings.Repeat("x", 256-7) + `
+			C: USER ` + strings.Repeat("x", 1025) + `
+			S: -ERR Command line too long
+			C: USER ` + ann + `
+			S: +OK *
+			C: PASS ` + longPassword() + `x
+			S: -ERR Command line too long
+			C: NOOP ` + strings.Repeat(" ", 255-7) + `
+			S: -ERR Log in first
+			C: NOOP ` + strings.Repeat(" ", 256-7) + `
 			S: -ERR Command line too long
 			C: NOOP ` + strings.Repeat("x", 5000) + `
 			S: -ERR Command line too long
 			C: QUIT
 			S: +OK Bye
 		`)
+		w.talk(greeting + "C: USER " + ann + "\nS: +OK *\nC: PASS " + longPassword() + "\nS: +OK *\nC: QUIT\nS: +OK Bye")
 		w.talk(greeting + "C: AUTH PLAIN " + strings.Repeat("A", 20000) + "\nS: -ERR Line too long\nS$")
 		w.talk(greeting + "C: AUTH PLAIN\nS: + \nC: " + strings.Repeat("A", 20000) + "\nS: -ERR Line too long\nS$")
 	})
