@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/mailbricks/mailbricks"
 )
@@ -31,7 +32,8 @@ func (e *storeError) Error() string { return e.err.Error() }
 func (e *storeError) Unwrap() error { return e.err }
 
 // Handle takes a message for all recipients of its envelope whose addresses are valid: when it returns nil for one, the
-// message is on disk. It implements [mailbricks.Handler]; Options.Prepare has seen the message before.
+// message is on disk. A full disk, like a full queue, is 452 4.3.1. It implements [mailbricks.Handler]; Options.Prepare
+// has seen the message before.
 func (q *Queue) Handle(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
 	results, good := q.checkEnvelope(env)
 	if len(good) > 0 {
@@ -150,7 +152,7 @@ func (q *Queue) take(ctx context.Context, env *mailbricks.Envelope, msg *mailbri
 	defer q.leave()
 	own, err := q.withCRLF(msg)
 	if err != nil {
-		return "", err
+		return "", storing(err)
 	}
 	defer own.Close()
 	if q.opts.Prepare != nil {
@@ -176,7 +178,7 @@ func (q *Queue) store(s *stored, msg *mailbricks.Message) (id string, err error)
 	q.bytes -= s.Size
 	if err != nil {
 		q.mu.Unlock()
-		return "", fmt.Errorf("relay: store message: %w", err)
+		return "", fmt.Errorf("relay: store message: %w", storing(err))
 	}
 	e := q.newEntry(s)
 	e.unheard = q.opts.OnEvent != nil
@@ -187,6 +189,15 @@ func (q *Queue) store(s *stored, msg *mailbricks.Message) (id string, err error)
 		q.announce(e)
 	}
 	return s.ID, nil
+}
+
+// storing gives the failure to store a message the reply that it deserves: a full disk is not any local problem, and
+// says so (RFC 3463 §3.4: 4.3.1).
+func storing(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: err}
+	}
+	return err
 }
 
 // announce tells the first events of a message and lets its attempts begin.

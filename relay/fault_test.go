@@ -3,7 +3,9 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,13 +121,18 @@ func TestFullDisk(t *testing.T) {
 		o := newOffice(t, &transport{})
 		large := letter + strings.Repeat("line\r\n", 20_000)
 		for _, text := range []string{letter, large} {
-			o.fs.Fail(func(op crashfs.Op) error {
-				if op.Kind == "write" {
-					return errors.New("no space left")
-				}
-				return nil
-			})
-			requireReply(t, "451 4.3.0", o.Handle(t.Context(), envelope("ann@example.com", "bob@example.net"), message(text)))
+			for _, fault := range []struct {
+				err   error
+				reply string
+			}{{syscall.ENOSPC, "452 4.3.1"}, {syscall.EDQUOT, "452 4.3.1"}, {syscall.EIO, "451 4.3.0"}} {
+				o.fs.Fail(func(op crashfs.Op) error {
+					if op.Kind == "write" {
+						return &fs.PathError{Op: op.Kind, Path: op.Name, Err: fault.err}
+					}
+					return nil
+				})
+				requireReply(t, fault.reply, o.Handle(t.Context(), envelope("ann@example.com", "bob@example.net"), message(text)))
+			}
 			o.fs.Fail(nil)
 			require.Zero(t, o.left())
 			names, err := o.fs.ReadNames("queue/msg")
