@@ -60,7 +60,8 @@ type Event struct {
 	// Next is when the next attempt will be; zero when none is due.
 	Next time.Time `json:"next,omitzero"`
 	// Code, Status and Text are the reply code, the enhanced status code and the text of the last outcome, the peer's or,
-	// when Reply is empty, this program's own.
+	// when Reply is empty, this program's own. Text may then be an internal error, with the names of files: it is for whoever
+	// runs this server; a notification to the sender does not have it.
 	Code   int    `json:"code,omitempty"`
 	Status string `json:"status,omitempty"`
 	Text   string `json:"text,omitempty"`

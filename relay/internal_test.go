@@ -609,3 +609,15 @@ func TestFoldLong(t *testing.T) {
 		require.LessOrEqual(t, len(line), 78)
 	}
 }
+
+// A journal from before there was Public may have an internal error in Text.
+func TestTextOfAnOlderJournalIsNotPublic(t *testing.T) {
+	t.Parallel()
+	var s status
+	require.NoError(t, json.Unmarshal([]byte(`{"kind":"deferred","code":451,"status":"4.3.0","text":"open /var/x"}`), &s))
+	require.Empty(t, s.public())
+	n := &notice{rcpts: []noticeRcpt{{address: "bob@example.net", status: s}}}
+	require.NotContains(t, n.explain(n.rcpts[0]), "/var")
+	require.NoError(t, json.Unmarshal([]byte(`{"kind":"bounced","code":550,"status":"5.1.2","text":"No such domain"}`), &s))
+	require.Equal(t, "No such domain", s.public())
+}

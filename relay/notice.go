@@ -125,8 +125,8 @@ func (n *notice) explain(r noticeRcpt) string {
 	switch {
 	case r.status.Reply != "":
 		fmt.Fprintf(&b, "The mail server %s said:\r\n\r\n        %s\r\n", host, r.status.Reply)
-	case r.status.Text != "":
-		fmt.Fprintf(&b, "%s.\r\n", strings.TrimSuffix(r.status.Text, "."))
+	case r.status.public() != "":
+		fmt.Fprintf(&b, "%s.\r\n", strings.TrimSuffix(r.status.public(), "."))
 	}
 	return b.String()
 }
@@ -199,8 +199,8 @@ func (n *notice) writeStatus(w io.Writer, boundary string) {
 		}
 		if r.status.Reply != "" {
 			fmt.Fprintf(w, "Diagnostic-Code: smtp; %s\r\n", foldLong(asciiText(r.status.Reply)))
-		} else if r.status.Text != "" {
-			fmt.Fprintf(w, "Diagnostic-Code: x-local; %s\r\n", foldLong(asciiText(r.status.Text)))
+		} else if text := r.status.public(); text != "" {
+			fmt.Fprintf(w, "Diagnostic-Code: x-local; %s\r\n", foldLong(asciiText(text)))
 		}
 		if !r.status.Last.IsZero() {
 			fmt.Fprintf(w, "Last-Attempt-Date: %s\r\n", r.status.Last.Format(time.RFC1123Z))

@@ -157,6 +157,29 @@ func TestReportOfExpiryTellsForHowLong(t *testing.T) {
 	})
 }
 
+// An internal error is for the administrator; the sender learns only what everybody may.
+func TestReportKeepsInternalErrorsInside(t *testing.T) {
+	secret := "maildir: stat /var/mail/bob: not a directory"
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{decide: always(relay.Outcome{Err: errors.New(secret)})})
+		o.send("bob@example.net")
+		pass(time.Hour)
+		o.reopen()
+		list, err := o.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, secret, list[0].Recipients[0].Text)
+		pass(6 * 24 * time.Hour)
+		require.Equal(t, secret, o.events[len(o.events)-1].Text)
+		require.Len(t, o.reports.Messages(), 1)
+		raw := o.reports.Messages()[0].Raw
+		require.NotContains(t, string(raw), "maildir")
+		require.NotContains(t, string(raw), "/var")
+		p := parseReport(t, raw)
+		require.Contains(t, p.text, "The last time this happened:\r\nTemporary local problem, please try again later.\r\n")
+		require.Equal(t, "x-local; Temporary local problem, please try again later", p.recipients[0].Get("Diagnostic-Code"))
+	})
+}
+
 func TestHowMuchIsReturned(t *testing.T) {
 	big := letter + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 2000)
 	wide := "Subject: a\r\nX: " + strings.Repeat("y", 900) + "\r\n" + strings.Repeat("X: "+strings.Repeat("y", 900)+"\r\n", 200) + "\r\nbody\r\n"

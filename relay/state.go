@@ -23,7 +23,10 @@ type status struct {
 
 	Code   int    `json:"code,omitempty"`
 	Status string `json:"status,omitempty"`
+	// Text is for whoever runs this server: the cause of a fault of ours may be in it. Public is then what others may read,
+	// see public.
 	Text   string `json:"text,omitempty"`
+	Public string `json:"public,omitempty"`
 	Host   string `json:"host,omitempty"`
 	Addr   string `json:"addr,omitempty"`
 	Reply  string `json:"reply,omitempty"`
@@ -35,7 +38,7 @@ func (s *status) failed() bool { return s.Kind == Bounced || s.Kind == Expired }
 
 // setOutcome files what came of an attempt.
 func (s *status) setOutcome(o Outcome) {
-	s.Code, s.Status, s.Text = 0, "", ""
+	s.Code, s.Status, s.Text, s.Public = 0, "", "", ""
 	s.Host, s.Reply, s.TLS = clip(o.Host), clip(o.Reply), clip(o.TLS)
 	s.Addr = ""
 	if o.Addr.IsValid() {
@@ -51,10 +54,25 @@ func (s *status) setOutcome(o Outcome) {
 func (s *status) setReply(err error) {
 	reply := mailbricks.ReplyTo(err)
 	s.Code, s.Status = reply.Code, reply.EnhancedCode()
-	s.Text = clip(strings.Join(reply.Lines(), " / "))
-	if s.Status == "4.3.0" && s.Reply == "" && reply.Err != nil { // a fault of ours: the cause helps more than the text
-		s.Text = clip(reply.Err.Error())
+	s.Text, s.Public = clip(strings.Join(reply.Lines(), " / ")), ""
+	if s.ours() {
+		s.Public = s.Text
+		if reply.Err != nil { // the cause helps more than the text
+			s.Text = clip(reply.Err.Error())
+		}
 	}
+}
+
+// ours says whether the outcome is a fault of this program and not an answer of the peer.
+func (s *status) ours() bool { return s.Status == "4.3.0" && s.Reply == "" }
+
+// public is the text for others, such as the sender of the message: without internal errors and the names of files. It is
+// empty for a fault of ours that was noted before there was Public.
+func (s *status) public() string {
+	if s.ours() {
+		return s.Public
+	}
+	return s.Text
 }
 
 // maxText is the most octets of a text that came from outside that are kept.
