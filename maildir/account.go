@@ -52,16 +52,10 @@ func (a *account) path(name string) string {
 
 func (a *account) fs() durable.FS { return a.maildir.files }
 
-// make makes what is missing of an account. INBOX's cur comes last: where it is, the folders of a new account are there
-// too, or were removed by the user.
+// make makes what is missing of an account.
 func (a *account) make() error {
 	a.structure.Lock()
 	defer a.structure.Unlock()
-	_, err := a.fs().Stat(filepath.Join(a.dir, "cur"))
-	isNew := isNotExist(err)
-	if err != nil && !isNew {
-		return err
-	}
 	if err := durable.MkdirAll(a.fs(), a.dir, folderPerm); err != nil {
 		return err
 	}
@@ -70,16 +64,16 @@ func (a *account) make() error {
 		return err
 	}
 	defer lock.Close()
-	if isNew {
-		for _, folder := range a.maildir.Folders {
-			err := a.create(folder.Name, "")
-			if err != nil && !errors.Is(err, mailbox.ErrExists) {
-				return err
-			}
-			if err := a.subscribe(folder.Name, true); err != nil {
-				return err
-			}
-		}
+	info, err := statOrNil(a.fs(), filepath.Join(a.dir, "cur"))
+	if err != nil {
+		return err
+	}
+	err = a.welcome(info == nil)
+	if err != nil && info == nil {
+		return err
+	}
+	if err != nil { // mail is more than its folders, which are tried again by the next process
+		a.maildir.logger().Warn("maildir: account does not have all folders", "folder", a.dir, "error", err)
 	}
 	for _, sub := range []string{"tmp", "new", "cur"} {
 		if err := a.fs().Mkdir(filepath.Join(a.dir, sub), folderPerm); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -88,6 +82,44 @@ func (a *account) make() error {
 	}
 	a.removeHidden()
 	return a.syncChain()
+}
+
+// welcome makes the folders that every account has, once: the file of special uses says that it was done, and that what is
+// missing was removed by the user. A tree that came from another program has what it lacks made, and nothing else changed.
+func (a *account) welcome(isNew bool) error {
+	info, err := statOrNil(a.fs(), filepath.Join(a.dir, useFileName))
+	if err != nil || info != nil {
+		return err
+	}
+	had, err := a.loadUses()
+	if err != nil {
+		return err
+	}
+	folders, err := a.list()
+	if err != nil {
+		return err
+	}
+	for _, d := range a.maildir.Folders {
+		name, err := mailbox.CleanName(d.Name)
+		if err != nil {
+			return err
+		}
+		if _, exists := folders[name]; !isNew && (exists || d.Use != "" && len(had.of(d.Use)) > 0) {
+			continue
+		}
+		// In this order, so that a folder that a crash leaves without the other is done again.
+		if err := a.subscribe(name, true); err != nil {
+			return err
+		}
+		if err := a.create(name, ""); err != nil && !errors.Is(err, mailbox.ErrExists) {
+			return err
+		}
+	}
+	uses, err := a.loadUses()
+	if err != nil {
+		return err
+	}
+	return a.writeUses(uses)
 }
 
 // syncChain syncs the account's folder and those above it up to the root: a process before may have ended between making

@@ -7,9 +7,10 @@
 // Dovecot has files for is kept in them (dovecot-uidlist, dovecot-keywords, dovecot-uidvalidity, subscriptions,
 // maildirsize), so that the tree can go back. Only what it has none for is in files of our own, whose first line is their
 // name and version: mailbricks-index in each folder (modseqs, keywords beyond 26, what was expunged) and
-// mailbricks-special-use in the account's. Both can be removed while no program runs; clients then look at everything
-// again. Dovecot and this package must not write to one account at the same time; programs that only add, rename or
-// remove messages (mutt, rsync) may at any time.
+// mailbricks-special-use in the account's (which mailboxes have which use, and that Maildir.Folders were made). Both can be
+// removed while no program runs; clients then look at everything again, and folders that are missing are made again. Dovecot
+// and this package must not write to one account at the same time; programs that only add, rename or remove messages
+// (mutt, rsync) may at any time.
 //
 // # What is durable when
 //

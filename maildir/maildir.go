@@ -57,8 +57,10 @@ type Maildir struct {
 	Root string
 	// Accounts knows the addresses.
 	Accounts Accounts
-	// Folders are made in every new account and subscribed. Where a mailbox of one of these names exists, in an account
-	// that has no other for this use, it has the use. Nil: Drafts, Junk, Sent, Trash and Archive.
+	// Folders are made in every new account and subscribed; so are, once, those of them that a tree of another program
+	// lacks, unless it has a mailbox with the same use. What the user deletes then stays deleted. Where a mailbox of one of
+	// these names exists, in an account that has no other for this use, it has the use. Nil: Drafts, Junk, Sent, Trash and
+	// Archive.
 	Folders []Folder
 	// PollInterval is how often folders that someone watches are looked at for changes by other programs; 0:
 	// DefaultPollInterval, less than 0: never. What this program does itself is seen at once.

@@ -14,7 +14,7 @@ import (
 
 // The file mailbricks-special-use of an account says which mailbox has which use (RFC 6154), where that is not clear from
 // Maildir.Folders: its name and version, then a line "<use> <folder>" each. Of several mailboxes with one use (RFC 6154 §2)
-// the first is the one that mail for this use goes to.
+// the first is the one that mail for this use goes to. The file also says that the account has had its folders made.
 const (
 	useFileName = "mailbricks-special-use"
 	useVersion  = "1"
@@ -141,6 +141,10 @@ func (a *account) changeUses(change func(*useFile)) error {
 	if maps.EqualFunc(before, u.folders, slices.Equal) {
 		return nil
 	}
+	return a.writeUses(u)
+}
+
+func (a *account) writeUses(u *useFile) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s\n", useFileName, useVersion)
 	for _, use := range knownUses() {
