@@ -29,6 +29,9 @@
 //     RFC 2180 §4 advises: what is there is served, and the command ends with NO [EXPUNGEISSUED].
 //   - Nothing is written to the network under a lock. The content of messages goes from the store's [mailbox.Content] to the
 //     socket through a buffer of 32 KiB; no message is ever held in memory.
+//   - The context of a command ends with Close. That the client has left is noticed by writing to it: FETCH stops at the next
+//     message, SEARCH with the keep-alive that it sends when it takes long. A client that only closed its direction is
+//     served to the end.
 //   - EXAMINE is enforced here: nothing that changes a mailbox is called for one that was opened with it.
 //   - Whatever a client sends, the answer to a command that is no IMAP is BAD with its tag, and nothing of it is ever read
 //     as another command (see the package internal/wire).

@@ -78,6 +78,37 @@ func TestIdleKeepsAlive(t *testing.T) {
 	})
 }
 
+// slowBox is a mailbox whose messages take a time to be opened.
+type slowBox struct {
+	mailbox.Mailbox
+	opened *atomic.Int64
+}
+
+func (b slowBox) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content, error) {
+	b.opened.Add(1)
+	time.Sleep(20 * time.Second)
+	return b.Mailbox.Content(ctx, uid)
+}
+
+// A SEARCH that takes long keeps the connection alive, and ends when it is gone.
+func TestLongSearch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var opened atomic.Int64
+		w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return slowBox{b, &opened} })
+		defer w.stop()
+		w.numbered(100)
+		c := w.selected()
+		c.Talk("C: a SEARCH 1:20 BODY 1\nS: * OK Still searching\nS: * OK Still searching\nS: * SEARCH <>\nS: a OK SEARCH completed")
+		require.EqualValues(t, 20, opened.Load())
+		c.send("b SEARCH BODY 1\r\n")
+		time.Sleep(time.Second)
+		require.NoError(t, c.Conn.Close())
+		time.Sleep(time.Hour)
+		require.Less(t, opened.Load(), int64(20+2*9+2), "it ends with the second keep-alive at the latest")
+	})
+}
+
 // A store that cannot say when there is something new is looked at with the keep-alive.
 func TestIdleWithoutWakeUps(t *testing.T) {
 	t.Parallel()

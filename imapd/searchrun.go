@@ -44,6 +44,7 @@ type candidate struct {
 func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, err error) {
 	key := allKeys(req.keys)
 	uids := c.sel.uids
+	told := time.Now()
 	var m candidate
 	for from := 0; from < len(uids); from += metaChunk {
 		chunk := uids[from:min(from+metaChunk, len(uids))]
@@ -61,7 +62,7 @@ func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, 
 			return nil, err
 		}
 		for _, meta := range metas {
-			if err := ctx.Err(); err != nil {
+			if err := c.stillSearching(ctx, &told); err != nil {
 				return nil, err
 			}
 			matched, err := c.matches(ctx, key, meta)
@@ -74,6 +75,19 @@ func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, 
 		}
 	}
 	return hits, nil
+}
+
+// stillSearching says whether a search is to go on. From time to time it tells the client, which keeps the connection alive
+// and finds out whether there still is one: a client that has left is not searched for.
+func (c *conn) stillSearching(ctx context.Context, told *time.Time) error {
+	if now := time.Now(); now.Sub(*told) >= c.set.keepAlive {
+		*told = now
+		c.enc.Raw("* OK Still searching\r\n")
+		if err := c.enc.Flush(); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // number is what SEARCH tells of a message.

@@ -126,8 +126,9 @@ type Server struct {
 	ReadTimeout time.Duration
 	// WriteTimeout is how long the peer may take to accept 32 KiB of responses; default DefaultWriteTimeout.
 	WriteTimeout time.Duration
-	// KeepAlive is how often a client in IDLE is told that the server is still there, which keeps the state of NAT boxes
-	// alive; the mailbox is also looked at then. Default DefaultKeepAlive.
+	// KeepAlive is how often a client in IDLE, or in a SEARCH that takes long, is told that the server is still there, which
+	// keeps the state of NAT boxes alive. In IDLE the mailbox is also looked at then; SEARCH ends when the client has left.
+	// Default DefaultKeepAlive.
 	KeepAlive time.Duration
 
 	buffers wire.Buffers
