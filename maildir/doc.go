@@ -12,6 +12,11 @@
 // and this package must not write to one account at the same time; programs that only add, rename or remove messages
 // (mutt, rsync) may at any time.
 //
+// Three things Dovecot (2.3, asked with the separator "/") does not show when the tree goes back, though they stay on disk: a
+// mailbox with a dot in a level of its name, which is listed but does not open; a mailbox whose whole name begins with "~",
+// likewise, and its subscription is dropped; and of a folder's keywords those after the 26th, for which Maildir has no
+// letter. Rename such mailboxes before.
+//
 // # What is durable when
 //
 // A delivery that was taken, and every UID, modseq, flag and copy that a method has returned, is on disk: file, name, and
