@@ -185,7 +185,7 @@ func (q *Queue) conclude(j *job, picks []int, outcomes []Outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, i := range j.rcpts { // not before the events were told, so that the next attempt's come behind them
-		e.rcpts[i].busy = false
+		e.rcpts[i].job = nil
 	}
 	q.schedule(e)
 }

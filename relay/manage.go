@@ -23,6 +23,8 @@ type Entry struct {
 	Expires time.Time `json:"expires,omitzero"`
 	// Held says that nothing is tried until Release.
 	Held bool `json:"held"`
+	// Removed says that it was removed while an attempt, or a notification, was under way; it is gone when that ends.
+	Removed bool `json:"removed,omitempty"`
 	// Next is when something is due next; zero when nothing is, or it runs now.
 	Next time.Time `json:"next,omitzero"`
 	// Recipients are in the order of the envelope.
@@ -57,7 +59,7 @@ type EntryRecipient struct {
 func (e *entry) view() Entry {
 	v := Entry{
 		ID: e.id, EnvelopeID: e.envID, Key: e.key, From: e.from, Size: e.size, Queued: e.created, Expires: e.expires,
-		Held: e.held, Next: e.due(),
+		Held: e.held, Removed: e.removed, Next: e.due(),
 	}
 	for i := range e.rcpts {
 		ev, r := e.event(i), &e.rcpts[i]
@@ -121,7 +123,7 @@ func (q *Queue) Retry(ctx context.Context, ids ...string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, id := range ids {
-		if q.entries[id] == nil {
+		if e := q.entries[id]; e == nil || e.removed {
 			return fmt.Errorf("%w: %s", ErrNotFound, id)
 		}
 	}
@@ -177,11 +179,14 @@ func (q *Queue) Release(ctx context.Context, id string) error {
 	}, Released)
 }
 
-// Remove takes a message out of the queue. Nobody is told. An attempt that has come to the final dot still delivers.
+// Remove takes a message out of the queue. Nobody is told. An attempt that has come to the final dot still delivers; until
+// a running attempt ends, List has the message with Entry.Removed, and no method but Show and Events finds it.
 func (q *Queue) Remove(ctx context.Context, id string) error {
-	return q.change(ctx, id, func(e *entry, _ time.Time) []int {
+	return q.change(ctx, id, func(e *entry, now time.Time) []int {
+		picks := pendingOf(e)
 		e.removed = true
-		return pendingOf(e)
+		q.withdraw(e, now)
+		return picks
 	}, Removed)
 }
 
@@ -205,7 +210,7 @@ func (q *Queue) change(ctx context.Context, id string, do func(e *entry, now tim
 	var events []Event
 	q.mu.Lock()
 	e := q.entries[id]
-	if e == nil {
+	if e == nil || e.removed {
 		q.mu.Unlock()
 		return fmt.Errorf("%w: %s", ErrNotFound, id)
 	}

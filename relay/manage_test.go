@@ -1,15 +1,22 @@
 package relay_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/relay"
 )
+
+var unreachable = relay.Outcome{Err: errors.New("no route"), Unreachable: true}
 
 func TestHoldReleaseRemoveRetry(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -70,11 +77,84 @@ func TestRemoveDuringAnAttempt(t *testing.T) {
 		id := o.send("bob@example.net")
 		pass(time.Second)
 		require.NoError(t, o.Remove(t.Context(), id))
+		list, err := o.List(t.Context())
+		require.NoError(t, err)
+		require.True(t, list[0].Removed, "until the attempt ends")
+		require.Equal(t, relay.Removed, list[0].Recipients[0].State)
+		ctx := t.Context()
+		for _, err := range []error{o.Remove(ctx, id), o.Hold(ctx, id), o.Release(ctx, id), o.Retry(ctx, id)} {
+			require.ErrorIs(t, err, relay.ErrNotFound)
+		}
+		require.NoError(t, o.Retry(ctx))
 		pass(time.Hour)
 		require.Zero(t, o.left())
 		require.Equal(t, []relay.Kind{relay.Queued, relay.Attempted, relay.Removed}, o.kinds("bob@example.net"))
 		o.reopen()
 		require.Zero(t, o.left())
+	})
+}
+
+// What waits for a destination that rests, or for its turn, is gone at once.
+func TestRemoveWhileADestinationRests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{decide: func(_ int, rcpt string) relay.Outcome {
+			if strings.HasSuffix(rcpt, "@down.test") {
+				return unreachable
+			}
+			return relay.Outcome{}
+		}}, func(opts *relay.Options) { opts.Retry = relay.Schedule{time.Second} })
+		var ids []string
+		for i := range 20 {
+			ids = append(ids, o.send(fmt.Sprintf("r%d@down.test", i), fmt.Sprintf("s%d@down.test", i)))
+		}
+		pass(5 * time.Second)
+		require.Equal(t, 20, o.left())
+		for i, id := range ids[1:] {
+			require.NoError(t, o.Remove(t.Context(), id))
+			require.ErrorIs(t, o.Remove(t.Context(), id), relay.ErrNotFound)
+			require.Equal(t, 19-i, o.left())
+		}
+		tried := len(o.tr.times("r19@down.test"))
+		names, err := o.fs.ReadNames("queue/msg")
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(names), 1)
+		begin := len(o.tr.times("r0@down.test"))
+		pass(time.Hour)
+		require.Greater(t, len(o.tr.times("r0@down.test")), begin, "the one that is left has its turn")
+		require.Len(t, o.tr.times("r19@down.test"), tried)
+		require.NoError(t, o.Remove(t.Context(), ids[0]))
+		require.Zero(t, o.left())
+		o.reopen()
+		require.Zero(t, o.left())
+	})
+}
+
+// So is what waits for its notification; one that is being handed over is not.
+func TestRemoveBeforeANotification(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		handed := 0
+		o := newOffice(t, &transport{decide: always(never)}, func(opts *relay.Options) {
+			opts.MaxPerDestination = 1
+			opts.Generated = mailbricks.HandlerFunc(func(context.Context, *mailbricks.Envelope, *mailbricks.Message) error {
+				handed++
+				time.Sleep(time.Minute)
+				return nil
+			})
+		})
+		first := o.send("a@example.net")
+		synctest.Wait()
+		second := o.send("b@example.net")
+		synctest.Wait()
+		require.NoError(t, o.Remove(t.Context(), second))
+		require.NoError(t, o.Remove(t.Context(), first))
+		list, err := o.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, first, list[0].ID)
+		require.True(t, list[0].Removed)
+		pass(time.Hour)
+		require.Zero(t, o.left())
+		require.Equal(t, 1, handed)
 	})
 }
 

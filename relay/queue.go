@@ -161,7 +161,7 @@ func (q *Queue) record(e *entry, picks ...int) {
 // finish takes a message out of the index if nothing is left to do for it, and says so in the journal. Once that is
 // committed, the caller calls discard. q.mu is held.
 func (q *Queue) finish(e *entry) bool {
-	if q.entries[e.id] != e || e.jobs > 0 || e.telling || !e.removed && !e.done() {
+	if q.entries[e.id] != e || e.jobs > 0 || e.telling != nil || !e.removed && !e.done() {
 		return false
 	}
 	e.endedAt = wallNow()

@@ -31,7 +31,7 @@ func (q *Queue) report(ctx context.Context, e *entry) {
 	}
 	now := wallNow()
 	q.mu.Lock()
-	e.telling = false
+	e.telling = nil
 	if retry {
 		e.tells++
 		e.tellAt = now.Add(q.patience.Load().retry.After(e.tells))

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,12 +16,22 @@ type job struct {
 	e     *entry
 	rcpts []int
 	dest  *dest
+	state jobState
 }
+
+type jobState uint8
+
+const (
+	waiting jobState = iota
+	running
+	withdrawn // it was waiting and is not to run
+)
 
 // dest is a destination that has something to do, or is resting.
 type dest struct {
 	name    string
-	jobs    []*job    // that wait, in order
+	jobs    []*job    // that wait, in order, and those withdrawn
+	dead    int       // of jobs: those withdrawn
 	active  int       // that run
 	misses  int       // attempts in a row that found nobody
 	rest    time.Time // not before that
@@ -121,8 +132,7 @@ func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Tim
 		if !q.startable(d, now) {
 			continue
 		}
-		j := d.jobs[0]
-		d.jobs = d.jobs[1:]
+		j := d.take()
 		d.active++
 		q.busy++
 		q.rest(d, now.Add(q.opts.Pace))
@@ -134,9 +144,9 @@ func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Tim
 
 // makeJobs gives the destinations of an entry what is due for them. q.mu is held.
 func (q *Queue) makeJobs(e *entry, now time.Time) {
-	if e.jobs == 0 && !e.telling && e.untold() && !e.tellAt.After(now) {
-		e.telling = true
-		q.addJob(&job{e: e}, reports, now)
+	if e.jobs == 0 && e.telling == nil && e.untold() && !e.tellAt.After(now) {
+		e.telling = &job{e: e}
+		q.addJob(e.telling, reports, now)
 	}
 	if e.held {
 		return
@@ -144,18 +154,18 @@ func (q *Queue) makeJobs(e *entry, now time.Time) {
 	groups := make(map[string]*job)
 	for i := range e.rcpts {
 		r := &e.rcpts[i]
-		if !r.pending() || r.busy || r.Held || r.Next.After(now) {
+		if !r.pending() || r.job != nil || r.Held || r.Next.After(now) {
 			continue
 		}
-		r.busy = true
-		if j := groups[r.dest]; j != nil {
-			j.rcpts = append(j.rcpts, i)
-			continue
+		j := groups[r.dest]
+		if j == nil {
+			j = &job{e: e}
+			groups[r.dest] = j
+			e.jobs++
+			q.addJob(j, r.dest, now)
 		}
-		j := &job{e: e, rcpts: []int{i}}
-		groups[r.dest] = j
-		e.jobs++
-		q.addJob(j, r.dest, now)
+		j.rcpts = append(j.rcpts, i)
+		r.job = j
 	}
 }
 
@@ -169,6 +179,54 @@ func (q *Queue) addJob(j *job, name string, now time.Time) {
 	d.jobs = append(d.jobs, j)
 	q.offer(d, now)
 }
+
+// withdraw takes back the jobs of an entry that wait, so that only those that run are left. q.mu is held.
+func (q *Queue) withdraw(e *entry, now time.Time) {
+	for i := range e.rcpts {
+		r := &e.rcpts[i]
+		if r.job == nil || r.job.state == running {
+			continue
+		}
+		if j := r.job; j.state == waiting {
+			e.jobs--
+			j.dest.remove(j)
+			q.dropDest(j.dest, now)
+		}
+		r.job = nil
+	}
+	if j := e.telling; j != nil && j.state == waiting {
+		e.telling = nil
+		j.dest.remove(j)
+		q.dropDest(j.dest, now)
+	}
+}
+
+// take gives the job whose turn it is. There is one.
+func (d *dest) take() *job {
+	for {
+		j := d.jobs[0]
+		d.jobs[0] = nil
+		d.jobs = d.jobs[1:]
+		if j.state == waiting {
+			j.state = running
+			return j
+		}
+		d.dead--
+	}
+}
+
+// remove withdraws a job that waits. Those withdrawn are cleared away when they are most of all, so that each costs little.
+func (d *dest) remove(j *job) {
+	j.state = withdrawn
+	d.dead++
+	if 2*d.dead >= len(d.jobs) {
+		d.jobs = slices.DeleteFunc(d.jobs, func(j *job) bool { return j.state == withdrawn })
+		d.dead = 0
+	}
+}
+
+// waits says whether a job waits for the destination.
+func (d *dest) waits() bool { return len(d.jobs) > d.dead }
 
 // rest keeps a destination from another attempt until a time. q.mu is held.
 func (q *Queue) rest(d *dest, until time.Time) {
@@ -184,7 +242,7 @@ func (q *Queue) startable(d *dest, now time.Time) bool {
 	if d.misses > 0 {
 		limit = 1
 	}
-	return len(d.jobs) > 0 && d.active < limit && !now.Before(d.rest)
+	return d.waits() && d.active < limit && !now.Before(d.rest)
 }
 
 // offer lines a destination up for another attempt if it may have one.
@@ -197,7 +255,7 @@ func (q *Queue) offer(d *dest, now time.Time) {
 
 // dropDest forgets a destination with nothing to do.
 func (q *Queue) dropDest(d *dest, now time.Time) {
-	if len(d.jobs) == 0 && d.active == 0 && !now.Before(d.rest) {
+	if !d.waits() && d.active == 0 && !now.Before(d.rest) {
 		delete(q.dests, d.name)
 	}
 }

@@ -98,7 +98,7 @@ type recipient struct {
 	address string
 	dest    string // where the transport brings it
 	seq     int    // counts its events
-	busy    bool   // in a job, waiting or running
+	job     *job   // in which it waits or is being tried; nil: in none
 	status
 }
 
@@ -122,7 +122,7 @@ type entry struct {
 	removed bool
 	unheard bool          // OnEvent has not been told of it yet, so nothing may begin
 	jobs    int           // that run or wait
-	telling bool          // a notification is being made
+	telling *job          // the notification that waits or is being made; nil: none
 	tellAt  time.Time     // not before that
 	tells   int           // tries to hand it over
 	changed chan struct{} // closed at the next event; nil: nobody waits
@@ -166,12 +166,12 @@ func (e *entry) due() time.Time {
 	}
 	if !e.held {
 		for i := range e.rcpts {
-			if r := &e.rcpts[i]; r.pending() && !r.busy && !r.Held {
+			if r := &e.rcpts[i]; r.pending() && r.job == nil && !r.Held {
 				sooner(r.Next)
 			}
 		}
 	}
-	if e.jobs == 0 && !e.telling && e.untold() {
+	if e.jobs == 0 && e.telling == nil && e.untold() {
 		if e.tellAt.IsZero() {
 			sooner(e.created)
 		} else {
