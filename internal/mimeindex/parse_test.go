@@ -260,7 +260,7 @@ func TestHostile(t *testing.T) {
 			answer = root.Envelope.Append(answer)
 			mimeindex.BaseSubject(root.Envelope.Subject.Value)
 			require.Less(t, len(answer), 40*len(message)+1000)
-			require.Less(t, time.Since(start), 10*time.Second, "for %d octets", len(message))
+			require.Less(t, time.Since(start), time.Minute, "for %d octets", len(message)) // quadratic time is far more, a busy machine less
 		})
 	}
 }
