@@ -46,7 +46,7 @@ type Store interface {
 // Organizer is the ability of a Store to change what List shows.
 type Organizer interface {
 	// Create makes a mailbox, and the levels above it where the store needs them. use is empty or the mailbox's
-	// special use. It fails with ErrExists, ErrName or ErrNotAllowed.
+	// special use, which other mailboxes may have, too; they keep it (RFC 6154 §2). It fails with ErrExists, ErrName or ErrNotAllowed.
 	Create(ctx context.Context, name string, use Use) error
 	// Delete removes a mailbox with its messages, but not those below it (RFC 3501 §6.3.4). It fails with ErrNoMailbox
 	// or ErrNotAllowed.

@@ -91,14 +91,19 @@ func (a *Account) deliver(ctx context.Context, msg *mailbricks.Message, junk boo
 	return err
 }
 
-// junk gives the name of the mailbox for junk, which it makes if there is none.
+// junk gives the name of the mailbox for junk, the oldest of several, and makes one if there is none.
 func (a *Account) junk() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	var oldest *box
+	found := ""
 	for name, b := range a.boxes {
-		if slices.Contains(b.uses, mailbox.UseJunk) {
-			return name
+		if slices.Contains(b.uses, mailbox.UseJunk) && (oldest == nil || b.validity < oldest.validity) {
+			oldest, found = b, name
 		}
+	}
+	if oldest != nil {
+		return found
 	}
 	const name = "Junk"
 	if a.boxes[name] == nil {
