@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -16,20 +15,18 @@ import (
 // faultPause is how long an attempt waits that could not be noted on disk.
 const faultPause = time.Minute
 
-// attempt makes one attempt: it is noted on disk, the transport delivers, and what came of it is noted. It says whether
-// nobody could be reached.
-func (q *Queue) attempt(ctx context.Context, j *job) (missed bool) {
+// attempt makes one attempt: it is noted on disk, the transport delivers, and what came of it is noted.
+func (q *Queue) attempt(ctx context.Context, j *job) {
 	picks := q.begin(j)
 	if len(picks) == 0 {
 		q.conclude(j, nil, nil)
-		return false
+		return
 	}
 	outcomes := q.deliver(ctx, j.e, picks)
 	for len(outcomes) < len(picks) {
 		outcomes = append(outcomes, Outcome{Err: errNoOutcome})
 	}
-	q.conclude(j, picks, outcomes)
-	return !slices.ContainsFunc(outcomes[:len(picks)], func(o Outcome) bool { return !o.Unreachable || o.Err == nil })
+	q.conclude(j, picks, outcomes[:len(picks)])
 }
 
 // begin notes on disk that the attempt begins, before anybody is dialled, and when the next one would be: a program that
@@ -166,6 +163,9 @@ func (q *Queue) conclude(j *job, picks []int, outcomes []Outcome) {
 	e, now := j.e, wallNow()
 	var events []Event
 	q.mu.Lock()
+	if len(picks) > 0 {
+		q.judge(j.dest, outcomes, now)
+	}
 	for k, i := range picks {
 		if e.rcpts[i].pending() { // or else it was removed meanwhile
 			events = append(events, e.note(i, q.fileOutcome(e, i, outcomes[k], now), now))

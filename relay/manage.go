@@ -145,7 +145,7 @@ func (q *Queue) retry(e *entry, now time.Time) {
 	for i := range e.rcpts {
 		r := &e.rcpts[i]
 		if d := q.dests[r.dest]; d != nil {
-			d.rest = time.Time{}
+			d.rest, d.shut = time.Time{}, false
 		}
 		if r.pending() && !r.Open {
 			r.Next = now
@@ -174,6 +174,9 @@ func (q *Queue) Release(ctx context.Context, id string) error {
 		picks := pendingOf(e)
 		for _, i := range picks {
 			e.rcpts[i].Held, e.rcpts[i].Next = false, now
+			if j := e.rcpts[i].job; j != nil {
+				j.released = true
+			}
 		}
 		return picks
 	}, Released)

@@ -115,7 +115,12 @@ func (n *notice) explain(r noticeRcpt) string {
 	if reason := plainReason(r.status.Status); reason != "" {
 		b.WriteString(reason + "\r\n")
 	}
-	if r.status.Kind == Expired {
+	switch {
+	case r.status.Kind != Expired:
+	case r.status.Attempts == 0:
+		fmt.Fprintf(&b, "It could not even be tried for %s, as other messages for the same place showed. The last time this happened:\r\n",
+			days(n.lifetime))
+	default:
 		fmt.Fprintf(&b, "I have tried for %s, %s. The last time this happened:\r\n", days(n.lifetime), times(r.status.Attempts))
 	}
 	host := r.status.Host

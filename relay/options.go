@@ -58,8 +58,8 @@ type Options struct {
 
 	// Retry has the intervals between attempts. Empty: DefaultRetry.
 	Retry Schedule
-	// Lifetime is how long after it was queued a message is tried; the last attempt is made at its end. 0:
-	// DefaultLifetime.
+	// Lifetime is how long after it was queued a message is tried; the last attempt is made at its end, or left out where
+	// the destination was just found to be unreachable. 0: DefaultLifetime.
 	Lifetime time.Duration
 	// HoldUnknown puts recipients on hold whose outcome is unknown because the connection or this machine broke down
 	// after the final dot. Otherwise they are tried again, which may double the message.

@@ -17,6 +17,8 @@ type job struct {
 	rcpts []int
 	dest  *dest
 	state jobState
+	// released says that it has a recipient that was released by hand, and so gets its attempt in any case.
+	released bool
 }
 
 type jobState uint8
@@ -34,7 +36,9 @@ type dest struct {
 	dead    int       // of jobs: those withdrawn
 	active  int       // that run
 	misses  int       // attempts in a row that found nobody
+	missed  Outcome   // of the last of them
 	rest    time.Time // not before that
+	shut    bool      // it rests because nobody was found
 	inReady bool
 }
 
@@ -105,24 +109,19 @@ func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Tim
 	now := wallNow()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	next = q.endRests(now) // first, as who is not shut any more gets his attempt
+	var over []*job
 	for len(q.due) > 0 && !q.due[0].next.After(now) {
 		e := q.due[0]
+		over = append(over, q.takeFutile(e, now)...)
 		q.makeJobs(e, now)
 		q.schedule(e)
 	}
-	if len(q.due) > 0 {
-		next = q.due[0].next
+	if len(over) > 0 {
+		wg.Go(func() { q.expire(over) })
 	}
-	for _, d := range q.resting {
-		if now.Before(d.rest) {
-			if next.IsZero() || d.rest.Before(next) {
-				next = d.rest
-			}
-			continue
-		}
-		delete(q.resting, d.name)
-		q.offer(d, now)
-		q.dropDest(d, now)
+	if len(q.due) > 0 && (next.IsZero() || q.due[0].next.Before(next)) {
+		next = q.due[0].next
 	}
 	for q.busy < q.opts.MaxConcurrent && len(q.ready) > 0 {
 		d := q.ready[0]
@@ -138,6 +137,23 @@ func (q *Queue) dispatch(ctx context.Context, wg *sync.WaitGroup) (next time.Tim
 		q.rest(d, now.Add(q.opts.Pace))
 		q.offer(d, now)
 		wg.Go(func() { q.runJob(ctx, j) })
+	}
+	return next
+}
+
+// endRests ends the rests that are over and gives when the next one is; zero: there is none. q.mu is held.
+func (q *Queue) endRests(now time.Time) (next time.Time) {
+	for _, d := range q.resting {
+		if now.Before(d.rest) {
+			if next.IsZero() || d.rest.Before(next) {
+				next = d.rest
+			}
+			continue
+		}
+		delete(q.resting, d.name)
+		d.shut = false
+		q.offer(d, now)
+		q.dropDest(d, now)
 	}
 	return next
 }
@@ -165,6 +181,7 @@ func (q *Queue) makeJobs(e *entry, now time.Time) {
 			q.addJob(j, r.dest, now)
 		}
 		j.rcpts = append(j.rcpts, i)
+		j.released = j.released || r.Kind == Released
 		r.job = j
 	}
 }
@@ -220,7 +237,7 @@ func (d *dest) remove(j *job) {
 	j.state = withdrawn
 	d.dead++
 	if 2*d.dead >= len(d.jobs) {
-		d.jobs = slices.DeleteFunc(d.jobs, func(j *job) bool { return j.state == withdrawn })
+		d.jobs = slices.DeleteFunc(d.jobs, func(j *job) bool { return j.state != waiting })
 		d.dead = 0
 	}
 }
@@ -260,25 +277,38 @@ func (q *Queue) dropDest(d *dest, now time.Time) {
 	}
 }
 
+// judge notes whether an attempt with these outcomes has reached the destination. q.mu is held.
+func (q *Queue) judge(d *dest, outcomes []Outcome, now time.Time) {
+	if slices.ContainsFunc(outcomes, func(o Outcome) bool { return !o.Unreachable || o.Err == nil }) {
+		d.misses = 0
+		if d.shut { // by another attempt, which this one disproves
+			d.shut, d.rest = false, now.Add(q.opts.Pace)
+		}
+		return
+	}
+	d.misses++
+	d.missed = outcomes[0]
+	q.rest(d, now.Add(min(firstRest<<min(d.misses-1, 10), longestRest)))
+	d.shut = true
+	for _, j := range d.jobs {
+		if j.state == waiting { // its message may expire now
+			q.schedule(j.e)
+		}
+	}
+}
+
 // runJob runs one job to its end.
 func (q *Queue) runJob(ctx context.Context, j *job) {
-	missed := false
 	if j.rcpts == nil {
 		q.report(ctx, j.e)
 	} else {
-		missed = q.attempt(ctx, j)
+		q.attempt(ctx, j)
 	}
 	now := wallNow()
 	q.mu.Lock()
 	q.busy--
 	d := j.dest
 	d.active--
-	if missed {
-		d.misses++
-		q.rest(d, now.Add(min(firstRest<<min(d.misses-1, 10), longestRest)))
-	} else {
-		d.misses = 0
-	}
 	q.offer(d, now)
 	q.dropDest(d, now)
 	q.mu.Unlock()

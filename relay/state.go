@@ -166,8 +166,12 @@ func (e *entry) due() time.Time {
 	}
 	if !e.held {
 		for i := range e.rcpts {
-			if r := &e.rcpts[i]; r.pending() && r.job == nil && !r.Held {
+			switch r := &e.rcpts[i]; {
+			case !r.pending() || r.Held:
+			case r.job == nil:
 				sooner(r.Next)
+			case r.job.futile():
+				sooner(e.expires)
 			}
 		}
 	}
