@@ -45,7 +45,7 @@ func (q *Queue) begin(j *job) []int {
 		r.Last, r.Next = now, q.retryAt(e, r, now)
 		r.Open, r.Dot = true, false
 		picks = append(picks, i)
-		events = append(events, e.note(i, Attempted, now))
+		events = append(events, q.note(e, i, Attempted, now))
 	}
 	if len(picks) > 0 {
 		q.record(e, picks...)
@@ -76,7 +76,7 @@ func (q *Queue) putOff(e *entry, picks []int, err error) {
 		r.Attempts--
 		r.Open, r.Next = false, now.Add(faultPause)
 		r.setOutcome(Outcome{Err: err})
-		events = append(events, e.note(i, Deferred, now))
+		events = append(events, q.note(e, i, Deferred, now))
 	}
 	q.record(e, picks...)
 	q.mu.Unlock()
@@ -168,7 +168,7 @@ func (q *Queue) conclude(j *job, picks []int, outcomes []Outcome) {
 	}
 	for k, i := range picks {
 		if e.rcpts[i].pending() { // or else it was removed meanwhile
-			events = append(events, e.note(i, q.fileOutcome(e, i, outcomes[k], now), now))
+			events = append(events, q.note(e, i, q.fileOutcome(e, i, outcomes[k], now), now))
 		}
 	}
 	if len(picks) > 0 {

@@ -205,7 +205,7 @@ func (q *Queue) announce(e *entry) {
 	q.mu.Lock()
 	events := make([]Event, len(e.rcpts))
 	for i := range e.rcpts {
-		events[i] = e.event(i)
+		events[i] = q.event(e, i)
 	}
 	q.mu.Unlock()
 	q.tell(events)

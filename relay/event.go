@@ -57,7 +57,8 @@ type Event struct {
 	Index     int    `json:"index"`
 	// Attempt is the number of attempts so far.
 	Attempt int `json:"attempt,omitempty"`
-	// Next is when the next attempt will be; zero when none is due.
+	// Next is when the next attempt will be; zero when none is due. Where its destination rests, because nobody could be
+	// reached there, that is the end of the rest, or of the message's lifetime if that is sooner.
 	Next time.Time `json:"next,omitzero"`
 	// Code, Status and Text are the reply code, the enhanced status code and the text of the last outcome, the peer's or,
 	// when Reply is empty, this program's own. Text may then be an internal error, with the names of files: it is for whoever
@@ -122,7 +123,7 @@ func (q *Queue) eventsSince(e *entry, seen map[int]int) (events []Event, done bo
 	for i := range e.rcpts {
 		r := &e.rcpts[i]
 		if r.seq > seen[i] {
-			events = append(events, e.event(i))
+			events = append(events, q.event(e, i))
 			seen[i] = r.seq
 		}
 		done = done && r.Kind.End()
@@ -133,22 +134,43 @@ func (q *Queue) eventsSince(e *entry, seen map[int]int) (events []Event, done bo
 	return events, done || q.closed, e.changed
 }
 
-// event is the last event of a recipient.
-func (e *entry) event(i int) Event {
+// event is the last event of a recipient. q.mu is held.
+func (q *Queue) event(e *entry, i int) Event {
 	r := &e.rcpts[i]
 	ev := Event{Time: r.When, ID: e.id, Kind: r.Kind, Recipient: r.address, Index: i, Attempt: r.Attempts}
 	if r.Kind.outcome() {
 		ev.Code, ev.Status, ev.Text = r.Code, r.Status, r.Text
 		ev.Host, ev.Addr, ev.Reply, ev.TLS = r.Host, r.Addr, r.Reply, r.TLS
 	}
-	if !r.Kind.End() && !e.held && !r.Held {
-		ev.Next = r.Next
-	}
+	ev.Next = q.nextOf(e, r)
 	return ev
 }
 
+// nextOf is when a recipient is tried next, or expires; zero: neither is due. q.mu is held.
+func (q *Queue) nextOf(e *entry, r *recipient) time.Time {
+	if r.Kind.End() || e.held || r.Held {
+		return time.Time{}
+	}
+	d := q.dests[r.dest]
+	if d == nil || r.Open || !r.Next.Before(d.rest) {
+		return r.Next
+	}
+	released := r.Kind == Released || r.job != nil && r.job.released
+	if d.shut && !released && e.expires.Before(d.rest) { // see futile
+		return later(r.Next, e.expires)
+	}
+	return d.rest
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // note gives a recipient an event, wakes who waits for it and returns it for tell. q.mu is held.
-func (e *entry) note(i int, kind Kind, now time.Time) Event {
+func (q *Queue) note(e *entry, i int, kind Kind, now time.Time) Event {
 	r := &e.rcpts[i]
 	r.Kind, r.When = kind, now
 	r.seq++
@@ -156,7 +178,7 @@ func (e *entry) note(i int, kind Kind, now time.Time) Event {
 		close(e.changed)
 		e.changed = nil
 	}
-	return e.event(i)
+	return q.event(e, i)
 }
 
 // tell hands events to OnEvent. q.mu is not held.

@@ -54,7 +54,7 @@ func (q *Queue) expireBatch(jobs []*job) {
 				r.setOutcome(j.dest.missed)
 			}
 			picks = append(picks, i)
-			events = append(events, e.note(i, Expired, now))
+			events = append(events, q.note(e, i, Expired, now))
 		}
 		if len(picks) > 0 {
 			q.record(e, picks...)

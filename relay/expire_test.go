@@ -165,6 +165,61 @@ func TestReleasedIsTriedOnce(t *testing.T) {
 	})
 }
 
+// List, Show and events tell when a message is really tried, not when it would be if its destination did not rest.
+func TestNextIsTheEndOfTheRest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, dead(), func(opts *relay.Options) {
+			opts.Retry, opts.Lifetime, opts.MaxPerDestination = relay.Schedule{time.Second}, 80*time.Second, 1
+		})
+		begin := time.Now()
+		first, second := o.send("a@down.test"), o.send("b@down.test")
+		next := func(id string) time.Duration {
+			e, err := o.Show(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, e.Next, e.Recipients[0].Next)
+			return e.Next.Sub(begin)
+		}
+		synctest.Wait()
+		for range 2 {
+			require.Equal(t, 30*time.Second, next(first))
+			require.Equal(t, 30*time.Second, next(second))
+			pass(10 * time.Second)
+		}
+		o.mu.Lock()
+		for _, ev := range o.events {
+			if ev.Kind == relay.Deferred {
+				require.Equal(t, 30*time.Second, ev.Next.Sub(begin))
+			}
+		}
+		o.mu.Unlock()
+		pass(15 * time.Second) // 35 s, in the second rest, which is longer than the lifetime
+		require.Equal(t, 80*time.Second, next(first))
+		require.NoError(t, o.Hold(t.Context(), first))
+		e, err := o.Show(t.Context(), first)
+		require.NoError(t, err)
+		require.Zero(t, e.Next)
+		require.Zero(t, e.Recipients[0].Next)
+		require.NoError(t, o.Release(t.Context(), first))
+		require.Equal(t, 90*time.Second, next(first), "it has its attempt")
+		pass(time.Minute)
+		require.Zero(t, o.left())
+	})
+}
+
+func TestNextIsThatOfThePace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{}, func(opts *relay.Options) { opts.Pace = time.Minute })
+		begin := time.Now()
+		o.send("a@up.test")
+		synctest.Wait()
+		id := o.send("b@up.test")
+		synctest.Wait()
+		e, err := o.Show(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, time.Minute, e.Next.Sub(begin))
+	})
+}
+
 // An expiry that cannot be noted is made, and noted later.
 func TestExpiryOnABrokenDisk(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -56,13 +56,13 @@ type EntryRecipient struct {
 }
 
 // view is the entry for others. q.mu is held.
-func (e *entry) view() Entry {
+func (q *Queue) view(e *entry) Entry {
 	v := Entry{
 		ID: e.id, EnvelopeID: e.envID, Key: e.key, From: e.from, Size: e.size, Queued: e.created, Expires: e.expires,
-		Held: e.held, Removed: e.removed, Next: e.due(),
+		Held: e.held, Removed: e.removed, Next: q.nextIn(e),
 	}
 	for i := range e.rcpts {
-		ev, r := e.event(i), &e.rcpts[i]
+		ev, r := q.event(e, i), &e.rcpts[i]
 		v.Recipients = append(v.Recipients, EntryRecipient{
 			Address: r.address, State: r.Kind, Since: r.When, Held: r.Held && r.pending(), Attempts: r.Attempts,
 			Last: r.Last, Next: ev.Next, Code: r.Code, Status: r.Status, Text: r.Text, Host: r.Host, Addr: r.Addr,
@@ -70,6 +70,23 @@ func (e *entry) view() Entry {
 		})
 	}
 	return v
+}
+
+// nextIn is when something is due next in an entry; zero when nothing is, or it runs now. q.mu is held.
+func (q *Queue) nextIn(e *entry) time.Time {
+	if e.removed || e.unheard {
+		return time.Time{}
+	}
+	next, now := e.tellDue(), wallNow()
+	for i := range e.rcpts {
+		r := &e.rcpts[i]
+		at := q.nextOf(e, r)
+		if r.job != nil && (r.job.state == running || !at.After(now)) {
+			continue
+		}
+		next = sooner(next, at)
+	}
+	return next
 }
 
 // List gives the messages in the queue, oldest first.
@@ -81,7 +98,7 @@ func (q *Queue) List(ctx context.Context) ([]Entry, error) {
 	q.mu.Lock()
 	list := make([]Entry, 0, len(q.entries))
 	for _, e := range q.entries {
-		list = append(list, e.view())
+		list = append(list, q.view(e))
 	}
 	q.mu.Unlock()
 	slices.SortFunc(list, func(a, b Entry) int {
@@ -109,7 +126,7 @@ func (q *Queue) Show(ctx context.Context, id string) (Entry, error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return e.view(), nil
+	return q.view(e), nil
 }
 
 // Retry makes the waiting recipients of these messages due now; without an ID, those of all. Held ones stay held. It
@@ -220,7 +237,7 @@ func (q *Queue) change(ctx context.Context, id string, do func(e *entry, now tim
 	picks := do(e, now)
 	if kind != "" {
 		for _, i := range picks {
-			events = append(events, e.note(i, kind, now))
+			events = append(events, q.note(e, i, kind, now))
 		}
 	}
 	if len(picks) > 0 {

@@ -155,34 +155,39 @@ func (e *entry) untold() bool {
 
 // due is when the message wants attention next; zero when only an event from outside can change that.
 func (e *entry) due() time.Time {
-	var at time.Time
-	sooner := func(t time.Time) {
-		if at.IsZero() || t.Before(at) {
-			at = t
-		}
-	}
 	if e.removed || e.unheard {
+		return time.Time{}
+	}
+	at := e.tellDue()
+	if e.held {
 		return at
 	}
-	if !e.held {
-		for i := range e.rcpts {
-			switch r := &e.rcpts[i]; {
-			case !r.pending() || r.Held:
-			case r.job == nil:
-				sooner(r.Next)
-			case r.job.futile():
-				sooner(e.expires)
-			}
-		}
-	}
-	if e.jobs == 0 && e.telling == nil && e.untold() {
-		if e.tellAt.IsZero() {
-			sooner(e.created)
-		} else {
-			sooner(e.tellAt)
+	for i := range e.rcpts {
+		switch r := &e.rcpts[i]; {
+		case !r.pending() || r.Held:
+		case r.job == nil:
+			at = sooner(at, r.Next)
+		case r.job.futile():
+			at = sooner(at, e.expires)
 		}
 	}
 	return at
+}
+
+// tellDue is when the sender is to be told of failures; zero when there is nothing to tell now.
+func (e *entry) tellDue() time.Time {
+	if e.jobs > 0 || e.telling != nil || !e.untold() {
+		return time.Time{}
+	}
+	return later(e.created, e.tellAt)
+}
+
+// sooner is the sooner one of two times, of which zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // dueHeap is a heap of entries by next.
