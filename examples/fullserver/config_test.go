@@ -123,6 +123,13 @@ func TestConfigDefaults(t *testing.T) {
 	require.ErrorContains(t, c.checkServices(), "no service")
 }
 
+func TestListenTakesATable(t *testing.T) {
+	t.Parallel()
+	c, err := loadConfig(writeConfig(t, "hostname = \"a.b\"\n[listen]\nsmtp = { address = \":25\" }\n[listen.imap]\naddress = \":143\"\n"), nil, false)
+	require.NoError(t, err)
+	require.Equal(t, map[string][]string{"smtp": {":25"}, "imap": {":143"}}, c.listen)
+}
+
 func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ text, want string }{

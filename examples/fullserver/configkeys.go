@@ -109,8 +109,12 @@ func parsed[T any](to *[]T, parse func(string) (T, error)) setter {
 // addresses takes where a service listens.
 func addresses(listen map[string][]string, service string) setter {
 	return func(value any) error {
-		if _, ok := value.(map[string]any); ok {
-			return errors.New("this version has no PROXY protocol: give a list of addresses")
+		if table, ok := value.(map[string]any); ok {
+			address, ok := table["address"].(string)
+			if !ok || len(table) > 1 {
+				return errors.New("must be a list of addresses, or { address = \":25\" }; this version has no PROXY protocol")
+			}
+			value = []any{address}
 		}
 		list, err := stringList(value)
 		if err != nil {
