@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,41 @@ func (down) Deliver(_ context.Context, env *mailbricks.Envelope, _ *mailbricks.M
 		out[i].Err = mailbricks.ErrTemporary
 	}
 	return out
+}
+
+// What a new configuration may have mended is tried at once.
+func TestRescheduleEndsRests(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		outcome := unreachable
+		o := newOffice(t, &transport{decide: func(int, string) relay.Outcome { return outcome }}, func(opts *relay.Options) {
+			opts.Retry = relay.Schedule{time.Second}
+		})
+		for i := range 20 {
+			o.send(fmt.Sprintf("r%d@down.test", i))
+		}
+		pass(10 * time.Second)
+		require.Equal(t, 20, o.left())
+		outcome = relay.Outcome{}
+		pass(10 * time.Second)
+		require.Equal(t, 20, o.left(), "it rests")
+		o.Reschedule(relay.Schedule{time.Second}, time.Hour)
+		synctest.Wait()
+		require.Zero(t, o.left())
+	})
+}
+
+func TestRescheduleKeepsThePace(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, dead(), func(opts *relay.Options) {
+			opts.Retry, opts.Pace = relay.Schedule{time.Second}, 10*time.Second
+		})
+		begin := time.Now()
+		o.send("a@down.test")
+		pass(5 * time.Second)
+		o.Reschedule(relay.Schedule{time.Second}, 0)
+		pass(20 * time.Second)
+		require.Equal(t, []time.Duration{0, 15 * time.Second}, offsets(begin, o.tr.times("a@down.test"))[:2])
+	})
 }
 
 func TestRescheduleHoldsFromTheNextAttemptAndMessageOn(t *testing.T) {
