@@ -111,6 +111,11 @@ func (p *parser) cfws() bool {
 	return p.i > start
 }
 
+// singleSpaces makes one space of each run of white space, folds included.
+func singleSpaces(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }), " ")
+}
+
 // takeComment takes the comment that is next; one that does not end is none.
 func (p *parser) takeComment() bool {
 	var b strings.Builder
@@ -128,7 +133,7 @@ func (p *parser) takeComment() bool {
 			}
 		case ')':
 			if depth--; depth == 0 {
-				p.comment, p.i = b.String(), i+1
+				p.comment, p.i = singleSpaces(b.String()), i+1
 				return true
 			}
 		}

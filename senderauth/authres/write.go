@@ -17,7 +17,7 @@ const (
 // too long, and have "?" for what no field may hold.
 func (f Field) String() string {
 	w := writer{col: len(Name) + 2}
-	w.word(value(f.ServID))
+	w.word(word(f.ServID))
 	written := 0
 	for _, r := range f.Results {
 		if keyword(r.Method) == "" || keyword(r.Value) == "" {
@@ -69,8 +69,8 @@ func (w *writer) result(r Result) {
 		method += "/" + strconv.Itoa(r.Version)
 	}
 	w.word(method + "=" + keyword(r.Value))
-	if r.Comment != "" {
-		w.comment(r.Comment)
+	if comment := singleSpaces(clean(r.Comment)); comment != "" {
+		w.comment(comment)
 	}
 	if r.Reason != "" {
 		w.word("reason=" + quote(clean(r.Reason)))
@@ -83,19 +83,27 @@ func (w *writer) result(r Result) {
 }
 
 func (w *writer) comment(text string) {
-	for word := range strings.FieldsSeq("(" + escape(clean(text), `\()`) + ")") {
+	for word := range strings.SplitSeq("("+escape(text, `\()`)+")", " ") {
 		w.word(word)
 	}
 }
 
-// value is a value or pvalue: a token, an address or a domain name as it is, and everything else quoted.
-func value(s string) string {
-	s = clean(s)
-	local, domain, isAddress := strings.Cut(s, "@")
-	if isToken(s) || isAddress && (local == "" || isDotAtom(local)) && isToken(domain) {
+// word is a value of RFC 2045 §5.1: a token as it is, and everything else quoted.
+func word(s string) string {
+	if s = clean(s); isToken(s) {
 		return s
 	}
 	return quote(s)
+}
+
+// value is a pvalue (RFC 8601 §2.2): also an address or a domain name with an "@" in front stands as it is.
+func value(s string) string {
+	s = clean(s)
+	local, domain, isAddress := strings.Cut(s, "@")
+	if isAddress && (local == "" || isDotAtom(local)) && isToken(domain) {
+		return s
+	}
+	return word(s)
 }
 
 func quote(s string) string {
