@@ -108,25 +108,23 @@ func TestExpiryWaitsForTheAttemptAfterARest(t *testing.T) {
 	for _, up := range []bool{false, true} {
 		t.Run(fmt.Sprint(up), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				isUp := false
-				o := newOffice(t, nil, func(opts *relay.Options) {
-					opts.Retry, opts.Lifetime, opts.MaxPerDestination = relay.Schedule{time.Second}, 35*time.Second, 1
-				})
-				o.close()
-				o.tr = &transport{decide: func(int, string) relay.Outcome {
-					if isUp {
+				begin := time.Now()
+				o := newOffice(t, &transport{decide: func(int, string) relay.Outcome {
+					if time.Since(begin) < 29*time.Second {
+						return unreachable
+					}
+					time.Sleep(10 * time.Second) // the one after the rest
+					if up {
 						return relay.Outcome{}
 					}
 					return unreachable
-				}}
-				o.opts.Transport = o.tr
-				o.open()
-				begin := time.Now()
+				}}, func(opts *relay.Options) {
+					opts.Retry, opts.Lifetime, opts.MaxPerDestination = relay.Schedule{time.Second}, 35*time.Second, 1
+				})
 				for i := range 8 {
 					o.send(fmt.Sprintf("r%d@down.test", i))
 				}
 				pass(29 * time.Second)
-				isUp, o.tr.takes = up, 10*time.Second
 				pass(10 * time.Second) // 39 s, and the attempt ends at 40 s
 				require.Equal(t, 8, o.left())
 				pass(2 * time.Second)
