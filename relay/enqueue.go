@@ -229,6 +229,11 @@ func (q *Queue) reserve(size int64) error {
 
 // writeFile brings a message to the disk, under its name.
 func (q *Queue) writeFile(s *stored, msg *mailbricks.Message) error {
+	if q.journal.broken.Load() { // no attempt could be noted; and what is refused here leaves nothing behind
+		if err := q.journal.commit(); err != nil {
+			return err
+		}
+	}
 	head, err := fileHead(s)
 	if err != nil {
 		return err

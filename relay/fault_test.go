@@ -146,3 +146,112 @@ func TestFullDisk(t *testing.T) {
 		require.Zero(t, o.left())
 	})
 }
+
+// noSpace is a disk without any room: nothing can be written or made, but read and removed.
+func noSpace(op crashfs.Op) error {
+	if op.Kind == "write" || op.Kind == "create" || op.Kind == "mkdir" {
+		return &fs.PathError{Op: op.Kind, Path: op.Name, Err: syscall.ENOSPC}
+	}
+	return nil
+}
+
+// A queue on a full disk opens: it can be looked at and cleared, refuses mail for now, and goes on when there is room.
+func TestOpenOnAFullDisk(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		up := false
+		o := newOffice(t, &transport{decide: func(int, string) relay.Outcome {
+			if up {
+				return relay.Outcome{}
+			}
+			return later
+		}})
+		large := letter + strings.Repeat("line\r\n", 20_000)
+		send := func(text string) (string, error) {
+			return o.Send(t.Context(), envelope("ann@example.com", "bob@example.net"), message(text))
+		}
+		var ids []string
+		for _, text := range []string{letter, large, letter} {
+			id, err := send(text)
+			require.NoError(t, err)
+			ids = append(ids, id)
+			pass(time.Second)
+		}
+		before, err := o.List(t.Context())
+		require.NoError(t, err)
+		o.close()
+
+		o.fs.Fail(noSpace)
+		for range 2 { // also the second time
+			o.open()
+			after, err := o.List(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, before, after)
+			for _, text := range []string{letter, large} {
+				_, err := send(text)
+				requireReply(t, "452 4.3.1", err)
+			}
+			require.ErrorIs(t, o.Queue.Close(), syscall.ENOSPC)
+			require.NoError(t, <-o.done)
+			o.Queue = nil
+		}
+		o.open()
+		tried := len(o.tr.times("bob@example.net"))
+		pass(time.Hour)
+		require.Len(t, o.tr.times("bob@example.net"), tried, "no attempt could be noted")
+		require.NoError(t, o.Remove(t.Context(), ids[1]), "a file can be removed")
+		require.ErrorIs(t, o.Remove(t.Context(), ids[0]), syscall.ENOSPC, "what is in the journal cannot")
+		entry, err := o.Show(t.Context(), ids[2])
+		require.NoError(t, err)
+		require.Equal(t, tried/3, entry.Recipients[0].Attempts)
+		names, err := o.fs.ReadNames("queue/msg")
+		require.NoError(t, err)
+		require.NotContains(t, names, ids[1])
+
+		require.ErrorIs(t, o.Queue.Close(), syscall.ENOSPC)
+		require.NoError(t, <-o.done)
+		o.open()
+		list, err := o.List(t.Context())
+		require.NoError(t, err)
+		for _, e := range list {
+			require.NotEqual(t, ids[1], e.ID, "it stays removed")
+		}
+		up = true
+		o.fs.Fail(nil)
+		_, err = send(letter)
+		require.NoError(t, err, "there is room again")
+		pass(10 * time.Minute)
+		require.Zero(t, o.left())
+		o.reopen()
+		require.Zero(t, o.left())
+	})
+}
+
+// The message that is removed makes the room in which that is noted.
+func TestRemoveMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{decide: always(later)})
+		relay.SyncEachFile(o.Queue)
+		id, other := o.send("bob@example.net"), o.send("cleo@example.net")
+		pass(time.Second)
+		o.close()
+		full := true
+		o.fs.Fail(func(op crashfs.Op) error {
+			if op.Kind == "remove" && strings.Contains(op.Name, id) {
+				full = false
+			}
+			if full {
+				return noSpace(op)
+			}
+			return nil
+		})
+		o.open()
+		require.Equal(t, 2, o.left())
+		require.NoError(t, o.Remove(t.Context(), id))
+		require.Contains(t, o.kinds("bob@example.net"), relay.Removed)
+		o.reopen()
+		list, err := o.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.Equal(t, other, list[0].ID)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -620,4 +621,28 @@ func TestTextOfAnOlderJournalIsNotPublic(t *testing.T) {
 	require.NotContains(t, n.explain(n.rcpts[0]), "/var")
 	require.NoError(t, json.Unmarshal([]byte(`{"kind":"bounced","code":550,"status":"5.1.2","text":"No such domain"}`), &s))
 	require.Equal(t, "No such domain", s.public())
+}
+
+// On a full disk, what is refused takes no memory.
+func TestRefusedMailLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	q, err := Open("queue", Options{Hostname: "out.example.com", FS: fsys})
+	require.NoError(t, err)
+	fsys.Fail(func(op crashfs.Op) error {
+		if op.Kind == "write" || op.Kind == "create" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	env := &mailbricks.Envelope{From: "ann@example.com", Recipients: []mailbricks.Recipient{{Address: "bob@example.net"}}}
+	for range 100 {
+		require.ErrorIs(t, q.Handle(t.Context(), env, mailbricks.NewMessage([]byte("A: 1\r\n\r\nb\r\n"))), syscall.ENOSPC)
+	}
+	require.Empty(t, q.journal.buf)
+	require.Empty(t, q.loose)
+	require.Zero(t, q.bytes)
+	require.LessOrEqual(t, len(q.leaving)+len(q.gone), 1)
+	fsys.Fail(nil)
+	require.NoError(t, q.Close())
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
@@ -66,6 +67,8 @@ type journal struct {
 	// take(nil), under Queue.mu, in the moment that they describe.
 	rewrite func() ([]byte, error)
 
+	broken atomic.Bool // the last run has failed and left no file to append to
+
 	mu  sync.Mutex
 	buf []byte // appended, not written yet
 
@@ -117,6 +120,14 @@ func (j *journal) take() []byte {
 }
 
 func (j *journal) flush() error {
+	err := j.write()
+	if j.broken.Store(err != nil && j.file == nil); j.broken.Load() {
+		j.take() // the next run begins with all that is in memory, of which this was a part
+	}
+	return err
+}
+
+func (j *journal) write() error {
 	if j.file == nil || j.size >= j.limit {
 		err := j.begin()
 		if err == nil || j.file == nil {

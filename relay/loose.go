@@ -163,7 +163,10 @@ func (q *Queue) readLoose(changes map[string]*change) error {
 		}
 		if err != nil || s.ID != id {
 			if err := q.fileOne(id, data); err != nil { // where it is found and put aside
-				return err
+				q.log.Error("relay: message cannot be put aside", "id", id, "error", err)
+				c.File = data // it stays in the journal
+				q.unread = append(q.unread, *c)
+				delete(changes, id)
 			}
 			continue
 		}

@@ -247,7 +247,11 @@ func (q *Queue) change(ctx context.Context, id string, do func(e *entry, now tim
 	q.schedule(e)
 	q.mu.Unlock()
 
-	if err := q.journal.commit(); err != nil {
+	err := q.journal.commit()
+	if err != nil && ended {
+		err = q.makeRoom(e)
+	}
+	if err != nil {
 		return err
 	}
 	if ended {
@@ -256,4 +260,17 @@ func (q *Queue) change(ctx context.Context, id string, do func(e *entry, now tim
 	q.logOutcomes(events)
 	q.tell(events)
 	return nil
+}
+
+// makeRoom removes the file of a message whose end could not be noted, as on a full disk, and tries to note it again.
+func (q *Queue) makeRoom(e *entry) error {
+	q.discard(e.id)
+	synced := q.dirs.Sync(q.messages()) == nil
+	err := q.journal.commit()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, there := q.leaving[e.id]; !there && synced && e.size > maxLoose {
+		return nil // it was never in a journal, so its file was all that could bring it back
+	}
+	return err
 }

@@ -15,6 +15,10 @@ import (
 // has it at a time; durable's ErrLocked says that another one does. ErrVersion says that a newer version wrote it. A
 // message that cannot be read is moved to the folder corrupt and logged.
 //
+// A disk that is full, or cannot be written to for another reason, is no error of Open where the folders are there: what
+// is in the queue can be read, and Remove can make room, while new mail is refused for now (452 4.3.1 when the disk is
+// full) and no attempt is made, as none could be noted, until the disk can be written to.
+//
 // The queue takes mail at once; it delivers while Run runs.
 func Open(dir string, opts Options) (*Queue, error) {
 	q := newQueue(dir, opts.withDefaults())
@@ -52,7 +56,8 @@ func (q *Queue) open() (err error) {
 		return err
 	}
 	if err := q.journal.commit(); err != nil { // begins a new one
-		return err
+		q.log.Error("relay: journal cannot be written anew; mail is refused and none is sent until it can be", "error", err)
+		return nil // all that is known stays in the old one
 	}
 	for _, id := range slices.Collect(maps.Keys(q.leaving)) {
 		q.discard(id)

@@ -110,7 +110,10 @@ func (q *Queue) readMessage(name string, c *change) error {
 		return err
 	case errors.Is(err, errCorrupt):
 		q.log.Error("relay: message cannot be read and is put aside", "id", name, "error", err)
-		return q.putAside(name)
+		if err := q.putAside(name); err != nil {
+			q.log.Error("relay: message cannot be put aside", "id", name, "error", err)
+		}
+		return nil
 	case err != nil: // the disk, perhaps for now: the file stays for the next time
 		q.log.Error("relay: message cannot be read", "id", name, "error", err)
 		if c != nil {
