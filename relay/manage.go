@@ -201,6 +201,9 @@ func (q *Queue) Release(ctx context.Context, id string) error {
 
 // Remove takes a message out of the queue. Nobody is told. An attempt that has come to the final dot still delivers; until
 // a running attempt ends, List has the message with Entry.Removed, and no method but Show and Events finds it.
+//
+// When the disk fails, Remove returns that failure; the message is out of the queue all the same, but may come back with
+// the next start if the disk cannot be written to until then. On a full disk, removing a large message makes room.
 func (q *Queue) Remove(ctx context.Context, id string) error {
 	return q.change(ctx, id, func(e *entry, now time.Time) []int {
 		picks := pendingOf(e)
