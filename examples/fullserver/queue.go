@@ -58,7 +58,10 @@ func printEntry(out io.Writer, e relay.Entry) {
 		from = "<>"
 	}
 	fmt.Fprintf(out, "%s  %s  %s  from %s", e.ID, e.Queued.Format(time.DateTime), shortSize(e.Size), from)
-	if e.Held {
+	switch {
+	case e.Removed:
+		fmt.Fprint(out, "  (removed, an attempt still runs)")
+	case e.Held:
 		fmt.Fprint(out, "  (held)")
 	}
 	fmt.Fprintln(out)

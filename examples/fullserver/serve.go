@@ -143,7 +143,7 @@ func (r *running) serve(ctx context.Context, c *config) error {
 		}
 	})
 	a.background.Go(func() { a.serveControl(queueCtx, control) })
-	servers := r.start(c)
+	servers := r.start(ctx, c)
 	r.watch(ctx)
 	a.log.Info("stopping")
 	shutdown(servers)
@@ -154,7 +154,7 @@ func (r *running) serve(ctx context.Context, c *config) error {
 }
 
 // start serves all services and gives their servers.
-func (r *running) start(c *config) []server {
+func (r *running) start(ctx context.Context, c *config) []server {
 	a := r.app
 	r.now.Store(a.settings(c, r.certs))
 	made := a.servers(c, r.certs, r.now.Load)
@@ -167,8 +167,9 @@ func (r *running) start(c *config) []server {
 			serve = srv.ServeTLS
 		}
 		a.background.Go(func() {
-			// A server's own error when it was shut down, or what ended Accept.
-			a.log.Debug("service ended", "service", s.name, "reason", serve(s.ln))
+			if err := serve(s.ln); ctx.Err() == nil {
+				a.log.Error("service ended", "service", s.name, "error", err)
+			}
 		})
 		a.log.Info("listening", "service", s.name, "address", s.ln.Addr().String())
 	}
