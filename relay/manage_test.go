@@ -177,3 +177,46 @@ func TestEntryIsGoodJSON(t *testing.T) {
 		require.True(t, list[0].Next.Equal(back[0].Next))
 	})
 }
+
+// What was removed stays removed although the machine stops before the attempt that ran has ended.
+func TestRemoveDuringAnAttemptThatIsCutOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		o := newOffice(t, &transport{takes: time.Minute})
+		id := o.send("bob@example.net", "cleo@example.org")
+		pass(time.Second)
+		require.NoError(t, o.Remove(t.Context(), id))
+		states := 0
+		for state := range o.fs.States() {
+			states++
+			opts := o.opts
+			opts.FS, opts.OnEvent = state.FS, nil
+			q, err := relay.Open("queue", opts)
+			require.NoError(t, err)
+			list, err := q.List(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, list, state.What)
+			require.NoError(t, q.Close())
+		}
+		require.NotZero(t, states)
+	})
+}
+
+// Attempts that ran side by side and found nobody are one miss: the first rest is the short one.
+func TestAttemptsSideBySideAreOneMiss(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tr := dead()
+		tr.takes = time.Second
+		o := newOffice(t, tr, func(opts *relay.Options) { opts.Retry = relay.Schedule{time.Second} })
+		begin := time.Now()
+		for i := range 8 {
+			o.send(fmt.Sprintf("r%d@down.test", i))
+		}
+		pass(10 * time.Second)
+		list, err := o.List(t.Context())
+		require.NoError(t, err)
+		require.Len(t, list, 8)
+		for _, e := range list {
+			require.Less(t, e.Next.Sub(begin), time.Minute)
+		}
+	})
+}

@@ -172,6 +172,10 @@ func (q *Queue) restore(e *entry, c *change) {
 		if !r.Open {
 			continue
 		}
+		if r.Kind.End() { // it was removed while the attempt ran
+			r.Open, r.Dot = false, false
+			continue
+		}
 		kind, text := Deferred, "The attempt was cut off by the end of the program"
 		if r.Dot {
 			kind, text = Unknown, "The program ended after the message was sent and before the answer: the peer may have it"

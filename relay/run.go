@@ -286,6 +286,9 @@ func (q *Queue) judge(d *dest, outcomes []Outcome, now time.Time) {
 		}
 		return
 	}
+	if d.shut && now.Before(d.rest) { // one of several attempts side by side: together they are one miss
+		return
+	}
 	d.misses++
 	d.missed = outcomes[0]
 	q.rest(d, now.Add(min(firstRest<<min(d.misses-1, 10), longestRest)))
