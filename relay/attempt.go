@@ -229,7 +229,11 @@ func (q *Queue) settleDisk(e *entry, ended, recorded bool) {
 
 func (q *Queue) logOutcomes(events []Event) {
 	for _, ev := range events {
-		q.log.Info("relay: "+string(ev.Kind), "id", ev.ID, "recipient", ev.Recipient, "attempt", ev.Attempt,
-			"host", ev.Host, "status", ev.Status, "text", ev.Text, "reply", ev.Reply, "tls", ev.TLS, "next", ev.Next)
+		attrs := []any{"id", ev.ID, "recipient", ev.Recipient, "attempt", ev.Attempt,
+			"host", ev.Host, "status", ev.Status, "text", ev.Text, "reply", ev.Reply, "tls", ev.TLS}
+		if !ev.Next.IsZero() {
+			attrs = append(attrs, "next", ev.Next)
+		}
+		q.log.Info("relay: "+string(ev.Kind), attrs...)
 	}
 }

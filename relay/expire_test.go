@@ -72,7 +72,7 @@ func TestManyExpireInTime(t *testing.T) {
 				require.Len(t, o.reports.Messages(), n+1)
 				require.Empty(t, o.tr.times("late@down.test"), "it was known to be futile")
 				p := parseReport(t, o.reports.Messages()[n].Raw)
-				require.Contains(t, p.text, "It could not even be tried for 10s")
+				require.Contains(t, p.text, "For 10s the place it goes to could not be reached")
 				require.Len(t, p.recipients, 2)
 				o.reopen()
 				require.Zero(t, o.left())

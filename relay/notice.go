@@ -118,7 +118,7 @@ func (n *notice) explain(r noticeRcpt) string {
 	switch {
 	case r.status.Kind != Expired:
 	case r.status.Attempts == 0:
-		fmt.Fprintf(&b, "It could not even be tried for %s, as other messages for the same place showed. The last time this happened:\r\n",
+		fmt.Fprintf(&b, "For %s the place it goes to could not be reached, as attempts with other messages have shown. The last time this happened:\r\n",
 			days(n.lifetime))
 	default:
 		fmt.Fprintf(&b, "I have tried for %s, %s. The last time this happened:\r\n", days(n.lifetime), times(r.status.Attempts))

@@ -91,6 +91,9 @@ const maxLocalPart = 64
 
 // newDomain checks a canonical domain that mail is to be taken for.
 func newDomain(domain string) error {
+	if last := domain[strings.LastIndexByte(domain, '.')+1:]; strings.Trim(last, "0123456789") == "" {
+		return fmt.Errorf("%q is an IP address and not a domain", domain)
+	}
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
 			return fmt.Errorf("%q is not a domain that mail can be taken for", domain)

@@ -13,7 +13,7 @@ func TestOnlyAddressesThatMailCanReachBecomeAccountsAndAliases(t *testing.T) {
 	t.Parallel()
 	d, dir := open(t, nil, directory.Options{})
 	for _, address := range []string{
-		"lit@[1.2.3.4]", "a@b_c.test", "..@a.test", ".dot@a.test", "dot.@a.test", "a..b@a.test", "a:b@a.test", `a\b@a.test`, `"x"@a.test`,
+		"lit@[1.2.3.4]", "a@1.2.3.4", "a@b_c.test", "..@a.test", ".dot@a.test", "dot.@a.test", "a..b@a.test", "a:b@a.test", `a\b@a.test`, `"x"@a.test`,
 		"#x@a.test", "/x@a.test", "a b@a.test", "a|b@a.test", "a,b@a.test", "a@b@a.test", "a\u202e@a.test", "a\u0085@a.test", "a\u00a0@a.test",
 		strings.Repeat("x", 65) + "@a.test", "a@-b.test", "a@b-.test", "a@b..test", "@a.test", "a@", "a",
 	} {
@@ -23,6 +23,7 @@ func TestOnlyAddressesThatMailCanReachBecomeAccountsAndAliases(t *testing.T) {
 		}
 	}
 	require.Error(t, d.AddAlias("@b_c.test", "ann@a.test"))
+	require.Error(t, d.AddAlias("//", "ann@a.test"))
 	require.NoFileExists(t, dir+"/accounts.cf")
 	require.NoFileExists(t, dir+"/aliases.cf")
 	for _, address := range []string{"a/b@a.test", "o'neil+x@a.test", "büro@müller.test", strings.Repeat("x", 64) + "@a.test", "a@xn--mller-kva.test", "a@localhost"} {

@@ -112,6 +112,9 @@ func (d *Directory) read(opts Options) error {
 		return fmt.Errorf("directory: %w", err)
 	}
 	d.opts, d.now = opts, snap
+	if r := (&resolver{snapshot: snap}); opts.Postmaster != "" && (r.resolve(opts.Postmaster, 1) != nil || len(r.targets) == 0) {
+		opts.Logger.Warn("postmaster is nobody's address", "postmaster", opts.Postmaster)
+	}
 	for _, a := range snap.accounts {
 		if err := auth.CheckHash(a.hash); err != nil {
 			opts.Logger.Warn("nobody can log in to this account", "account", a.address, "error", err)

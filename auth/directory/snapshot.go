@@ -157,7 +157,7 @@ func (s *snapshot) addPattern(key, rest string) error {
 // compilePattern compiles "/…/", which takes no account of case unless an "i" follows it, as in Postfix (regexp_table(5)).
 func compilePattern(key string) (*regexp.Regexp, error) {
 	end := strings.LastIndexByte(key, '/')
-	if end < 1 || key[0] != '/' {
+	if end < 2 || key[0] != '/' {
 		return nil, fmt.Errorf("%q is not a regular expression between slashes", key)
 	}
 	flags := "(?i)"

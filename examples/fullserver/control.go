@@ -85,7 +85,10 @@ func runHere(ctx context.Context, c *config, command dataCommand) (controlRespon
 		return controlResponse{}, err
 	}
 	response := respond(ctx, a, command)
-	return response, a.close()
+	if err := a.close(); err != nil { // what the command did is on disk already
+		a.log.Warn("closing the data", "error", err)
+	}
+	return response, nil
 }
 
 func respond(ctx context.Context, a *app, command dataCommand) controlResponse {
