@@ -16,6 +16,7 @@ import (
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/relay"
+	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/senderauth/sign"
 )
 
@@ -32,6 +33,7 @@ type app struct {
 	store   *maildir.Maildir
 	keys    *sign.Dir
 	queue   *relay.Queue
+	dns     *resolver.Resolver // of the configuration at the start
 	next    switchTransport    // to the MX hosts or the smart host, as the configuration in force says
 	deliver mailbricks.Handler // every message goes this way, received or made here
 
@@ -93,7 +95,8 @@ func (a *app) open(c *config) (err error) {
 	a.store = maildir.New(c.path("mail"), maildir.AccountsFunc(a.account))
 	a.store.Logger = a.log
 	a.keys = &sign.Dir{Root: c.path("dkim"), State: c.path("state", "dkim"), Logger: a.log}
-	a.next.set(transport(c, a.resolver(c)))
+	a.dns = a.resolver(c)
+	a.next.set(transport(c, a.dns))
 
 	// Aliases first; then what a store or the queue could not take for now is filed in the queue, which tries again here.
 	here := relay.ToHandler(a.store)

@@ -9,6 +9,7 @@ import (
 	"github.com/mailbricks/mailbricks/auth/directory"
 	"github.com/mailbricks/mailbricks/imapd"
 	"github.com/mailbricks/mailbricks/pop3d"
+	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/senderauth/sign"
 	"github.com/mailbricks/mailbricks/smtpd"
@@ -22,9 +23,9 @@ type settings struct {
 	pop3           *pop3d.Server
 }
 
-func (a *app) settings(c *config, certs *certificates) *settings {
+func (a *app) settings(c *config, certs *certificates, dns *resolver.Resolver) *settings {
 	return &settings{
-		mx: a.mx(c, certs), submission: a.submission(c, certs),
+		mx: a.mx(c, certs, dns), submission: a.submission(c, certs),
 		imap: &imapd.Server{
 			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
 			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
@@ -36,22 +37,18 @@ func (a *app) settings(c *config, certs *certificates) *settings {
 	}
 }
 
-// servers makes the server of each service; now gives the settings in force.
-func (a *app) servers(c *config, certs *certificates, now func() *settings) map[string]server {
-	smtp := func(of func(*settings) *smtpd.Server) *smtpd.Server {
-		srv := of(a.settings(c, certs))
-		srv.PerConnection = func() *smtpd.Server { return of(now()) }
-		return srv
+// servers makes the server of each service; now gives the settings in force, which hold for each new connection.
+func (a *app) servers(certs *certificates, now func() *settings) map[string]server {
+	mx := func() *smtpd.Server { return now().mx }
+	submission := func() *smtpd.Server { return now().submission }
+	smtp := func(settings func() *smtpd.Server) *smtpd.Server {
+		return &smtpd.Server{TLSConfig: certs.config(), Logger: a.log, PerConnection: settings}
 	}
 	imap := func() *imapd.Server {
-		srv := a.settings(c, certs).imap
-		srv.PerConnection = func() *imapd.Server { return now().imap }
-		return srv
+		return &imapd.Server{TLSConfig: certs.config(), Logger: a.log, PerConnection: func() *imapd.Server { return now().imap }}
 	}
-	pop3 := a.settings(c, certs).pop3 // one for both services: it keeps the sessions of a user apart (RFC 1939 §4)
-	pop3.PerConnection = func() *pop3d.Server { return now().pop3 }
-	mx := func(s *settings) *smtpd.Server { return s.mx }
-	submission := func(s *settings) *smtpd.Server { return s.submission }
+	// One POP3 server for both services: it keeps the sessions of a user apart (RFC 1939 §4).
+	pop3 := &pop3d.Server{TLSConfig: certs.config(), Logger: a.log, PerConnection: func() *pop3d.Server { return now().pop3 }}
 	return map[string]server{
 		"smtp": smtp(mx), "submission": smtp(submission), "submissions": smtp(submission),
 		"imap": imap(), "imaps": imap(), "pop3": pop3, "pop3s": pop3,
@@ -77,11 +74,11 @@ func unlimited(n int64) int64 {
 }
 
 // mx takes mail from other servers.
-func (a *app) mx(c *config, certs *certificates) *smtpd.Server {
+func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.Server {
 	srv := a.smtp(c, certs)
 	trusted := func(peer mailbricks.Peer) bool { return isTrusted(c, peer) }
 	check := senderauth.Check(senderauth.Options{
-		Resolver:     a.resolver(c),
+		Resolver:     dns,
 		EnforceDMARC: c.policy.dmarc == "enforce",
 		SPFFail:      spfActions[c.policy.spfFail],
 		Skip:         func(s *smtpd.Session) bool { return trusted(s.Peer) },

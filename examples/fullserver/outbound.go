@@ -13,7 +13,7 @@ import (
 	"github.com/mailbricks/mailbricks/resolver"
 )
 
-// resolver asks the DNS servers of a configuration.
+// resolver asks the DNS servers of a configuration. All that look names up for it share one, and so its cache.
 func (a *app) resolver(c *config) *resolver.Resolver {
 	return &resolver.Resolver{Servers: c.dns.servers, TrustAD: c.dns.trustAD, Logger: a.log}
 }

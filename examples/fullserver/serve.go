@@ -143,7 +143,8 @@ func (r *running) serve(ctx context.Context, c *config) error {
 		}
 	})
 	a.background.Go(func() { a.serveControl(queueCtx, control) })
-	servers := r.start(ctx, c)
+	r.now.Store(a.settings(c, r.certs, a.dns))
+	servers := r.start(ctx)
 	r.watch(ctx)
 	a.log.Info("stopping")
 	shutdown(servers)
@@ -154,10 +155,9 @@ func (r *running) serve(ctx context.Context, c *config) error {
 }
 
 // start serves all services and gives their servers.
-func (r *running) start(ctx context.Context, c *config) []server {
+func (r *running) start(ctx context.Context) []server {
 	a := r.app
-	r.now.Store(a.settings(c, r.certs))
-	made := a.servers(c, r.certs, r.now.Load)
+	made := a.servers(r.certs, r.now.Load)
 	var servers []server
 	for _, s := range r.services {
 		srv := made[s.name]
@@ -249,10 +249,11 @@ func (r *running) take(old, next *config) error {
 		return err
 	}
 	r.certs.take(next, pair)
-	a.next.set(transport(next, a.resolver(next)))
+	dns := a.resolver(next)
+	a.next.set(transport(next, dns))
 	a.queue.Reschedule(next.schedule(), next.outbound.lifetime)
 	a.logging.set(next)
 	a.conf.Store(next)
-	r.now.Store(a.settings(next, r.certs))
+	r.now.Store(a.settings(next, r.certs, dns))
 	return nil
 }
