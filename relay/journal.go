@@ -180,23 +180,8 @@ func (j *journal) begin() error {
 
 // create writes a journal under a name of its own before it gets its real one, and gives it open for appending.
 func (j *journal) create(name string, lines []byte) (durable.File, error) {
-	temp := name + tempSuffix
-	f, err := j.fs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return nil, err
-	}
-	_, err = f.Write(fmt.Appendf(nil, "%s %d\n%s", journalFormat, journalVersion, lines))
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil { // an open file cannot be renamed everywhere
-		err = closeErr
-	}
-	if err == nil {
-		err = j.fs.Rename(temp, name)
-	}
-	if err != nil {
-		_ = j.fs.Remove(temp)
+	data := fmt.Appendf(nil, "%s %d\n%s", journalFormat, journalVersion, lines)
+	if err := durable.ReplaceFile(j.fs, name, data, fileMode); err != nil {
 		return nil, err
 	}
 	return j.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND, fileMode)

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // A small message goes into the journal, where its sync is shared with all that is written at the same time, and stays
@@ -105,7 +105,7 @@ func (q *Queue) fileLoose() error {
 		room <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-room }()
-			if err := q.fileOne(id, l.data); err != nil {
+			if err := durable.ReplaceFile(q.fs, q.file(id), l.data, fileMode); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, err)
@@ -126,29 +126,6 @@ func (q *Queue) fileLoose() error {
 	return nil
 }
 
-// fileOne writes a message file.
-func (q *Queue) fileOne(id string, data []byte) error {
-	temp := q.file(id) + tempSuffix
-	f, err := q.fs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = q.fs.Rename(temp, q.file(id))
-	}
-	if err != nil {
-		_ = q.fs.Remove(temp) // Open removes it otherwise
-	}
-	return err
-}
-
 // readLoose brings back the loose messages of the journal.
 func (q *Queue) readLoose(changes map[string]*change) error {
 	for id, c := range changes {
@@ -162,7 +139,7 @@ func (q *Queue) readLoose(changes map[string]*change) error {
 			return err
 		}
 		if err != nil || s.ID != id {
-			if err := q.fileOne(id, data); err != nil { // where it is found and put aside
+			if err := durable.ReplaceFile(q.fs, q.file(id), data, fileMode); err != nil { // where it is found and put aside
 				q.log.Error("relay: message cannot be put aside", "id", id, "error", err)
 				c.File = data // it stays in the journal
 				q.unread = append(q.unread, *c)

@@ -21,13 +21,26 @@ const tempSuffix = ".tmp"
 // a file of its own in the same folder (NAME.RANDOM.tmp), which CleanTemps finds
 // if the process ends in between.
 func WriteFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
-	if err := writeFile(fsys, name, data, perm); err != nil {
+	err := replaceFile(fsys, name, data, perm)
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(name))
+	}
+	if err != nil {
 		return fmt.Errorf("durable: write %s: %w", name, err)
 	}
 	return nil
 }
 
-func writeFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
+// ReplaceFile is WriteFile for one of several files in a folder: the contents are on disk when it returns nil, the name is
+// once the caller has synced the folder.
+func ReplaceFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
+	if err := replaceFile(fsys, name, data, perm); err != nil {
+		return fmt.Errorf("durable: write %s: %w", name, err)
+	}
+	return nil
+}
+
+func replaceFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	temp := name + "." + rand.Text() + tempSuffix
 	f, err := fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
@@ -45,9 +58,8 @@ func writeFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	}
 	if err != nil {
 		_ = fsys.Remove(temp) // the first error is the one that tells
-		return err
 	}
-	return fsys.SyncDir(filepath.Dir(name))
+	return err
 }
 
 // CleanTemps removes from a folder what interrupted calls of WriteFile left
