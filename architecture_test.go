@@ -21,7 +21,9 @@ var mayImport = map[string][]string{
 	"resolver":            {},
 	"spf":                 {},
 	"dkim":                {},
+	"dkim/arc":            {"dkim"},
 	"dmarc":               {},
+	"dmarc/reporting":     {"dmarc"},
 	"auth":                {"."},
 	"auth/directory":      {".", "auth"},
 	"mailbox":             {"."},
@@ -34,12 +36,13 @@ var mayImport = map[string][]string{
 	"pop3d":               {".", "mailbox"},
 	"relay":               {"."},
 	"relay/queuetest":     {".", "relay"},
-	"senderauth":          {".", "smtpd", "spf", "dkim", "dmarc", "senderauth/authres"},
+	"senderauth":          {".", "smtpd", "spf", "dkim", "dkim/arc", "dmarc", "senderauth/authres"},
 	"senderauth/authres":  {},
-	"senderauth/sign":     {".", "dkim"},
+	"senderauth/sign":     {".", "dkim", "dkim/arc", "senderauth/authres"},
 	"mailtest":            {"*"},
 	"interop":             {"*"},
 	"examples/fullserver": {"*"},
+	"examples/mailprobe":  {"*"},
 }
 
 // heavy are libraries that a program should get only when it asks for them.
