@@ -14,12 +14,6 @@ import (
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
 )
 
-// Key types, as in k= (RFC 6376 §3.6.1, RFC 8463 §4.2).
-const (
-	keyRSA     = "rsa"
-	keyEd25519 = "ed25519"
-)
-
 // Key is a key record as it stands in the DNS (RFC 6376 §3.6.1).
 type Key struct {
 	// Type is k=: "rsa" or "ed25519".
@@ -49,20 +43,20 @@ func ParseKey(txt string) (*Key, error) {
 		return nil, fmt.Errorf("%w: %w", ErrKeySyntax, err)
 	}
 	if v, ok := tags.Get("v"); ok && v != "DKIM1" {
-		return nil, fmt.Errorf("%w: v=%.20s is not v=DKIM1", ErrKeySyntax, clean(v))
+		return nil, fmt.Errorf("%w: v=%.20s is not v=DKIM1", ErrKeySyntax, wire.Clean(v))
 	} else if ok && tags[0].Name != "v" {
 		return nil, fmt.Errorf("%w: v= is not the first tag", ErrKeySyntax)
 	}
-	k := &Key{Type: keyRSA}
+	k := &Key{Type: wire.RSA}
 	if v, ok := tags.Get("k"); ok {
-		k.Type = clean(strings.ToLower(v))
+		k.Type = wire.Clean(strings.ToLower(v))
 	}
 	k.Hashes = tagList(tags, "h")
 	k.Services = tagList(tags, "s")
 	flags := tagList(tags, "t")
 	k.Testing, k.Strict = slices.Contains(flags, "y"), slices.Contains(flags, "s")
 	if n, ok := tags.Get("n"); ok {
-		k.Notes = clean(n)
+		k.Notes = wire.Clean(n)
 	}
 	p, ok := tags.Get("p")
 	switch p = wire.StripFWS(p); {
@@ -112,14 +106,14 @@ func tagList(tags wire.Tags, name string) []string {
 	if !ok {
 		return nil
 	}
-	return wire.SplitList(clean(strings.ToLower(v)))
+	return wire.SplitList(wire.Clean(strings.ToLower(v)))
 }
 
 func parsePublic(typ string, der []byte) (crypto.PublicKey, error) {
 	switch typ {
-	case keyRSA:
+	case wire.RSA:
 		return parseRSA(der)
-	case keyEd25519: // RFC 8463 §4.2: the bare key, no SubjectPublicKeyInfo
+	case wire.Ed25519: // RFC 8463 §4.2: the bare key, no SubjectPublicKeyInfo
 		if len(der) != ed25519.PublicKeySize {
 			return nil, fmt.Errorf("p= has %d octets, an Ed25519 key has %d", len(der), ed25519.PublicKeySize)
 		}
@@ -145,17 +139,27 @@ func parseRSA(der []byte) (*rsa.PublicKey, error) {
 	return pub, nil
 }
 
-// usable says why k is not for the signature s: the steps 6 and 8 of RFC 6376 §6.1.2, s= and t=s of §3.6.1.
-func (k *Key) usable(s *signature) error {
-	switch {
+// Check says why k may not verify signatures that an algorithm ("rsa-sha256" or "ed25519-sha256") made: ErrKeyUse when
+// its k=, h= or s= forbids it (RFC 6376 §6.1.2), ErrWeakKey when it is an RSA key of less than minRSABits or MinRSABits,
+// ErrKeyTooLarge when it has more than MaxRSABits. The flags are the caller's to obey.
+func (k *Key) Check(algorithm string, minRSABits int) error {
+	typ, err := wire.KeyType(algorithm)
+	switch bits := k.Bits(); {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrKeyUse, err)
 	case k.Services != nil && !slices.Contains(k.Services, "email") && !slices.Contains(k.Services, "*"):
 		return fmt.Errorf("%w: its s= does not list email", ErrKeyUse)
 	case k.Hashes != nil && !slices.Contains(k.Hashes, "sha256"):
 		return fmt.Errorf("%w: its h= does not list sha256", ErrKeyUse)
-	case k.Type != s.keyType:
-		return fmt.Errorf("%w: its k=%s, the signature is %s", ErrKeyUse, k.Type, s.result.Algorithm)
-	case k.Strict && s.strictDomain != s.result.Domain:
-		return fmt.Errorf("%w: its t=s forbids that i= is in a subdomain", ErrKeyUse)
+	case k.Type != typ:
+		return fmt.Errorf("%w: its k=%s, the signature is %s", ErrKeyUse, k.Type, algorithm)
+	case k.Type == wire.RSA && bits < max(minRSABits, MinRSABits):
+		return fmt.Errorf("%w: %d bits", ErrWeakKey, bits)
+	case k.Type == wire.RSA && bits > MaxRSABits:
+		return fmt.Errorf("%w: %d bits", ErrKeyTooLarge, bits)
 	}
 	return nil
 }
+
+// Verify says whether sig is k's signature of a SHA-256 digest.
+func (k *Key) Verify(digest, sig []byte) bool { return wire.VerifyDigest(k.Public, digest, sig) }

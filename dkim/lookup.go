@@ -6,67 +6,80 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/mailbricks/mailbricks/dkim/internal/wire"
 )
 
-// lookup is the question for one key name; signatures with the same key share it.
+// LookupKeys asks the DNS for the keys that a domain publishes under a selector; a nil resolver stands for
+// net.DefaultResolver. There is at least one key when the error is nil, and more than one only where the domain has more
+// than one record, which RFC 6376 §3.6.2.2 leaves undefined: the signature may be any one's. What is no key is ignored
+// beside one that is. The error wraps ErrLookup when another try may mend it; else ErrNoKey, ErrKeyRevoked or
+// ErrKeySyntax.
+func LookupKeys(ctx context.Context, r Resolver, domain, selector string) ([]*Key, error) {
+	domain, err := wire.ASCII(domain)
+	if err != nil {
+		return nil, fmt.Errorf("%w: domain %w", ErrNoKey, err)
+	}
+	if selector, err = wire.ASCII(selector); err != nil {
+		return nil, fmt.Errorf("%w: selector %w", ErrNoKey, err)
+	}
+	name, err := wire.KeyName(selector, domain)
+	if err != nil {
+		return nil, fmt.Errorf("%w: selector and domain %w", ErrNoKey, err)
+	}
+	records, err := resolverOr(r).LookupTXT(ctx, name)
+	if err != nil {
+		return nil, lookupError(err)
+	}
+	var keys []*Key
+	err = fmt.Errorf("%w at %s", ErrNoKey, name)
+	for i, txt := range records[:min(len(records), MaxKeyRecords)] {
+		key, wrong := ParseKey(txt)
+		if wrong == nil {
+			keys = append(keys, key)
+		} else if i == 0 || errors.Is(wrong, ErrKeyRevoked) {
+			err = wrong
+		}
+	}
+	if len(keys) > 0 {
+		err = nil
+	}
+	return keys, err
+}
+
+// lookupError tells what another try might mend from what it will not.
+func lookupError(err error) error {
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || dns.Temporary() {
+		return fmt.Errorf("%w: %w", ErrLookup, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNoKey, err)
+}
+
+// lookup is the question for one key; signatures with the same key share it.
 type lookup struct {
-	name   string
-	status Status // empty when keys were found
-	err    error
-	keys   []*Key
+	keys []*Key
+	err  error
 }
 
 // lookupKeys asks for the keys of all signatures that are still to be evaluated, side by side. It returns when the
 // resolver has answered all, which it must do when ctx ends.
 func lookupKeys(ctx context.Context, resolver Resolver, sigs []*signature) {
-	byName := make(map[string]*lookup)
+	type place struct{ domain, selector string }
+	byPlace := make(map[place]*lookup)
+	var wg sync.WaitGroup
 	for _, s := range sigs {
 		if s.result.Status != "" {
 			continue
 		}
-		name := keyName(s.result.Selector, s.result.Domain)
-		if byName[name] == nil {
-			byName[name] = &lookup{name: name}
+		at := place{s.result.Domain, s.result.Selector}
+		l := byPlace[at]
+		if l == nil {
+			l = new(lookup)
+			byPlace[at] = l
+			wg.Go(func() { l.keys, l.err = LookupKeys(ctx, resolver, at.domain, at.selector) })
 		}
-		s.keys = byName[name]
-	}
-	var wg sync.WaitGroup
-	for _, l := range byName {
-		wg.Go(func() { l.run(ctx, resolver) })
+		s.keys = l
 	}
 	wg.Wait()
-}
-
-func (l *lookup) run(ctx context.Context, resolver Resolver) {
-	records, err := resolver.LookupTXT(ctx, l.name)
-	if err != nil {
-		l.status, l.err = lookupStatus(err)
-		return
-	}
-	l.status, l.err = PermError, fmt.Errorf("%w at %s", ErrNoKey, l.name)
-	// More than one record is undefined (RFC 6376 §3.6.2.2); §6.1.2 step 4 lets one try them in turn. What is no key is
-	// ignored, as a wildcard record may be there too.
-	for i, txt := range records[:min(len(records), MaxKeyRecords)] {
-		key, err := ParseKey(txt)
-		if err == nil {
-			l.keys = append(l.keys, key)
-		} else if i == 0 || errors.Is(err, ErrKeyRevoked) {
-			l.err = err
-		}
-	}
-	if len(l.keys) > 0 {
-		l.status, l.err = "", nil
-	}
-}
-
-// lookupStatus tells what another try might mend from what it will not.
-func lookupStatus(err error) (Status, error) {
-	var dns *net.DNSError
-	if !errors.As(err, &dns) || dns.Temporary() {
-		return TempError, fmt.Errorf("%w: %w", ErrLookup, err)
-	}
-	if dns.IsNotFound {
-		return PermError, fmt.Errorf("%w: %w", ErrNoKey, err)
-	}
-	return PermError, fmt.Errorf("%w: %w", ErrLookup, err)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"time"
+
+	"github.com/mailbricks/mailbricks/dkim/internal/wire"
 )
 
 // Limits and their defaults.
@@ -24,7 +26,7 @@ const (
 	// more than one undefined.
 	MaxKeyRecords = 8
 	// MaxSignedNames is how many names h= may list.
-	MaxSignedNames = 4096
+	MaxSignedNames = wire.MaxSignedNames
 )
 
 // Resolver asks the DNS for key records. *net.Resolver is one. Names come with a final dot. A *net.DNSError with

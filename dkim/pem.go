@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"github.com/mailbricks/mailbricks/dkim/internal/wire"
 )
 
 // Sizes of RSA keys that GenerateKey makes: RFC 8301 §3.2 wants 2048 bits, and verifiers must know up to 4096.
@@ -26,7 +28,7 @@ var ErrPrivateKey = errors.New("dkim: unusable private key")
 // where bits do not matter.
 func GenerateKey(keyType string, bits int) (crypto.Signer, error) {
 	switch keyType {
-	case keyRSA:
+	case wire.RSA:
 		if bits == 0 {
 			bits = DefaultRSABits
 		}
@@ -38,7 +40,7 @@ func GenerateKey(keyType string, bits int) (crypto.Signer, error) {
 			return nil, fmt.Errorf("dkim: generating a key: %w", err)
 		}
 		return key, nil
-	case keyEd25519:
+	case wire.Ed25519:
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
 			return nil, fmt.Errorf("dkim: generating a key: %w", err)

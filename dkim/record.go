@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/dkim/internal/wire"
 )
 
 // Record is a key record to publish as TXT in the DNS.
@@ -30,11 +32,11 @@ type RecordOptions struct {
 
 // NewRecord makes the record of a public key: a *rsa.PublicKey or an ed25519.PublicKey.
 func NewRecord(pub crypto.PublicKey, opts RecordOptions) (Record, error) {
-	domain, err := toASCII(opts.Domain)
+	domain, err := wire.ASCII(opts.Domain)
 	if err != nil {
 		return Record{}, fmt.Errorf("dkim: key record: domain %q %w", opts.Domain, err)
 	}
-	selector, err := toASCII(opts.Selector)
+	selector, err := wire.ASCII(opts.Selector)
 	if err != nil {
 		return Record{}, fmt.Errorf("dkim: key record: selector %q %w", opts.Selector, err)
 	}
@@ -42,12 +44,12 @@ func NewRecord(pub crypto.PublicKey, opts RecordOptions) (Record, error) {
 	var p []byte
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
-		typ = keyRSA
+		typ = wire.RSA
 		if p, err = x509.MarshalPKIXPublicKey(pub); err != nil {
 			return Record{}, fmt.Errorf("dkim: key record: %w", err)
 		}
 	case ed25519.PublicKey:
-		typ, p = keyEd25519, pub
+		typ, p = wire.Ed25519, pub
 	default:
 		return Record{}, fmt.Errorf("dkim: key record: keys of type %T cannot sign", pub)
 	}
@@ -60,11 +62,11 @@ func NewRecord(pub crypto.PublicKey, opts RecordOptions) (Record, error) {
 		value += "t=s; "
 	}
 	value += "p=" + base64.StdEncoding.EncodeToString(p)
-	name := strings.TrimSuffix(keyName(selector, domain), ".")
-	if len(name) > maxDomain {
-		return Record{}, fmt.Errorf("dkim: key record: %s is too long for the DNS", name)
+	name, err := wire.KeyName(selector, domain)
+	if err != nil {
+		return Record{}, fmt.Errorf("dkim: key record: selector and domain %w", err)
 	}
-	return Record{Name: name, Value: value}, nil
+	return Record{Name: strings.TrimSuffix(name, "."), Value: value}, nil
 }
 
 // maxString is how many octets one string of a TXT record holds (RFC 1035 §3.3).

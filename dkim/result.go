@@ -40,7 +40,7 @@ var (
 	ErrExpired = errors.New("dkim: signature has expired")
 	// ErrFuture: t= lies ahead by more than Options.MaxSkew (Policy).
 	ErrFuture = errors.New("dkim: signature from the future")
-	// ErrNoKey: the DNS has no key record for domain and selector (PermError).
+	// ErrNoKey: the DNS has no key record for domain and selector, or answers that another try will not mend (PermError).
 	ErrNoKey = errors.New("dkim: no key")
 	// ErrKeyRevoked: the key record has an empty p= (PermError).
 	ErrKeyRevoked = errors.New("dkim: key is revoked")
@@ -52,7 +52,7 @@ var (
 	ErrWeakKey = errors.New("dkim: key too weak")
 	// ErrKeyTooLarge: RSA with more than MaxRSABits (Policy).
 	ErrKeyTooLarge = errors.New("dkim: key too large")
-	// ErrLookup: the DNS did not answer (TempError), or with an error that another try will not mend (PermError).
+	// ErrLookup: the DNS did not answer, for now (TempError).
 	ErrLookup = errors.New("dkim: key lookup failed")
 	// ErrBody: the body is not the one that was signed (Fail).
 	ErrBody = errors.New("dkim: body hash did not verify")

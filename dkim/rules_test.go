@@ -298,7 +298,7 @@ func TestLookupErrors(t *testing.T) {
 		"wrapped temporary": {fmt.Errorf("cache: %w", &net.DNSError{IsTemporary: true}), dkim.TempError, dkim.ErrLookup},
 		"not found":         {&net.DNSError{IsNotFound: true}, dkim.PermError, dkim.ErrNoKey},
 		"wrapped not found": {fmt.Errorf("cache: %w", &net.DNSError{IsNotFound: true}), dkim.PermError, dkim.ErrNoKey},
-		"permanent":         {&net.DNSError{Err: "no"}, dkim.PermError, dkim.ErrLookup},
+		"permanent":         {&net.DNSError{Err: "no"}, dkim.PermError, dkim.ErrNoKey},
 		"unknown":           {io.ErrUnexpectedEOF, dkim.TempError, dkim.ErrLookup},
 		"cancelled":         {context.Canceled, dkim.TempError, context.Canceled},
 	} {

@@ -2,9 +2,6 @@ package dkim
 
 import (
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -75,9 +72,6 @@ func DefaultOversign() []string {
 	}
 }
 
-// maxInstances is how many fields of one name are signed, so that a message cannot make h= long without end.
-const maxInstances = 16
-
 // Sign reads a message and returns the DKIM-Signature field to put in front of it, folded and with its CRLF. The
 // header is held in memory (MaxHeader), the body is not. Any header can be signed: lines that are no fields are left
 // aside.
@@ -138,8 +132,7 @@ type job struct {
 	*Signer
 	domain, selector, identifier string
 	algorithm                    string
-	hash                         crypto.Hash // for Key.Sign
-	headers, oversign            []string    // in lower case
+	fields                       wire.Choice
 	canonicalization             string
 	relaxedHeader, relaxedBody   bool
 	maxHeader                    int
@@ -147,49 +140,49 @@ type job struct {
 }
 
 func (s *Signer) prepare() (*job, error) {
-	j := &job{Signer: s, maxHeader: s.MaxHeader, canonicalization: s.Canonicalization}
+	j := &job{Signer: s, maxHeader: s.MaxHeader, canonicalization: strings.ToLower(s.Canonicalization)}
 	if j.maxHeader <= 0 {
 		j.maxHeader = DefaultMaxHeader
 	}
 	if j.canonicalization == "" {
 		j.canonicalization = "relaxed/relaxed"
 	}
+	for _, step := range []func() error{j.preparePlace, j.prepareIdentifier, j.prepareKey, j.prepareFields} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSigner, err)
+		}
+	}
 	var err error
-	if j.domain, err = toASCII(s.Domain); err != nil {
-		return nil, fmt.Errorf("%w: domain %q %w", ErrSigner, s.Domain, err)
+	if j.relaxedHeader, j.relaxedBody, err = wire.ParseCanonicalization(j.canonicalization); err != nil {
+		return nil, fmt.Errorf("%w: canonicalization %w", ErrSigner, err)
 	}
-	if j.selector, err = toASCII(s.Selector); err != nil {
-		return nil, fmt.Errorf("%w: selector %q %w", ErrSigner, s.Selector, err)
+	return j, nil
+}
+
+func (j *job) preparePlace() error {
+	var err error
+	if j.domain, err = wire.ASCII(j.Domain); err != nil {
+		return fmt.Errorf("domain %q %w", j.Domain, err)
 	}
-	if len(keyName(j.selector, j.domain)) > maxDomain+len(".") {
-		return nil, fmt.Errorf("%w: selector and domain together are too long for the DNS", ErrSigner)
+	if j.selector, err = wire.ASCII(j.Selector); err != nil {
+		return fmt.Errorf("selector %q %w", j.Selector, err)
 	}
-	if j.relaxedHeader, j.relaxedBody, err = parseCanonicalization(j.canonicalization); err != nil {
-		return nil, fmt.Errorf("%w: canonicalization %q is unknown", ErrSigner, s.Canonicalization)
+	if _, err = wire.KeyName(j.selector, j.domain); err != nil {
+		return fmt.Errorf("selector and domain %w", err)
 	}
-	if err := j.prepareIdentifier(); err != nil {
-		return nil, err
-	}
-	if err := j.prepareKey(); err != nil {
-		return nil, err
-	}
-	return j, j.prepareNames()
+	return nil
 }
 
 func (j *job) prepareKey() error {
 	if j.Key == nil {
-		return fmt.Errorf("%w: no key", ErrSigner)
+		return errors.New("no key")
 	}
-	switch pub := j.Key.Public().(type) {
-	case *rsa.PublicKey:
-		if bits := pub.N.BitLen(); bits < MinRSABits { // RFC 8301 §3.2
-			return fmt.Errorf("%w: %w: %d bits", ErrSigner, ErrWeakKey, bits)
-		}
-		j.algorithm, j.hash = "rsa-sha256", crypto.SHA256
-	case ed25519.PublicKey:
-		j.algorithm, j.hash = "ed25519-sha256", crypto.Hash(0) // RFC 8463 §3: PureEdDSA over the digest
-	default:
-		return fmt.Errorf("%w: keys of type %T cannot sign", ErrSigner, pub)
+	pub := j.Key.Public()
+	if j.algorithm = wire.Algorithm(pub); j.algorithm == "" {
+		return fmt.Errorf("keys of type %T cannot sign", pub)
+	}
+	if bits := publicBits(pub); j.algorithm == wire.RSASHA256 && bits < MinRSABits { // RFC 8301 §3.2
+		return fmt.Errorf("%w: %d bits", ErrWeakKey, bits)
 	}
 	return nil
 }
@@ -203,17 +196,17 @@ func (j *job) prepareIdentifier() error {
 	}
 	at := strings.LastIndexByte(j.Identifier, '@')
 	if at < 0 || len(j.Identifier) > maxIdentifier {
-		return fmt.Errorf("%w: identifier %.40q is no address", ErrSigner, j.Identifier)
+		return fmt.Errorf("identifier %.40q is no address", j.Identifier)
 	}
-	domain, err := toASCII(j.Identifier[at+1:])
+	domain, err := wire.ASCII(j.Identifier[at+1:])
 	if err != nil || domain != j.domain && !strings.HasSuffix(domain, "."+j.domain) {
-		return fmt.Errorf("%w: identifier %.40q is not within domain %s", ErrSigner, j.Identifier, j.domain)
+		return fmt.Errorf("identifier %.40q is not within domain %s", j.Identifier, j.domain)
 	}
 	j.identifier = encodeQP(j.Identifier[:at]) + "@" + domain
 	return nil
 }
 
-func (j *job) prepareNames() error {
+func (j *job) prepareFields() error {
 	names := j.Headers
 	if names == nil {
 		names = DefaultHeaders()
@@ -222,139 +215,48 @@ func (j *job) prepareNames() error {
 	if oversign == nil {
 		oversign = DefaultOversign()
 	}
-	seen := make(map[string]bool)
-	add := func(name string) error {
-		if !wire.IsFieldName(name) || strings.Contains(name, ";") || len(name) > 64 {
-			return fmt.Errorf("%w: %.40q is no field name", ErrSigner, name)
-		}
-		if name = strings.ToLower(name); !seen[name] {
-			seen[name] = true
-			j.headers = append(j.headers, name)
-		}
-		return nil
-	}
-	for _, list := range [][]string{{"From"}, names, oversign} {
-		for _, name := range list {
-			if err := add(name); err != nil {
-				return err
-			}
-		}
-	}
-	for _, name := range oversign {
-		j.oversign = append(j.oversign, strings.ToLower(name))
-	}
-	return nil
+	var err error
+	j.fields, err = wire.Choose(append([]string{"From"}, names...), oversign)
+	return err
 }
-
-// signed makes h= for a message.
-func (j *job) signed(h wire.Header) []string {
-	present := h.Counts(j.headers)
-	var names []string
-	for _, name := range j.headers {
-		n := min(present[name], maxInstances)
-		if name == "from" {
-			n = max(n, 1) // RFC 6376 §5.4: From must be listed, also where it is missing
-		}
-		if present[name] <= maxInstances && count(j.oversign, name) > 0 && (present[name] > 0 || !addedByRelays(name)) {
-			n = present[name] + 1
-		}
-		for range n {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func addedByRelays(name string) bool { return name == "date" || name == "message-id" }
 
 func (j *job) sign(h wire.Header) (string, error) {
-	names := j.signed(h)
-	field := j.field(names)
-	digest := headerDigest(h, names, -1, headerForm{field, j.relaxedHeader})
-	sig, err := j.Key.Sign(rand.Reader, digest, j.hash)
+	names := j.fields.In(h)
+	f := j.field(names)
+	digest := wire.Digest(h, wire.Form{Names: names, Skip: -1, Field: f.String(), Relaxed: j.relaxedHeader})
+	sig, err := wire.SignDigest(j.Key, digest)
 	if err != nil {
 		return "", err
 	}
-	f := folder{text: field, column: len(field) - strings.LastIndexByte(field, '\n') - 1 + len("\t")}
-	f.base64(sig)
-	return f.text + "\r\n", nil
+	f.Base64(sig)
+	return f.String() + "\r\n", nil
 }
 
 // field is the DKIM-Signature field up to its "b=".
-func (j *job) field(names []string) string {
+func (j *job) field(names []string) *wire.Folder {
 	now := time.Now
 	if j.Now != nil {
 		now = j.Now
 	}
 	t := now().Unix()
-	f := folder{text: "DKIM-Signature:", column: len("DKIM-Signature:")}
-	f.word("v=1;")
-	f.word("a=" + j.algorithm + ";")
-	f.word("c=" + j.canonicalization + ";")
-	f.word("d=" + j.domain + ";")
-	f.word("s=" + j.selector + ";")
+	f := new(wire.Folder)
+	f.Word("DKIM-Signature:")
+	f.Word("v=1;")
+	f.Word("a=" + j.algorithm + ";")
+	f.Word("c=" + j.canonicalization + ";")
+	f.Word("d=" + j.domain + ";")
+	f.Word("s=" + j.selector + ";")
 	if j.identifier != "" {
-		f.word("i=" + j.identifier + ";")
+		f.Word("i=" + j.identifier + ";")
 	}
-	f.word("t=" + strconv.FormatInt(t, 10) + ";")
+	f.Word("t=" + strconv.FormatInt(t, 10) + ";")
 	if seconds := int64(j.Expiration / time.Second); seconds > 0 {
-		f.word("x=" + strconv.FormatInt(t+seconds, 10) + ";")
+		f.Word("x=" + strconv.FormatInt(t+seconds, 10) + ";")
 	}
-	for i, name := range names {
-		if i == 0 {
-			name = "h=" + name
-		}
-		if i < len(names)-1 {
-			name += ":"
-		} else {
-			name += ";"
-		}
-		f.piece(name, i == 0)
-	}
-	f.word("bh=" + base64.StdEncoding.EncodeToString(j.body.Sum) + ";")
-	f.word("b=")
-	return f.text
-}
-
-// folder writes a header field in lines of at most maxColumn octets where words allow it (RFC 5322 §2.1.1).
-type folder struct {
-	text   string
-	column int
-}
-
-const maxColumn = 76
-
-// word adds a word behind a space or a fold.
-func (f *folder) word(s string) { f.piece(s, true) }
-
-// piece adds what may stand behind a fold, and else behind a space if asked for.
-func (f *folder) piece(s string, space bool) {
-	switch {
-	case f.column+1+len(s) > maxColumn:
-		f.text += "\r\n\t"
-		f.column = 8 // where a TAB leads
-	case space:
-		f.text += " "
-		f.column++
-	}
-	f.text += s
-	f.column += len(s)
-}
-
-// base64 adds octets in as many lines as they need.
-func (f *folder) base64(p []byte) {
-	s := base64.StdEncoding.EncodeToString(p)
-	for s != "" {
-		n := min(len(s), max(maxColumn-f.column, 0))
-		if n == 0 {
-			f.text += "\r\n\t"
-			f.column = 8
-			continue
-		}
-		f.text += s[:n]
-		f.column += n
-		s = s[n:]
-	}
+	f.List("h", names)
+	f.Word("bh=" + base64.StdEncoding.EncodeToString(j.body.Sum) + ";")
+	f.Word("b=")
+	return f
 }
 
 // encodeQP makes dkim-quoted-printable (RFC 6376 §2.11); UTF-8 is encoded too, which any verifier reads.

@@ -3,10 +3,6 @@ package dkim
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -100,11 +96,7 @@ func (v *Verifier) parseHeader() {
 		s := parseSignature(field, froms)
 		v.checkTimes(s)
 		if s.result.Status == "" {
-			length := wire.Whole
-			if s.result.BodyLimited {
-				length = s.result.BodyLength
-			}
-			s.body = v.body.Hash(s.relaxedBody, length)
+			s.body = v.body.Hash(s.RelaxedBody, s.Length)
 		}
 		v.sigs = append(v.sigs, s)
 	}
@@ -126,11 +118,14 @@ func (v *Verifier) evaluate(s *signature) {
 		return
 	}
 	s.result.BodyUnsigned = s.body.Beyond
-	if s.keys.status != "" {
-		s.refuse(s.keys.status, s.keys.err)
+	if err := s.keys.err; errors.Is(err, ErrLookup) {
+		s.refuse(TempError, err)
+		return
+	} else if err != nil {
+		s.refuse(PermError, err)
 		return
 	}
-	digest := s.digest(v.header)
+	digest := wire.Digest(v.header, wire.Form{Names: s.Signed, Skip: s.at, Field: s.field, Relaxed: s.RelaxedHeader})
 	for i, key := range s.keys.keys {
 		status, err := v.try(s, key, digest)
 		// The first key speaks for all that fail, but one that fits the signature before one that does not.
@@ -145,69 +140,22 @@ func (v *Verifier) evaluate(s *signature) {
 }
 
 func (v *Verifier) try(s *signature, key *Key, digest []byte) (Status, error) {
-	if err := key.usable(s); err != nil {
-		return PermError, err
-	}
-	if status, err := v.acceptableSize(key); err != nil {
-		return status, err
-	}
+	err := key.Check(s.Algorithm, v.opts.MinRSABits)
 	switch {
+	case errors.Is(err, ErrWeakKey) && key.Bits() >= MinRSABits, errors.Is(err, ErrKeyTooLarge):
+		return Policy, err
+	case err != nil: // RFC 8301 §3.2 has less than MinRSABits among it
+		return PermError, err
+	case key.Strict && s.identity != s.Domain: // RFC 6376 §3.6.1, t=s
+		return PermError, fmt.Errorf("%w: its t=s forbids that i= is in a subdomain", ErrKeyUse)
 	case s.body.Sum == nil: // RFC 6376 §3.5: l= must not be larger than the body
 		return PermError, ErrBodyLength
-	case !bytes.Equal(s.body.Sum, s.bh):
+	case !bytes.Equal(s.body.Sum, s.BodySum):
 		return Fail, ErrBody
-	case !verifyDigest(key.Public, digest, s.b):
+	case !key.Verify(digest, s.Sum):
 		return Fail, ErrSignature
 	}
 	return Pass, nil
-}
-
-func (v *Verifier) acceptableSize(key *Key) (Status, error) {
-	if key.Type != keyRSA {
-		return "", nil
-	}
-	switch bits := key.Bits(); {
-	case bits < MinRSABits:
-		return PermError, fmt.Errorf("%w: %d bits", ErrWeakKey, bits) // RFC 8301 §3.2
-	case bits < v.opts.MinRSABits:
-		return Policy, fmt.Errorf("%w: %d bits", ErrWeakKey, bits)
-	case bits > MaxRSABits:
-		return Policy, fmt.Errorf("%w: %d bits", ErrKeyTooLarge, bits)
-	}
-	return "", nil
-}
-
-// digest is the hash of the signed header fields and, behind them, the signature's own (RFC 6376 §3.7).
-func (s *signature) digest(h wire.Header) []byte {
-	return headerDigest(h, s.result.Signed, s.at, headerForm{s.field, s.relaxedHeader})
-}
-
-// headerForm is the signature field without the value of b= and the canonicalization of the header.
-type headerForm struct {
-	field   string
-	relaxed bool
-}
-
-func headerDigest(h wire.Header, names []string, skip int, form headerForm) []byte {
-	sum := sha256.New()
-	var line []byte
-	h.Select(names, skip, func(raw []byte) {
-		line = wire.AppendHeader(line[:0], raw, form.relaxed)
-		sum.Write(line)
-	})
-	line = wire.AppendHeader(line[:0], []byte(form.field), form.relaxed)
-	sum.Write(bytes.TrimSuffix(line, []byte("\r\n")))
-	return sum.Sum(nil)
-}
-
-func verifyDigest(pub crypto.PublicKey, digest, sig []byte) bool {
-	switch pub := pub.(type) {
-	case *rsa.PublicKey:
-		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, digest, sig) == nil
-	case ed25519.PublicKey: // RFC 8463 §3: PureEdDSA over the SHA-256 hash
-		return ed25519.Verify(pub, digest, sig)
-	}
-	return false
 }
 
 // collect makes the list of results.

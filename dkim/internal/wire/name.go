@@ -1,4 +1,4 @@
-package dkim
+package wire
 
 import (
 	"errors"
@@ -7,17 +7,17 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxDomain is the length of the longest domain name in text form, without the final dot (RFC 1035 §2.3.4).
-const maxDomain = 253
+// MaxDomain is the length of the longest domain name in text form, without the final dot (RFC 1035 §2.3.4).
+const MaxDomain = 253
 
 var (
 	errNotDomain = errors.New("is no domain name")
 	errNotLabel  = errors.New("is no domain name that the DNS can hold")
 )
 
-// toASCII gives a domain name or selector in lower case with A-labels (RFC 8616 §5), or says that it is none. Labels may
-// hold "_", which selectors and domains in use do.
-func toASCII(name string) (string, error) {
+// ASCII gives a domain name or selector in lower case with A-labels (RFC 8616 §5), or an error that completes a sentence
+// like "d= is no domain name". Labels may hold "_", which selectors and domains in use do.
+func ASCII(name string) (string, error) {
 	if name == "" {
 		return "", errNotDomain
 	}
@@ -33,7 +33,7 @@ func toASCII(name string) (string, error) {
 		}
 	}
 	name = strings.ToLower(name)
-	if len(name) > maxDomain {
+	if len(name) > MaxDomain {
 		return "", errNotLabel
 	}
 	for label := range strings.SplitSeq(name, ".") {
@@ -50,5 +50,12 @@ func toASCII(name string) (string, error) {
 	return name, nil
 }
 
-// keyName is where the key record stands (RFC 6376 §3.6.2.1), as an absolute name.
-func keyName(selector, domain string) string { return selector + "._domainkey." + domain + "." }
+// KeyName is where the key record stands (RFC 6376 §3.6.2.1), as an absolute name. It fails with an error that completes
+// a sentence when that would be too long for the DNS. Selector and domain must be ASCII's.
+func KeyName(selector, domain string) (string, error) {
+	name := selector + "._domainkey." + domain
+	if len(name) > MaxDomain {
+		return "", errors.New("are together too long for the DNS")
+	}
+	return name + ".", nil
+}
