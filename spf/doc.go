@@ -11,5 +11,7 @@
 // DNS, two that find nothing, ten MX and PTR names each, twenty seconds. Memory is bounded by the answers of the DNS,
 // of which one record is held at a time for each level of include and redirect.
 //
+// [Verdict.ReceivedSPF] and [Verdict.Resinfo] write a verdict for a message's header.
+//
 // The package only judges; what to do about a verdict is the caller's affair (RFC 7208 §8).
 package spf

@@ -220,8 +220,8 @@ func (e *evaluation) matchMX(d directive, target string) (bool, *outcome) {
 		return false, &outcome{result: PermError, err: fail(target, ErrTooManyMX)}
 	}
 	found := 0
-	for _, mx := range hosts {
-		host := strings.TrimSuffix(mx.Host, ".")
+	for _, host := range hosts {
+		host = strings.TrimSuffix(host, ".")
 		if !validName(host) {
 			found++ // a null MX (RFC 7505) is an answer
 			continue

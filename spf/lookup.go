@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
+	"time"
 )
 
 // Resolver asks the DNS. *net.Resolver is one. A *net.DNSError with IsNotFound, anywhere in an error's chain, says that
@@ -15,6 +17,20 @@ type Resolver interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 	LookupAddr(ctx context.Context, addr string) ([]string, error)
+}
+
+// ExactResolver is what a [Resolver] may have besides: it gives the MX records with all names that the DNS has, also those
+// that LookupMX leaves out as they are no names of hosts (RFC 1123 §2.1). The Resolver of package resolver is one.
+type ExactResolver interface {
+	// Lookup gives the records of a type in presentation form, such as "10 mail.example.com." for MX. That there are none
+	// is no error.
+	Lookup(ctx context.Context, name, rrtype string) (struct {
+		Name      string
+		Records   []string
+		TTL       time.Duration
+		Authentic bool
+		NXDomain  bool
+	}, error)
 }
 
 // querier asks a resolver and keeps a log.
@@ -36,14 +52,31 @@ func (q *querier) txt(ctx context.Context, name string) ([]string, error) {
 	return settle(q, Lookup{Type: "TXT", Name: name, Answers: len(answer), Err: err}, answer)
 }
 
-// mx gives the MX records of name. Beside an error that tells of invalid names in an answer, *net.Resolver returns the
-// valid ones in a slice that is never nil; they are the answer.
-func (q *querier) mx(ctx context.Context, name string) ([]*net.MX, error) {
-	answer, err := q.res().LookupMX(ctx, absolute(name))
+// mx gives the MX hosts of name.
+func (q *querier) mx(ctx context.Context, name string) ([]string, error) {
+	hosts, err := q.mxHosts(ctx, absolute(name))
+	return settle(q, Lookup{Type: "MX", Name: name, Answers: len(hosts), Err: err}, hosts)
+}
+
+func (q *querier) mxHosts(ctx context.Context, name string) (hosts []string, err error) {
+	if exact, ok := q.res().(ExactResolver); ok {
+		answer, err := exact.Lookup(ctx, name, "MX")
+		for _, record := range answer.Records {
+			_, host, _ := strings.Cut(record, " ")
+			hosts = append(hosts, host)
+		}
+		return hosts, err
+	}
+	answer, err := q.res().LookupMX(ctx, name)
+	for _, mx := range answer {
+		hosts = append(hosts, mx.Host)
+	}
+	// Beside an error that tells of invalid names in an answer, *net.Resolver returns the valid ones in a slice that is
+	// never nil; they are the answer.
 	if answer != nil && ctx.Err() == nil {
 		err = nil
 	}
-	return settle(q, Lookup{Type: "MX", Name: name, Answers: len(answer), Err: err}, answer)
+	return hosts, err
 }
 
 // addrs gives the A records of name when network is "ip4", its AAAA records when it is "ip6".

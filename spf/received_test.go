@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/spf"
 	"github.com/stretchr/testify/require"
 )
@@ -79,4 +80,41 @@ func requireOneField(t *testing.T, value string) {
 	require.Zero(t, depth)
 	require.NotContains(t, plain, "X-Evil")
 	require.NotContains(t, plain, "result=")
+}
+
+func TestResinfo(t *testing.T) {
+	t.Parallel()
+	checker := spf.Checker{Resolver: zone{
+		"example.com": txt("v=spf1 -all"), "bad.example.com": txt("v=spf1 moo\";spf=pass"), "late.example.com": {"*": {"TIMEOUT"}},
+		"xn--bcher-kva.example": txt("v=spf1 +all"),
+	}}
+	for _, c := range []struct{ helo, from, want string }{
+		{"h.example.com", "ann@example.com", "spf=fail smtp.mailfrom=example.com"},
+		{"h.example.com", "Zoë@Bücher.example", "spf=pass smtp.mailfrom=xn--bcher-kva.example"},
+		{"Example.COM.", "", "spf=fail smtp.helo=example.com"},
+		{"h.example.com", "ann@none.example.com", "spf=none smtp.mailfrom=none.example.com"},
+		{"[192.0.2.1]", "", "spf=none"},
+		{"h.example.com", "x@bad.example.com", `spf=permerror reason="syntax error" smtp.mailfrom=bad.example.com`},
+		{"h.example.com", "x@late.example.com", `spf=temperror reason="DNS look-up failed" smtp.mailfrom=late.example.com`},
+	} {
+		v := checker.Check(t.Context(), spf.Client{IP: netip.MustParseAddr("192.0.2.1"), Helo: c.helo, From: c.from})
+		require.Equal(t, c.want, strings.ReplaceAll(v.Resinfo(), "\r\n\t", " "))
+	}
+}
+
+// Whatever a verdict holds, another parser finds one result with one property.
+func TestResinfoCannotBeInjected(t *testing.T) {
+	t.Parallel()
+	for _, evil := range []string{
+		"a.example\r\nX-Evil: 1", "a.example; dkim=pass header.d=b.example", `a" smtp.helo="b`, `a\`, "a (b", "\x00\x7f\xff", "\u2028\u00a0", strings.Repeat(`"\`, 3000), "=?utf-8?q?a?=",
+	} {
+		for r := spf.None; r <= spf.PermError; r++ {
+			v := spf.Verdict{Result: r, Domain: evil, Err: errors.New(evil), Client: spf.Client{From: evil, Helo: evil}}
+			field, err := authres.Parse("mx.example.com; " + v.Resinfo())
+			require.NoError(t, err, "%q", v.Resinfo())
+			require.Len(t, field.Results, 1)
+			require.Equal(t, []any{"spf", r.String(), 1}, []any{field.Results[0].Method, field.Results[0].Value, len(field.Results[0].Props)})
+			requireOneField(t, v.Resinfo())
+		}
+	}
 }
