@@ -36,8 +36,8 @@ type Dir struct {
 	// Root is the folder of the domains' folders. It may come into being later.
 	Root string
 	// State is the file that names each domain's active selectors, made when first needed: the first line
-	// "mailbricks-dkim-selectors 1", then lines of a domain and its selectors. Where it says nothing of a domain, and where
-	// State is "", all the domain's keys are active.
+	// "mailbricks-dkim-selectors 2", then lines of a domain and its selectors, and lines in which a Rotation notes how far
+	// it is. Where it says nothing of a domain, and where State is "", all the domain's keys are active.
 	State string
 	// Signer is what all signers have beside Domain, Selector and Key, which are filled in.
 	Signer dkim.Signer
@@ -98,7 +98,7 @@ func (d *Dir) expectNone(domain string) error {
 	if err != nil {
 		return fmt.Errorf("keys of %s: %w", domain, err)
 	}
-	if named, _ := s.selectors(domain); len(named) > 0 {
+	if named, _ := s.signing(domain); len(named) > 0 {
 		return fmt.Errorf("keys of %s: %s: %w", domain, d.keyFile(domain, named[0]), fs.ErrNotExist)
 	}
 	return nil
@@ -192,10 +192,7 @@ func (d *Dir) active(domain string, all []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if named, ok := s.selectors(domain); ok {
-		return named, nil
-	}
-	return all, nil
+	return s.signingOr(domain, all), nil
 }
 
 func (d *Dir) readState() (*state, error) {

@@ -84,13 +84,13 @@ func TestEnsureMakesAKeyOnce(t *testing.T) {
 	require.False(t, created)
 	require.Equal(t, record, again)
 	require.Equal(t, []string{"mail"}, selectors(t, d, "example.com"))
-	require.Equal(t, "mailbricks-dkim-selectors 1\nexample.com mail\n", state(t, d))
+	require.Equal(t, "mailbricks-dkim-selectors 2\nexample.com mail\n", state(t, d))
 
 	_, created, err = d.Ensure("example.com", "ed", "ed25519", 0)
 	require.NoError(t, err)
 	require.True(t, created)
 	require.Equal(t, []string{"mail", "ed"}, selectors(t, d, "example.com"))
-	require.Equal(t, "mailbricks-dkim-selectors 1\nexample.com mail ed\n", state(t, d))
+	require.Equal(t, "mailbricks-dkim-selectors 2\nexample.com mail ed\n", state(t, d))
 
 	_, _, err = d.Ensure("example.com", "ed", "rsa", 0)
 	require.ErrorIs(t, err, sign.ErrOtherType)
@@ -260,11 +260,11 @@ func TestActivateRotatesKeys(t *testing.T) {
 	active, err := d.Active("example.com")
 	require.NoError(t, err)
 	require.Equal(t, []string{"new", "old"}, active)
-	require.Equal(t, "mailbricks-dkim-selectors 1\n# a note\n\nexample.org x\nexample.com new old\n", state(t, d))
+	require.Equal(t, "mailbricks-dkim-selectors 2\n# a note\n\nexample.org x\nexample.com new old\n", state(t, d))
 
 	require.NoError(t, d.Activate("example.com"))
 	require.Empty(t, selectors(t, d, "example.com"))
-	require.Equal(t, "mailbricks-dkim-selectors 1\n# a note\n\nexample.org x\nexample.com\n", state(t, d))
+	require.Equal(t, "mailbricks-dkim-selectors 2\n# a note\n\nexample.org x\nexample.com\n", state(t, d))
 	_, created, err := d.Ensure("example.com", "new", "ed25519", 0)
 	require.NoError(t, err)
 	require.False(t, created)
@@ -312,7 +312,7 @@ func TestBadStateKeepsMailBack(t *testing.T) {
 	for text, words := range map[string]string{
 		"":                              "first line",
 		"example.com a\n":               "first line",
-		"mailbricks-dkim-selectors 2\n": "version",
+		"mailbricks-dkim-selectors 3\n": "version",
 		"mailbricks-dkim-selectors\n":   "version",
 		"mailbricks-dkim-selectors 1\nexample.com ../a\n":                "line 2",
 		"mailbricks-dkim-selectors 1\n\nExample.com a\n":                 "line 3",

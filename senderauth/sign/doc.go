@@ -11,5 +11,6 @@
 // from elsewhere and is passed on, as by an alias, keeps the signatures it has; to sign it would vouch for whatever
 // name a stranger writes into From.
 //
-// [Dir] keeps the keys in files, sees changes at once and makes new ones.
+// [Dir] keeps the keys in files, sees changes at once and makes new ones; a [Rotation] replaces them when the DNS shows the
+// new ones.
 package sign

@@ -15,13 +15,18 @@ import (
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
-// ErrOtherType says that a selector has a key of another type than was asked for.
-var ErrOtherType = errors.New("the selector has a key of another type")
+var (
+	// ErrOtherType says that a selector has a key of another type than was asked for.
+	ErrOtherType = errors.New("the selector has a key of another type")
+	// ErrReplaced says that a rotation has put another key into a selector's place, so that it is not to sign any more.
+	ErrReplaced = errors.New("the selector was replaced by a rotation; take another name")
+)
 
 // unfinished is how old the remains of an interrupted write must be to be removed.
 const unfinished = time.Hour
 
-// Ensure makes a key for a selector of a domain if there is none, and makes it active. It returns the record to publish
+// Ensure makes a key for a selector of a domain if there is none, and makes it active, unless a [Rotation] waits for the
+// DNS to show it. For a selector that a rotation has replaced it fails with ErrReplaced. It returns the record to publish
 // and whether the key is new. keyType and bits are those of [dkim.GenerateKey]; bits do not matter for a key that is
 // there, keyType must be its type. When Ensure has returned, a power cut does not lose the key.
 func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Record, created bool, err error) {
@@ -31,6 +36,9 @@ func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Re
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.notReplaced(domain, selector); err != nil {
+		return dkim.Record{}, false, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
+	}
 	key, err := d.readKey(domain, selector)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -49,9 +57,20 @@ func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Re
 	return record, created, err
 }
 
+// notReplaced fails for a selector of which a rotation is done.
+func (d *Dir) notReplaced(domain, selector string) error {
+	s, err := d.readState()
+	if err != nil {
+		return err
+	}
+	if use := s.use(domain, selector); use == lineOld || use == lineGone {
+		return ErrReplaced
+	}
+	return nil
+}
+
 // Activate says which selectors of a domain sign from now on, in this order; none: the domain's mail leaves unsigned.
-// Each must have a good key. It is how keys are rotated: make one, publish it, and activate it alone when the DNS has it
-// everywhere; the old one's record stays until its last mail has been delivered.
+// Each must have a good key. A [Rotation] does this when the DNS shows the new keys; whoever calls it must see to that.
 func (d *Dir) Activate(domain string, selectors ...string) error {
 	var list []string
 	for _, s := range selectors {
@@ -74,10 +93,7 @@ func (d *Dir) Activate(domain string, selectors ...string) error {
 			return fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
 		}
 	}
-	if d.State == "" {
-		return errors.New("sign: Dir.State names no file that could say which keys are active")
-	}
-	if err := d.setActive(domain, list); err != nil {
+	if err := d.change(func(s *state) error { s.sign(domain, list); return nil }); err != nil {
 		return fmt.Errorf("sign: activating keys of %s: %w", domain, err)
 	}
 	return nil
@@ -154,45 +170,57 @@ func (d *Dir) makeKey(domain, selector string, generate func() (crypto.Signer, e
 	return key, nil
 }
 
-// addActive adds a selector to the active ones. Where the state said nothing, all keys were active and stay so.
+// addActive adds a selector to the ones that sign. Where the state said nothing, all keys did and go on.
 func (d *Dir) addActive(domain, selector string) error {
 	if d.State == "" {
 		return nil
 	}
-	seen, err := d.look(domain)
+	all, err := d.all(domain)
 	if err != nil {
 		return err
 	}
-	var all []string
-	if seen != nil {
-		all = seen.selectors()
-	}
-	s, err := d.readState()
-	if err != nil {
-		return err
-	}
-	named, ok := s.selectors(domain)
-	switch {
-	case !ok:
-		named = all
-	case slices.Contains(named, selector):
+	return d.change(func(s *state) error {
+		if s.use(domain, selector) == lineNext {
+			return nil // it will sign when it is published
+		}
+		signing := s.signingOr(domain, all)
+		if !slices.Contains(signing, selector) {
+			signing = append(slices.Clone(signing), selector)
+		}
+		s.sign(domain, signing)
 		return nil
-	default:
-		named = append(named, selector)
-	}
-	return d.setActive(domain, named)
+	})
 }
 
-// setActive writes the state file.
-func (d *Dir) setActive(domain string, selectors []string) error {
+// all are the selectors of a domain's key files.
+func (d *Dir) all(domain string) ([]string, error) {
+	seen, err := d.look(domain)
+	if err != nil || seen == nil {
+		return nil, err
+	}
+	return seen.selectors(), nil
+}
+
+// change reads the state file, has it changed, and writes it if it is another then.
+func (d *Dir) change(edit func(*state) error) error {
+	if d.State == "" {
+		return errors.New("Dir.State names no file that could say which keys are active")
+	}
 	s, err := d.readState()
 	if err != nil {
 		return err
+	}
+	before := s.String()
+	if err := edit(s); err != nil {
+		return err
+	}
+	if s.String() == before {
+		return nil
 	}
 	if err := durable.MkdirAll(d.fs(), filepath.Dir(d.State), 0o700); err != nil {
 		return err
 	}
-	return durable.WriteFile(d.fs(), d.State, []byte(s.with(domain, selectors)), 0o600)
+	return durable.WriteFile(d.fs(), d.State, []byte(s.String()), 0o600)
 }
 
 // names checks a domain and a selector, also together.

@@ -1,0 +1,337 @@
+package sign
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/mailbricks/mailbricks/dkim"
+)
+
+// What a Rotation does to the keys and the state of a Dir. Each of these is whole on disk, or not at all, and may be
+// repeated.
+
+// Use is what a key is for.
+type Use string
+
+// The uses.
+const (
+	// ForSigning: it signs.
+	ForSigning Use = "signs"
+	// ForNext: it will sign when the DNS shows it.
+	ForNext Use = "next"
+	// ForOld: it has signed, and its record stays in the DNS for mail on its way.
+	ForOld Use = "old"
+	// ForNothing: it lies there.
+	ForNothing Use = "none"
+)
+
+// Key is a key of a domain.
+type Key struct {
+	Selector string
+	// Type is "rsa" or "ed25519", Bits its size.
+	Type string
+	Bits int
+	Use  Use
+	// Record is what is to stand in the DNS.
+	Record dkim.Record
+}
+
+// List gives all keys of a domain, by their selectors. Nothing known of the domain gives none.
+func (d *Dir) List(domain string) ([]Key, error) {
+	domain, err := canonical(domain)
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.list(domain)
+}
+
+func (d *Dir) list(domain string) ([]Key, error) {
+	all, err := d.all(domain)
+	if err != nil {
+		return nil, fmt.Errorf("sign: keys of %s: %w", domain, err)
+	}
+	s, err := d.readState()
+	if err != nil {
+		return nil, fmt.Errorf("sign: keys of %s: %w", domain, err)
+	}
+	signing := s.signingOr(domain, all)
+	var keys []Key
+	for _, selector := range all {
+		key, err := d.readKey(domain, selector)
+		if err != nil {
+			return nil, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
+		}
+		k := Key{Selector: selector, Type: typeOf(key), Use: ForNothing}
+		if k.Record, err = dkim.NewRecord(key.Public(), dkim.RecordOptions{Domain: domain, Selector: selector}); err != nil {
+			return nil, err
+		}
+		if public, err := dkim.ParseKey(k.Record.Value); err == nil {
+			k.Bits = public.Bits()
+		}
+		switch use := s.use(domain, selector); {
+		case slices.Contains(signing, selector):
+			k.Use = ForSigning
+		case use == lineNext:
+			k.Use = ForNext
+		case use == lineOld:
+			k.Use = ForOld
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// Rotating gives the domains for which a Rotation has something to do or to wait for, in the order in which it began.
+func (d *Dir) Rotating() ([]string, error) {
+	s, err := d.read()
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	var domains []string
+	for _, line := range s.lines {
+		if line.kind != "" && !slices.Contains(domains, line.domain) {
+			domains = append(domains, line.domain)
+		}
+	}
+	return domains, nil
+}
+
+// read is readState for who does not hold the lock.
+func (d *Dir) read() (*state, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.readState()
+}
+
+// nameNext names a new key for each type among those that sign, if none are named, and gives their selectors. The old
+// ones are written down beside them, as a new key file must not sign only because nothing is said of the domain.
+func (d *Dir) nameNext(domain string, bits int) (made []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	keys, err := d.list(domain)
+	if err != nil {
+		return nil, err
+	}
+	taken := make(map[string]bool)
+	sizes := make(map[string]int) // by type
+	var signing, types []string
+	for _, k := range keys {
+		taken[k.Selector] = true
+		if k.Use == ForSigning {
+			if !slices.Contains(types, k.Type) {
+				types = append(types, k.Type)
+			}
+			sizes[k.Type] = max(sizes[k.Type], k.Bits)
+		}
+	}
+	slices.Sort(types)
+	slices.Reverse(types) // RSA first, which every verifier knows
+	if signing, err = d.active(domain, selectorsOf(keys)); err != nil {
+		return nil, err
+	}
+	if len(types) == 0 {
+		return nil, ErrNoKey
+	}
+	err = d.change(func(s *state) error {
+		if len(s.rotating(lineNext, domain)) > 0 {
+			return nil
+		}
+		for _, line := range s.rotating("", domain) {
+			taken[line.selectors[0]] = true
+		}
+		s.sign(domain, signing)
+		for _, keyType := range types {
+			line := stateLine{kind: lineNext, domain: domain, keyType: keyType, at: time.Now()}
+			if line.bits = bits; keyType != "rsa" {
+				line.bits = 0
+			} else if bits == 0 {
+				line.bits = min(max(sizes[keyType], dkim.DefaultRSABits), dkim.MaxGeneratedBits)
+			}
+			selector := newSelector(time.Now(), taken)
+			if _, selector, err = names(domain, selector); err != nil {
+				return err
+			}
+			taken[selector] = true
+			line.selectors = []string{selector}
+			s.put(line)
+			made = append(made, selector)
+		}
+		return nil
+	})
+	return made, err
+}
+
+func selectorsOf(keys []Key) []string {
+	selectors := make([]string, len(keys))
+	for i, k := range keys {
+		selectors[i] = k.Selector
+	}
+	return selectors
+}
+
+// newSelector is "s", the day and letters: s20261124a. Selectors are not used again, as verifiers may remember records.
+func newSelector(day time.Time, taken map[string]bool) string {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	base := "s" + day.UTC().Format("20060102")
+	for n := 0; ; n++ {
+		suffix := ""
+		for m := n; m >= 0; m = m/len(letters) - 1 {
+			suffix = string(letters[m%len(letters)]) + suffix
+		}
+		if !taken[base+suffix] {
+			return base + suffix
+		}
+	}
+}
+
+// makeNext makes the new keys that are named and have no file.
+func (d *Dir) makeNext(domain string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.readState()
+	if err != nil {
+		return err
+	}
+	for _, line := range s.rotating(lineNext, domain) {
+		_, err := d.readKey(domain, line.selectors[0])
+		if errors.Is(err, fs.ErrNotExist) {
+			_, err = d.makeKey(domain, line.selectors[0], func() (crypto.Signer, error) {
+				return dkim.GenerateKey(line.keyType, line.bits)
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteShown writes down whether the DNS shows the new keys, and when it has shown all of them for long enough, puts them
+// into the place of the old ones and gives their selectors.
+func (d *Dir) noteShown(domain string, shown map[string]bool, settle time.Duration) (switched []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	keys, err := d.list(domain)
+	if err != nil {
+		return nil, err
+	}
+	types := make(map[string]string)
+	for _, k := range keys {
+		types[k.Selector] = k.Type
+	}
+	signing, err := d.active(domain, selectorsOf(keys))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	err = d.change(func(s *state) error {
+		ready := true
+		var next, replaced []string
+		for _, line := range s.rotating(lineNext, domain) {
+			selector := line.selectors[0]
+			next, replaced = append(next, selector), append(replaced, types[selector])
+			switch {
+			case !shown[selector]:
+				line.seen = time.Time{}
+			case line.seen.IsZero():
+				line.seen = now
+			}
+			ready = ready && shown[selector] && now.Sub(line.seen) >= settle
+			s.put(line)
+		}
+		if !ready || len(next) == 0 {
+			return nil
+		}
+		s.replace(domain, signing, next, func(selector string) bool { return slices.Contains(replaced, types[selector]) })
+		switched = next
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return switched, nil
+}
+
+// replace has the next keys sign, in front of those that sign and stay; the others are old from now on.
+func (s *state) replace(domain string, signing, next []string, old func(selector string) bool) {
+	stay := slices.Clone(next)
+	for _, selector := range signing {
+		switch {
+		case slices.Contains(next, selector):
+		case old(selector):
+			s.put(stateLine{kind: lineOld, domain: domain, selectors: []string{selector}, at: time.Now()})
+		default:
+			stay = append(stay, selector)
+		}
+	}
+	s.sign(domain, stay)
+}
+
+// deleteOld deletes the keys that have been old for long enough, and gives their selectors.
+func (d *Dir) deleteOld(domain string, grace time.Duration) (deleted []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.readState()
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range s.rotating(lineOld, domain) {
+		if time.Since(line.at) < grace {
+			continue
+		}
+		if err := d.deleteKey(domain, line.selectors[0]); err != nil {
+			return deleted, err
+		}
+		if err := d.change(func(s *state) error {
+			s.drop(domain, line.selectors[0])
+			s.put(stateLine{kind: lineGone, domain: domain, selectors: line.selectors, at: time.Now()})
+			return nil
+		}); err != nil {
+			return deleted, err
+		}
+		deleted = append(deleted, line.selectors[0])
+	}
+	return deleted, nil
+}
+
+// dropNext deletes the new keys and forgets them.
+func (d *Dir) dropNext(domain string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.readState()
+	if err != nil {
+		return err
+	}
+	for _, line := range s.rotating(lineNext, domain) {
+		if err := d.deleteKey(domain, line.selectors[0]); err != nil {
+			return err
+		}
+		if err := d.change(func(s *state) error { s.drop(domain, line.selectors[0]); return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget takes a deleted key out of the state.
+func (d *Dir) forget(domain, selector string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.change(func(s *state) error { s.drop(domain, selector); return nil })
+}
+
+// deleteKey removes a key file, if it is there.
+func (d *Dir) deleteKey(domain, selector string) error {
+	err := d.fs().Remove(d.keyFile(domain, selector))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return d.fs().SyncDir(filepath.Join(d.Root, domain))
+}
