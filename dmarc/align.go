@@ -1,6 +1,9 @@
 package dmarc
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // candidate is an identifier that is, or may have been, authenticated.
 type candidate struct {
@@ -9,21 +12,26 @@ type candidate struct {
 	pass   bool // otherwise it could not be checked for now
 }
 
-// candidates are the identifiers of m that can make a difference, each once.
+// candidates are the identifiers of m that can make a difference, each once: first those that passed.
 func candidates(m Message, r *Record) []candidate {
 	var out []candidate
 	seen := map[candidate]bool{}
-	add := func(method, domain string, strict, pass, temp bool) {
-		name, ok := normalize(domain)
-		c := candidate{Identifier{method, name}, strict, pass}
-		if ok && (pass || temp) && !seen[c] {
-			seen[c] = true
-			out = append(out, c)
+	for _, pass := range []bool{true, false} {
+		add := func(method, domain string, strict, passed, temp bool) {
+			if passed != pass || !passed && !temp {
+				return
+			}
+			name, ok := normalize(domain)
+			c := candidate{Identifier{method, name}, strict, pass}
+			if ok && !seen[c] {
+				seen[c] = true
+				out = append(out, c)
+			}
 		}
-	}
-	add("spf", m.SPF.Domain, r.StrictSPF, m.SPF.Pass, m.SPF.TempError)
-	for _, d := range m.DKIM {
-		add("dkim", d.Domain, r.StrictDKIM, d.Pass, d.TempError)
+		add("spf", m.SPF.Domain, r.StrictSPF, m.SPF.Pass, m.SPF.TempError)
+		for _, d := range m.DKIM {
+			add("dkim", d.Domain, r.StrictDKIM, d.Pass, d.TempError)
+		}
 	}
 	return out
 }
@@ -33,26 +41,22 @@ func candidates(m Message, r *Record) []candidate {
 func (s *session) align(ctx context.Context, v *Verdict, m Message) error {
 	unchecked := false
 	var failed error
-	all := candidates(m, v.Record)
-	for _, c := range all {
-		if c.Domain == v.AuthorDomain { // aligned whatever the organizational domain is
-			if c.pass {
-				v.Aligned = append(v.Aligned, c.Identifier)
-			} else {
-				unchecked = true
+	limit := orDefault(s.MaxIdentifiers, DefaultMaxIdentifiers)
+	for _, c := range candidates(m, v.Record) {
+		same := c.Domain == v.AuthorDomain // aligned whatever the organizational domain is
+		if !same && !c.strict && limit > 0 {
+			var walked bool
+			var err error
+			if same, walked, err = s.relaxed(ctx, v, c.Domain); err != nil {
+				failed = err
+			}
+			if walked {
+				limit--
 			}
 		}
-	}
-	for _, c := range all {
-		if c.Domain == v.AuthorDomain || c.strict {
-			continue
-		}
-		same, err := s.sameOrg(ctx, v, c.Domain)
 		switch {
-		case err != nil:
-			failed = err
 		case same && c.pass:
-			v.Aligned = append(v.Aligned, c.Identifier)
+			v.align(c.Identifier)
 		case same:
 			unchecked = true
 		}
@@ -69,29 +73,31 @@ func (s *session) align(ctx context.Context, v *Verdict, m Message) error {
 	return nil
 }
 
-// sameOrg says whether domain has the organizational domain of the author domain (RFC 9989 §3.2.10.1). Only a domain
-// with the same top-level label is worth a question.
-func (s *session) sameOrg(ctx context.Context, v *Verdict, domain string) (bool, error) {
-	if topLabel(domain) != topLabel(v.AuthorDomain) {
-		return false, nil
+func (v *Verdict) align(id Identifier) {
+	v.Aligned = append(v.Aligned, id)
+	if id.Method == "spf" {
+		v.SPFAligned = true
+	} else {
+		v.DKIMAligned = true
 	}
-	if v.OrgDomain == "" {
-		p, err := s.walk(ctx, v.AuthorDomain)
-		if err != nil {
-			return false, err
-		}
-		v.OrgDomain = p.org
-	}
-	if !within(domain, v.OrgDomain) { // a domain is within its organizational domain
-		return false, nil
-	}
-	p, err := s.walk(ctx, domain)
-	return err == nil && p.org == v.OrgDomain, err
 }
 
-func topLabel(name string) string {
-	for p := parent(name); p != ""; p = parent(name) {
-		name = p
+// relaxed says whether domain has the organizational domain of the author domain (RFC 9989 §3.2.10.1). Only one with the
+// same top-level label, and then within that organizational domain, is worth a tree walk.
+func (s *session) relaxed(ctx context.Context, v *Verdict, domain string) (same, walked bool, err error) {
+	if topLabel(domain) != topLabel(v.AuthorDomain) {
+		return false, false, nil
 	}
-	return name
+	if v.OrgDomain == "" {
+		if v.OrgDomain, err = s.organization(ctx, v.AuthorDomain); err != nil {
+			return false, false, err
+		}
+	}
+	if !within(domain, v.OrgDomain) {
+		return false, false, nil
+	}
+	org, err := s.organization(ctx, domain)
+	return err == nil && org == v.OrgDomain, true, err
 }
+
+func topLabel(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }

@@ -17,6 +17,9 @@ const (
 // (RFC 9989 §5.3.1, RFC 4343).
 func normalize(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
+	if len(name) > 4*maxName { // no A-labels that are short enough; and the conversion takes more than linear time
+		return "", false
+	}
 	if strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
 		if !utf8.ValidString(name) {
 			return "", false

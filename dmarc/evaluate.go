@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"math/rand/v2"
 	"time"
 )
 
 // The defaults of an Evaluator's limits.
 const (
 	DefaultMaxAuthorDomains = 4
+	DefaultMaxIdentifiers   = 16
+	DefaultMaxDestinations  = 4
 	DefaultMaxTime          = 20 * time.Second
 )
 
@@ -52,16 +54,48 @@ type DKIM struct {
 	TempError bool
 }
 
-// Evaluator evaluates DMARC. Its zero value is ready for use; its fields must not change while it is in use. One
-// Evaluator serves any number of evaluations at once.
+// Evaluator evaluates DMARC. Its zero value is ready for use and follows RFC 9989; its fields must not change while it is in
+// use. One Evaluator serves any number of evaluations at once.
 type Evaluator struct {
 	// Resolver asks the DNS; nil: net.DefaultResolver.
 	Resolver Resolver
+	// PublicSuffixes, when it is there, makes the Evaluator follow RFC 7489 instead: organizational domains come from this
+	// list and not from the DNS, a policy is looked for at the author domain and its organizational domain only, the tag
+	// pct counts and the tags np, psd and t do not.
+	PublicSuffixes PublicSuffixList
+	// Sample says for a message that fails whether the policy is to be applied, which should be so for percent of 100
+	// messages (RFC 7489 §6.6.4); nil: at random. It is asked only when the Evaluator follows RFC 7489 and pct is below 100,
+	// and must be safe for use by several goroutines.
+	Sample func(percent int) bool
 	// MaxAuthorDomains limits the domains of a From field that are looked at (RFC 9989 §11.5); 0: 4.
 	MaxAuthorDomains int
+	// MaxIdentifiers limits the identifiers below the author's organizational domain, other than the author domain, that
+	// are looked at for each author domain; 0: 16. Others do not count as aligned.
+	MaxIdentifiers int
+	// MaxDestinations limits the addresses for reports that are looked at, and those that a domain may name instead of one
+	// of them; 0: 4.
+	MaxDestinations int
 	// MaxTime limits the time of one evaluation, which is TempError behind it; 0: 20 seconds, negative: only the context
 	// limits it.
 	MaxTime time.Duration
+}
+
+func orDefault(limit, otherwise int) int {
+	if limit <= 0 {
+		return otherwise
+	}
+	return limit
+}
+
+// limit applies MaxTime.
+func (e *Evaluator) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	switch {
+	case e.MaxTime < 0:
+		return context.WithCancel(ctx)
+	case e.MaxTime == 0:
+		return context.WithTimeout(ctx, DefaultMaxTime)
+	}
+	return context.WithTimeout(ctx, e.MaxTime)
 }
 
 // Evaluate finds out whether a message passes (RFC 9989 §5.3). Errors are in the verdict.
@@ -71,21 +105,10 @@ type Evaluator struct {
 // never passes (RFC 9989 §4.4), but it does fail for the domains that can be found in what there is, so that doubling the
 // field does not get around a policy.
 func (e *Evaluator) Evaluate(ctx context.Context, m Message) Verdict {
-	if e.MaxTime >= 0 {
-		limit := e.MaxTime
-		if limit == 0 {
-			limit = DefaultMaxTime
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
+	ctx, cancel := e.limit(ctx)
+	defer cancel()
 	domains, err := AuthorDomains(m.From...)
-	limit := e.MaxAuthorDomains
-	if limit <= 0 {
-		limit = DefaultMaxAuthorDomains
-	}
-	if len(domains) > limit {
+	if limit := orDefault(e.MaxAuthorDomains, DefaultMaxAuthorDomains); len(domains) > limit {
 		domains, err = domains[:limit], errors.Join(err, fail("", ErrTooManyAuthors))
 	}
 	s := e.session()
@@ -109,23 +132,16 @@ func (e *Evaluator) Evaluate(ctx context.Context, m Message) Verdict {
 	return *out
 }
 
-// OrganizationalDomain finds the organizational domain of a domain by the tree walk of RFC 9989 §4.10. An error means
-// that the DNS did not answer or that domain is no domain name.
+// OrganizationalDomain finds the organizational domain of a domain, by the tree walk of RFC 9989 §4.10 or with
+// PublicSuffixes. An error means that the DNS did not answer or that domain is no domain name.
 func (e *Evaluator) OrganizationalDomain(ctx context.Context, domain string) (string, error) {
 	name, ok := normalize(domain)
 	if !ok {
 		return "", fmt.Errorf("dmarc: %.253q is no domain name", domain)
 	}
-	p, err := e.session().walk(ctx, name)
-	return p.org, err
-}
-
-func (e *Evaluator) session() *session {
-	s := &session{resolver: e.Resolver, records: map[string]*Record{}}
-	if s.resolver == nil {
-		s.resolver = net.DefaultResolver
-	}
-	return s
+	ctx, cancel := e.limit(ctx)
+	defer cancel()
+	return e.session().organization(ctx, name)
 }
 
 // graver says whether a decides over b when both are of one message.
@@ -140,10 +156,12 @@ func graver(a, b Verdict) bool {
 // evaluate evaluates one author domain.
 func (s *session) evaluate(ctx context.Context, author string, m Message) Verdict {
 	v := Verdict{AuthorDomain: author}
+	if s.PublicSuffixes != nil {
+		v.Discovery = PublicSuffixes
+	}
 	found, err := s.discover(ctx, author)
 	if err != nil {
-		v.Result, v.Err = TempError, err
-		return v
+		return v.temporary(err)
 	}
 	if found.record == nil {
 		return v
@@ -153,37 +171,55 @@ func (s *session) evaluate(ctx context.Context, author string, m Message) Verdic
 		v.Result, v.Err = PermError, fail(found.domain, ErrInvalidRecord)
 		return v
 	}
-	v.Policy = s.effective(v, v.Record.Subdomain)
-	if err := s.align(ctx, &v, m); err != nil || v.Result == Pass {
-		if err != nil {
-			v.Result, v.Err = TempError, err
-		}
+	v.Policy, v.TestMode = v.effective(v.Record.Subdomain)
+	if err := s.align(ctx, &v, m); err != nil {
+		return v.temporary(err)
+	}
+	if v.Result == Pass {
 		return v
 	}
 	if v.RecordDomain != author && v.Record.Nonexistent != v.Record.Subdomain {
 		exists, err := s.exists(ctx, author)
 		if err != nil {
-			v.Result, v.Err = TempError, err
-			return v
+			return v.temporary(err)
 		}
 		if !exists {
-			v.Policy = s.effective(v, v.Record.Nonexistent)
+			v.Policy, v.TestMode = v.effective(v.Record.Nonexistent)
 		}
+	}
+	if s.PublicSuffixes != nil && v.Policy != PolicyNone && !s.selected(v.Record.Percent) {
+		v.Policy, v.SampledOut = v.Policy.milder(), true
 	}
 	v.Result, v.Disposition = Fail, v.Policy
 	return v
 }
 
+func (v Verdict) temporary(err error) Verdict {
+	v.Result, v.Err = TempError, err
+	return v
+}
+
 // effective is p for the domain of the record itself and sub for the domains below it, after test mode.
-func (s *session) effective(v Verdict, sub Policy) Policy {
-	p := sub
+func (v Verdict) effective(sub Policy) (policy Policy, milder bool) {
+	policy = sub
 	if v.RecordDomain == v.AuthorDomain {
-		p = v.Record.Policy
+		policy = v.Record.Policy
 	}
-	if v.Record.Testing {
-		p = p.milder()
+	if v.Record.Testing && policy != PolicyNone {
+		return policy.milder(), true
 	}
-	return p
+	return policy, false
+}
+
+// selected says whether a policy for percent of the messages is to be applied to this one (RFC 7489 §6.6.4).
+func (e *Evaluator) selected(percent int) bool {
+	switch {
+	case percent >= 100:
+		return true
+	case e.Sample != nil:
+		return e.Sample(percent)
+	}
+	return rand.IntN(100) < percent
 }
 
 func fail(what string, err error) error {

@@ -40,9 +40,28 @@ func notFound(err error) bool {
 	return ok && dns.IsNotFound
 }
 
+// text gives the TXT records of a name; none when it does not exist or would be too long.
+func (s *session) text(ctx context.Context, name string) ([]string, error) {
+	if len(name) > maxName {
+		return nil, nil
+	}
+	txts, err := s.resolver().LookupTXT(ctx, absolute(name))
+	if err != nil && !notFound(err) {
+		return nil, lookupError(name, err)
+	}
+	return txts, nil
+}
+
+func (e *Evaluator) resolver() Resolver {
+	if e.Resolver == nil {
+		return net.DefaultResolver
+	}
+	return e.Resolver
+}
+
 // exists says whether the DNS has the name.
 func (s *session) exists(ctx context.Context, name string) (bool, error) {
-	if r, ok := s.resolver.(ExactResolver); ok {
+	if r, ok := s.resolver().(ExactResolver); ok {
 		answer, err := r.Lookup(ctx, absolute(name), "A")
 		if err != nil && !notFound(err) {
 			return false, lookupError(name, err)
@@ -66,7 +85,7 @@ func (s *session) exists(ctx context.Context, name string) (bool, error) {
 // probes are the questions that show that a name exists.
 func (s *session) probes() []func(context.Context, string) (bool, error) {
 	var out []func(context.Context, string) (bool, error)
-	if r, ok := s.resolver.(interface {
+	if r, ok := s.resolver().(interface {
 		LookupNetIP(context.Context, string, string) ([]netip.Addr, error)
 	}); ok {
 		out = append(out, func(ctx context.Context, name string) (bool, error) {
@@ -74,7 +93,7 @@ func (s *session) probes() []func(context.Context, string) (bool, error) {
 			return len(addrs) > 0, err
 		})
 	}
-	if r, ok := s.resolver.(interface {
+	if r, ok := s.resolver().(interface {
 		LookupMX(context.Context, string) ([]*net.MX, error)
 	}); ok {
 		out = append(out, func(ctx context.Context, name string) (bool, error) {
@@ -82,7 +101,7 @@ func (s *session) probes() []func(context.Context, string) (bool, error) {
 			return hosts != nil, err // also an empty list beside an error about invalid names
 		})
 	}
-	if r, ok := s.resolver.(interface {
+	if r, ok := s.resolver().(interface {
 		LookupNS(context.Context, string) ([]*net.NS, error)
 	}); ok {
 		out = append(out, func(ctx context.Context, name string) (bool, error) {
@@ -92,7 +111,7 @@ func (s *session) probes() []func(context.Context, string) (bool, error) {
 	}
 	if len(out) > 0 {
 		out = append(out, func(ctx context.Context, name string) (bool, error) {
-			txts, err := s.resolver.LookupTXT(ctx, name)
+			txts, err := s.resolver().LookupTXT(ctx, name)
 			return len(txts) > 0, err
 		})
 	}

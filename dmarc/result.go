@@ -63,24 +63,49 @@ func (p Policy) milder() Policy {
 	return p - 1
 }
 
+// Discovery is how policies and organizational domains are found.
+type Discovery uint8
+
+// The ways of discovery.
+const (
+	TreeWalk       Discovery = iota // the DNS tree walk of RFC 9989 §4.10
+	PublicSuffixes                  // a public suffix list and RFC 7489 §6.6.3
+)
+
+// String is the way as an aggregate report has it (RFC 9990 §3.1.1, "discovery_method").
+func (d Discovery) String() string {
+	if d == PublicSuffixes {
+		return "psl"
+	}
+	return "treewalk"
+}
+
 // Verdict is what an evaluation found.
 type Verdict struct {
 	Result Result
 	// AuthorDomain is the domain of the From field that decided, in lower case with A-labels; empty when there is none.
 	AuthorDomain string
-	// Policy is the policy for AuthorDomain, taken from p, sp or np, one level milder where the record is in test mode
-	// (t=y). It says nothing for None, TempError and PermError.
+	// Policy is the policy for AuthorDomain, taken from p, sp or np after test mode and sampling. That the domain does not
+	// exist, so that np counts, and sampling are looked at for Fail only. It says nothing for None, TempError and PermError.
 	Policy Policy
 	// Disposition is what is asked for this message: Policy for Fail, PolicyNone otherwise.
 	Disposition Policy
+	// TestMode says that Policy is one level below what the record has, as it is in test mode (t=y).
+	TestMode bool
+	// SampledOut says that Policy is one level below what the record has, as the message is not among those to which the
+	// policy applies (pct, RFC 7489 §6.6.4).
+	SampledOut bool
+	// Discovery is how Record and OrgDomain were found.
+	Discovery Discovery
 	// Record is the policy record, nil when none was found, and RecordDomain the domain that published it: AuthorDomain,
 	// its organizational domain or its public suffix domain.
 	Record       *Record
 	RecordDomain string
 	// OrgDomain is the organizational domain of AuthorDomain; empty where nothing depended on it.
 	OrgDomain string
-	// Aligned are the identifiers that made the message pass.
-	Aligned []Identifier
+	// Aligned are the identifiers that made the message pass. SPFAligned and DKIMAligned say of which methods there are any.
+	Aligned                 []Identifier
+	SPFAligned, DKIMAligned bool
 	// Err is the reason for TempError and PermError, and it tells what is wrong with the From field whenever something
 	// is; nil otherwise.
 	Err error
