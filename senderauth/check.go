@@ -2,13 +2,11 @@ package senderauth
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/mailbricks/mailbricks"
-	"github.com/mailbricks/mailbricks/dkim"
-	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/smtpd"
 	"github.com/mailbricks/mailbricks/spf"
@@ -20,13 +18,10 @@ func Check(o Options) smtpd.Check {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
-	if o.SPF.Resolver == nil {
-		o.SPF.Resolver = o.Resolver
+	if o.MaxTime <= 0 {
+		o.MaxTime = DefaultMaxTime
 	}
-	if o.DMARC.Resolver == nil {
-		o.DMARC.Resolver = o.Resolver
-	}
-	c := &checker{o}
+	c := &checker{Options: o}
 	return smtpd.Check{Name: "senderauth", Mail: c.mail, Message: c.message}
 }
 
@@ -39,29 +34,54 @@ func (c *checker) known(s *smtpd.Session) bool {
 
 func (c *checker) trusted(s *smtpd.Session) bool { return c.Skip != nil && c.Skip(s) }
 
-// mail does what can be done before the message is there, all at the same time.
+// state is what is kept of a transaction from MAIL until the message is there.
+type state struct {
+	result *Result
+	dns    Resolver
+	spent  time.Duration // of MaxTime
+}
+
+type (
+	stateKey struct{}
+	iprevKey struct{}
+)
+
+// mail does what can be done before the message is there.
 func (c *checker) mail(ctx context.Context, tx *smtpd.Transaction) error {
 	if !c.known(tx.Session) {
-		tx.Set(resultKey{}, c.early(ctx, tx))
+		c.begin(ctx, tx)
 	}
 	return nil
 }
 
-type iprevKey struct{}
+func (c *checker) begin(ctx context.Context, tx *smtpd.Transaction) *state {
+	st := &state{result: new(Result), dns: share(c.Resolver)}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.MaxTime/3*2)
+	defer cancel()
+	c.early(ctx, tx, st)
+	st.spent = time.Since(start)
+	tx.Set(stateKey{}, st)
+	tx.Set(resultKey{}, st.result)
+	return st
+}
 
-func (c *checker) early(ctx context.Context, tx *smtpd.Transaction) *Result {
-	s := tx.Session
+// early checks what is known of the client, all at the same time.
+func (c *checker) early(ctx context.Context, tx *smtpd.Transaction, st *state) {
+	s, r := tx.Session, st.result
 	client := spf.Client{IP: s.Peer.Addr.Addr(), Helo: s.Peer.Hello, From: tx.Envelope.From}
 	checker := c.SPF
 	if checker.Hostname == "" {
 		checker.Hostname = s.Hostname
 	}
-	r := new(Result)
+	if checker.Resolver == nil {
+		checker.Resolver = st.dns
+	}
 	var wg sync.WaitGroup
 	if known, ok := s.Value(iprevKey{}).(IPRev); ok {
 		r.IPRev = known
 	} else {
-		wg.Go(func() { r.IPRev = lookUp(ctx, c.Resolver, client.IP) })
+		wg.Go(func() { r.IPRev = lookUp(ctx, st.dns, client.IP) })
 	}
 	if c.CheckHelo && client.From != "" {
 		wg.Go(func() {
@@ -69,7 +89,7 @@ func (c *checker) early(ctx context.Context, tx *smtpd.Transaction) *Result {
 			r.Helo = &v
 		})
 	}
-	wg.Go(func() { r.SPF = checker.Check(ctx, client) })
+	r.SPF = checker.Check(ctx, client)
 	wg.Wait()
 	if r.IPRev.Value != "temperror" { // that is worth another try with the next message
 		s.Set(iprevKey{}, r.IPRev)
@@ -77,57 +97,35 @@ func (c *checker) early(ctx context.Context, tx *smtpd.Transaction) *Result {
 	if r.IPRev.Name != "" && s.ReverseName == "" {
 		s.ReverseName = r.IPRev.Name
 	}
-	return r
 }
 
 // message does the rest. An error is the reply.
 func (c *checker) message(ctx context.Context, tx *smtpd.Transaction, msg *mailbricks.Message) error {
+	if c.trusted(tx.Session) {
+		return nil
+	}
 	servID := c.AuthServID
 	if servID == "" {
 		servID = tx.Session.Hostname
-	}
-	if c.trusted(tx.Session) {
-		return nil
 	}
 	if tx.Session.Peer.Identity != nil {
 		removeForged(msg, servID)
 		return nil
 	}
-	r, ok := tx.Value(resultKey{}).(*Result)
+	st, ok := tx.Value(stateKey{}).(*state)
 	if !ok {
-		r = c.early(ctx, tx)
-		tx.Set(resultKey{}, r)
+		st = c.begin(ctx, tx)
 	}
-	if err := c.verify(ctx, r, msg); err != nil {
+	r := st.result
+	if err := c.verify(ctx, st, msg); err != nil {
 		return err
 	}
+	c.Policy.decide(r)
 	// Removal comes last, as signatures may cover what is removed (RFC 8601 §5).
 	removeForged(msg, servID)
 	msg.Prepend(authres.Name, r.Field(servID).String())
 	if c.OnResult != nil {
 		c.OnResult(ctx, tx, r)
 	}
-	return c.act(r, tx.Envelope)
-}
-
-// verify checks the signatures in one pass over the message, and evaluates DMARC.
-func (c *checker) verify(ctx context.Context, r *Result, msg *mailbricks.Message) error {
-	results, err := dkim.Verify(ctx, msg.Reader(), c.Resolver, c.DKIM)
-	if err != nil {
-		return fmt.Errorf("senderauth: %w", err)
-	}
-	r.DKIM = results
-	m := dmarc.Message{
-		From: msg.Values("From"),
-		SPF:  dmarc.SPF{Domain: r.SPF.Domain, Pass: r.SPF.Result == spf.Pass, TempError: r.SPF.Result == spf.TempError},
-	}
-	for i := range r.DKIM {
-		d := &r.DKIM[i]
-		if d.Status == dkim.Pass && d.BodyUnsigned > 0 && !c.AcceptPartialBody {
-			d.Status, d.Err = dkim.Policy, ErrPartialBody
-		}
-		m.DKIM = append(m.DKIM, dmarc.DKIM{Domain: d.Domain, Pass: d.Status == dkim.Pass, TempError: d.Status == dkim.TempError})
-	}
-	r.DMARC = c.DMARC.Evaluate(ctx, m)
-	return nil
+	return act(r.Decision, tx.Envelope)
 }

@@ -24,10 +24,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func enforce(o *senderauth.Options, _ *smtpd.Server) { o.EnforceDMARC = true }
+func enforce(o *senderauth.Options, _ *smtpd.Server) { o.Policy = senderauth.Enforce() }
 
 func spfFail(a senderauth.Action) func(*senderauth.Options, *smtpd.Server) {
-	return func(o *senderauth.Options, _ *smtpd.Server) { o.EnforceDMARC, o.SPFFail = true, a }
+	return func(o *senderauth.Options, _ *smtpd.Server) { o.Policy = strictly(a) }
+}
+
+// strictly enforces DMARC and does this with what SPF fails.
+func strictly(spfFail senderauth.Action) senderauth.Policy {
+	p := senderauth.Enforce()
+	p.SPFFail = spfFail
+	return p
 }
 
 const reject, none = "v=DMARC1; p=reject", "v=DMARC1; p=none"
@@ -121,7 +128,7 @@ var (
 
 func TestPolicyForNamesThatDoNotExist(t *testing.T) {
 	t.Parallel()
-	o := senderauth.Options{Resolver: zones(t, "v=DMARC1; p=none; np=reject").Resolver(), EnforceDMARC: true}
+	o := senderauth.Options{Resolver: zones(t, "v=DMARC1; p=none; np=reject").Resolver(), Policy: senderauth.Enforce()}
 	for name, refused := range map[string]bool{"mail": false, "_domainkey": false /* an empty non-terminal */, "ghost": true} {
 		_, _, err := run(t, o, forged(strings.Replace(letter, "sender.example", name+".sender.example", 1)))
 		require.Equal(t, refused, err != nil, name)
@@ -149,7 +156,7 @@ func TestSPFFail(t *testing.T) {
 		{"softfail and the like are no fail", none, spfFail(senderauth.Reject), mail{ip: "198.51.100.7", helo: "x.example.net", from: "x@nothing.example", raw: letter}, "", ""},
 		{"the null reverse-path", none, spfFail(senderauth.Reject), mail{ip: "198.51.100.7", helo: "mail.sender.example", raw: letter}, "550 5.7.23 SPF: mail.sender.example does not permit 198.51.100.7 to send its mail", ""},
 		{"the EHLO name only when asked for", none, spfFail(senderauth.Reject), mail{ip: "192.0.2.99", helo: "mail.sender.example", from: "x@list.example", raw: letter}, "", ""},
-		{"the EHLO name", none, func(o *senderauth.Options, _ *smtpd.Server) { o.SPFFail, o.CheckHelo = senderauth.Reject, true },
+		{"the EHLO name", none, func(o *senderauth.Options, _ *smtpd.Server) { o.Policy.SPFFail, o.CheckHelo = senderauth.Reject, true },
 			mail{ip: "192.0.2.99", helo: "mail.sender.example", from: "x@list.example", raw: letter}, "550 5.7.23 SPF: mail.sender.example does not permit 192.0.2.99 to send its mail", ""},
 	} {
 		inWorld(t, c.policy, c.set, func(w *world) {
@@ -177,7 +184,7 @@ func TestTheEHLONameIsCheckedToo(t *testing.T) {
 // A DNS that does not answer never refuses a message for good.
 func TestTemporaryErrors(t *testing.T) {
 	t.Parallel()
-	strict := func(o *senderauth.Options, _ *smtpd.Server) { o.EnforceDMARC, o.SPFFail = true, senderauth.Reject }
+	strict := func(o *senderauth.Options, _ *smtpd.Server) { o.Policy = strictly(senderauth.Reject) }
 	for _, c := range []struct {
 		name       string
 		set        func(*senderauth.Options, *smtpd.Server)
@@ -189,7 +196,7 @@ func TestTemporaryErrors(t *testing.T) {
 	}{
 		{"the policy", strict, []string{"_dmarc.sender.example TXT"}, honest(letter), "", "", "dmarc=temperror"},
 		{"the policy, SPF fails", strict, []string{"_dmarc.sender.example TXT"}, forged(letter), "", "SPF fails for sender.example", "dmarc=temperror"},
-		{"the policy, deferred", func(o *senderauth.Options, _ *smtpd.Server) { o.DeferTempError = true }, []string{"_dmarc.sender.example TXT"}, honest(letter),
+		{"the policy, deferred", func(o *senderauth.Options, _ *smtpd.Server) { o.Policy.DMARCTempError = senderauth.Defer }, []string{"_dmarc.sender.example TXT"}, honest(letter),
 			"451 4.7.0 The DMARC policy of the author's domain cannot be checked now, please try again later", "", ""},
 		{"SPF", strict, []string{"sender.example TXT"}, forged(letter), "", "", "dmarc=temperror"},
 		{"SPF, but DKIM passes", strict, []string{"sender.example TXT"}, forged(signed(t, letter, "ed")), "", "", "dmarc=pass"},
@@ -243,7 +250,7 @@ func TestForgedFieldsGo(t *testing.T) {
 	})
 	// From a user who has logged in they go as well, and nothing is added.
 	inWorld(t, reject, func(o *senderauth.Options, s *smtpd.Server) {
-		o.EnforceDMARC, o.SPFFail, s.Auth, s.AllowInsecureAuth = true, senderauth.Reject, users{}, true
+		o.Policy, s.Auth, s.AllowInsecureAuth = strictly(senderauth.Reject), users{}, true
 	}, func(w *world) {
 		m := forged(raw)
 		m.login = true
@@ -256,7 +263,7 @@ func TestForgedFieldsGo(t *testing.T) {
 	})
 	// Sessions that are trusted are let be.
 	inWorld(t, reject, func(o *senderauth.Options, _ *smtpd.Server) {
-		o.EnforceDMARC, o.SPFFail = true, senderauth.Reject
+		o.Policy = strictly(senderauth.Reject)
 		o.Skip = func(s *smtpd.Session) bool {
 			return netip.MustParsePrefix("198.51.100.0/24").Contains(s.Peer.Addr.Addr())
 		}
@@ -371,7 +378,7 @@ func TestSeveralAuthorsAreFailedByTheStrictest(t *testing.T) {
 		strings.Replace(letter, "Ann <ann@", "x@list.example, Ann <ann@", 1),
 		strings.Replace(letter, "Ann <ann@", "<x@list.example> <ann@", 1),
 	} {
-		_, _, err := run(t, senderauth.Options{Resolver: zones(t, reject).Resolver(), EnforceDMARC: true}, mail{ip: "192.0.2.99", helo: "mx.list.example", from: "x@list.example", raw: raw})
+		_, _, err := run(t, senderauth.Options{Resolver: zones(t, reject).Resolver(), Policy: senderauth.Enforce()}, mail{ip: "192.0.2.99", helo: "mx.list.example", from: "x@list.example", raw: raw})
 		var reply *mailbricks.Reply
 		require.ErrorAs(t, err, &reply)
 		require.Equal(t, "Email rejected per DMARC policy for sender.example", reply.Text)
@@ -512,10 +519,21 @@ func TestADeadDNSCostsLimitedTime(t *testing.T) {
 	raw := signed(t, letter, "ed")
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		_, env, err := run(t, senderauth.Options{Resolver: hung{}, EnforceDMARC: true, SPFFail: senderauth.Reject}, forged(raw))
+		_, env, err := run(t, senderauth.Options{Resolver: hung{}, Policy: strictly(senderauth.Reject)}, forged(raw))
 		require.NoError(t, err)
 		require.Empty(t, env.Quarantine)
-		require.Equal(t, spf.DefaultMaxTime+dkim.DefaultLookupTimeout+dmarc.DefaultMaxTime, time.Since(start))
+		require.Equal(t, senderauth.DefaultMaxTime, time.Since(start))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		o := senderauth.Options{Resolver: hung{}, CheckHelo: true, MaxTime: 6 * time.Second, OnResult: func(_ context.Context, _ *smtpd.Transaction, r *senderauth.Result) {
+			require.True(t, r.Undecided())
+			require.Equal(t, []any{"temperror", spf.TempError, spf.TempError, dkim.TempError, dmarc.TempError},
+				[]any{r.IPRev.Value, r.SPF.Result, r.Helo.Result, r.DKIM[0].Status, r.DMARC.Result})
+		}}
+		_, _, err := run(t, o, forged(raw))
+		require.NoError(t, err)
+		require.Equal(t, 6*time.Second, time.Since(start))
 	})
 }
 
@@ -564,7 +582,7 @@ func TestAuthServIDAndOnResult(t *testing.T) {
 	t.Parallel()
 	var got *senderauth.Result
 	o := senderauth.Options{
-		Resolver: zones(t, reject).Resolver(), AuthServID: "example.com", EnforceDMARC: true,
+		Resolver: zones(t, reject).Resolver(), AuthServID: "example.com", Policy: senderauth.Enforce(),
 		OnResult: func(_ context.Context, tx *smtpd.Transaction, r *senderauth.Result) {
 			require.Equal(t, "ann@sender.example", tx.Envelope.From)
 			got = r

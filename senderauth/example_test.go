@@ -35,9 +35,8 @@ func Example() {
 		Hostname: "mx.example.com",
 		Handler:  inbox,
 		Checks: []smtpd.Check{senderauth.Check(senderauth.Options{
-			Resolver:     dns.Resolver(), // in production a resolver with a cache
-			EnforceDMARC: true,
-			SPFFail:      senderauth.Junk,
+			Resolver: dns.Resolver(), // in production a resolver with a cache
+			Policy:   senderauth.Policy{DMARCReject: senderauth.Reject, DMARCQuarantine: senderauth.Junk, SPFFail: senderauth.Junk},
 		})},
 	}
 	done := make(chan error)

@@ -19,7 +19,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add("x\r\ny", "\"a b\"@\xff", " folded\r\nAuthentication-Results\r\n:mx.example.com", true)
 	f.Fuzz(func(t *testing.T, helo, from, raw string, all bool) {
 		check := senderauth.Check(senderauth.Options{
-			Resolver: zones(t, reject).Resolver(), EnforceDMARC: all, SPFFail: senderauth.Reject, DeferTempError: all, CheckHelo: all,
+			Resolver: zones(t, reject).Resolver(), Policy: strictly(senderauth.Reject), CheckHelo: all,
 		})
 		s := &smtpd.Session{Hostname: "mx.example.com", Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.25:4000"), Hello: helo}}
 		tx := &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: from}}

@@ -2,14 +2,14 @@ package senderauth
 
 import (
 	"context"
+	"slices"
 
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dmarc"
-	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
-// Result is what was found for a message. From MAIL on it has IPRev and SPF, once the message is there all of it.
+// Result is what was found for a message. From MAIL on it has IPRev, SPF and Helo, once the message is there all of it.
 type Result struct {
 	// IPRev tells of the client's name; its Value is empty for a client without an IP address.
 	IPRev IPRev
@@ -21,6 +21,15 @@ type Result struct {
 	DKIM []dkim.Result
 	// DMARC is the verdict about the author's domain.
 	DMARC dmarc.Verdict
+
+	// Decision is what Options.Policy makes of all this.
+	Decision Decision
+	// Disposition is what is done for DMARC's sake, for aggregate reports (RFC 9990 §3.1.1.9): it differs from
+	// DMARC.Disposition where Options.Policy does not do as the author's domain asks. What is done because of other checks
+	// does not count.
+	Disposition dmarc.Policy
+	// Overrides are the reasons why Disposition is not what the domain's record has, for aggregate reports.
+	Overrides []dmarc.ReportOverride
 }
 
 type resultKey struct{}
@@ -33,73 +42,37 @@ func From(ctx context.Context) (*Result, bool) {
 }
 
 // SPFFailed says whether SPF fails: for the reverse-path, or for the EHLO name where that was checked.
-func (r *Result) SPFFailed() bool { return r.failedSPF() != nil }
-
-func (r *Result) failedSPF() *spf.Verdict {
-	switch {
-	case r.SPF.Result == spf.Fail:
-		return &r.SPF
-	case r.Helo != nil && r.Helo.Result == spf.Fail:
-		return r.Helo
-	}
-	return nil
+func (r *Result) SPFFailed() bool {
+	return r.SPF.Result == spf.Fail || r.Helo != nil && r.Helo.Result == spf.Fail
 }
 
-// Field is the Authentication-Results field for what was found, with this authserv-id.
-func (r *Result) Field(servID string) authres.Field {
-	f := authres.Field{ServID: servID}
-	if r.IPRev.Value != "" {
-		f.Results = append(f.Results, r.IPRev.field())
+// Author is the author's domain, and whether the message is proven to be from there: DMARC passes, or a trusted sealer
+// saw it pass. Otherwise anybody may have written that name.
+func (r *Result) Author() (domain string, proven bool) {
+	return r.DMARC.AuthorDomain, r.DMARC.Result == dmarc.Pass
+}
+
+// Domains are the domains that provably answer for the message: those of passing signatures and of the reverse-path or
+// EHLO name that passes SPF, each once, in lower case with A-labels. Lists of good and bad senders go by them.
+func (r *Result) Domains() []string {
+	var out []string
+	add := func(domain string, pass bool) {
+		if pass && domain != "" && !slices.Contains(out, domain) {
+			out = append(out, domain)
+		}
 	}
-	f.Results = append(f.Results, spfField(r.SPF))
+	for i := range r.DKIM {
+		add(r.DKIM[i].Domain, r.DKIM[i].Status == dkim.Pass)
+	}
+	add(r.SPF.Domain, r.SPF.Result == spf.Pass)
 	if r.Helo != nil {
-		f.Results = append(f.Results, spfField(*r.Helo))
+		add(r.Helo.Domain, r.Helo.Result == spf.Pass)
 	}
-	for _, d := range r.DKIM {
-		f.Results = append(f.Results, dkimField(d))
-	}
-	f.Results = append(f.Results, dmarcField(r.DMARC))
-	return f
+	return out
 }
 
-// spfField leaves the local part out: SPF says nothing about it (RFC 8601 §2.7.2).
-func spfField(v spf.Verdict) authres.Result {
-	r := authres.Result{Method: "spf", Value: v.Result.String(), Reason: spfReason(v)}
-	if v.Domain != "" {
-		name := "mailfrom"
-		if v.Identity == spf.Helo {
-			name = "helo"
-		}
-		r.Props = []authres.Property{{Type: "smtp", Name: name, Value: v.Domain}}
-	}
-	return r
-}
-
-// dkimField has header.b so that the results of several signatures can be told apart (RFC 6008).
-func dkimField(d dkim.Result) authres.Result {
-	r := authres.Result{Method: "dkim", Value: string(d.Status), Reason: dkimReason(d.Err)}
-	if d.Testing {
-		r.Comment = "testing"
-	}
-	for _, p := range []authres.Property{
-		{Name: "d", Value: d.Domain}, {Name: "s", Value: d.Selector}, {Name: "a", Value: d.Algorithm}, {Name: "b", Value: d.Prefix},
-	} {
-		if p.Value != "" {
-			p.Type = "header"
-			r.Props = append(r.Props, p)
-		}
-	}
-	return r
-}
-
-// dmarcField has the properties that RFC 9989 §9.1 registers.
-func dmarcField(v dmarc.Verdict) authres.Result {
-	r := authres.Result{Method: "dmarc", Value: v.Result.String(), Reason: dmarcReason(v.Err)}
-	if v.AuthorDomain != "" {
-		r.Props = append(r.Props, authres.Property{Type: "header", Name: "from", Value: v.AuthorDomain})
-	}
-	if v.Result == dmarc.Pass || v.Result == dmarc.Fail {
-		r.Props = append(r.Props, authres.Property{Type: "policy", Name: "dmarc", Value: v.Policy.String()})
-	}
-	return r
+// Undecided says whether something could not be checked for now because the DNS did not answer.
+func (r *Result) Undecided() bool {
+	return r.IPRev.Value == "temperror" || r.SPF.Result == spf.TempError || r.Helo != nil && r.Helo.Result == spf.TempError ||
+		r.DMARC.Result == dmarc.TempError || slices.ContainsFunc(r.DKIM, func(d dkim.Result) bool { return d.Status == dkim.TempError })
 }

@@ -78,10 +78,9 @@ func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.
 	srv := a.smtp(c, certs)
 	trusted := func(peer mailbricks.Peer) bool { return isTrusted(c, peer) }
 	check := senderauth.Check(senderauth.Options{
-		Resolver:     dns,
-		EnforceDMARC: c.policy.dmarc == "enforce",
-		SPFFail:      spfActions[c.policy.spfFail],
-		Skip:         func(s *smtpd.Session) bool { return trusted(s.Peer) },
+		Resolver: dns,
+		Policy:   authPolicy(c),
+		Skip:     func(s *smtpd.Session) bool { return trusted(s.Peer) },
 	})
 	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), check}
 	return srv
@@ -94,6 +93,16 @@ func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
 	loggedIn := func(peer mailbricks.Peer) bool { return peer.Identity != nil }
 	srv.Checks = []smtpd.Check{a.space(c), submission.Check(a.dir), a.recipients(loggedIn)}
 	return srv
+}
+
+// authPolicy is what becomes of mail by what senderauth finds.
+func authPolicy(c *config) senderauth.Policy {
+	var p senderauth.Policy
+	if c.policy.dmarc == "enforce" {
+		p = senderauth.Enforce()
+	}
+	p.SPFFail = spfActions[c.policy.spfFail]
+	return p
 }
 
 // spfActions are the values of policy.spf_fail.

@@ -88,6 +88,23 @@ func (d *Dir) list(domain string) ([]Key, error) {
 	return keys, nil
 }
 
+// Domains gives the domains that have a folder of keys, sorted.
+func (d *Dir) Domains() ([]string, error) {
+	names, err := d.fs().ReadNames(d.Root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		c, err := canonical(name)
+		return err != nil || c != name
+	})
+	slices.Sort(names)
+	return names, nil
+}
+
 // Rotating gives the domains for which a Rotation has something to do or to wait for, in the order in which it began.
 func (d *Dir) Rotating() ([]string, error) {
 	s, err := d.read()

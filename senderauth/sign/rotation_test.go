@@ -232,7 +232,7 @@ func TestWhatTheDNSShowsInstead(t *testing.T) {
 			"cut off":          {[]string{want.Value[:len(want.Value)-7]}, "key record"},
 			"with quotes":      {[]string{`"` + want.Value + `"`}, "quotation marks"},
 			"another hash":     {[]string{strings.Replace(want.Value, "p=", "h=sha1; p=", 1)}, "sha256"},
-			"not for mail":     {[]string{strings.Replace(want.Value, "p=", "s=tlsrpt; p=", 1)}, "e-mail"},
+			"not for mail":     {[]string{strings.Replace(want.Value, "p=", "s=tlsrpt; p=", 1)}, "email"},
 			"something else":   {[]string{"v=spf1 -all"}, ""},
 			"no key":           {[]string{"hello"}, ""},
 			"white space only": {[]string{"  "}, ""},
