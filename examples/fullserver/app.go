@@ -37,6 +37,7 @@ type app struct {
 	next    switchTransport    // to the MX hosts or the smart host, as the configuration in force says
 	deliver mailbricks.Handler // every message goes this way, received or made here
 
+	watched    watchedKeys
 	background sync.WaitGroup
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/auth/directory"
 	"github.com/mailbricks/mailbricks/relay"
+	"github.com/mailbricks/mailbricks/senderauth/sign"
 )
 
 // Names and defaults of where the configuration comes from.
@@ -57,8 +58,9 @@ type config struct {
 		trustedNetworks []netip.Prefix
 		postmaster      string
 	}
-	run struct{ user string }
-	log struct{ level, format string }
+	dkim struct{ settle, grace time.Duration }
+	run  struct{ user string }
+	log  struct{ level, format string }
 }
 
 // services in the order in which they are shown.
@@ -78,6 +80,7 @@ func defaults() *config {
 	c.limits.freeSpace = 256 << 20
 	c.policy.spfFail = "junk"
 	c.policy.dmarc = "enforce"
+	c.dkim.settle, c.dkim.grace = sign.DefaultSettle, sign.DefaultGrace
 	c.log.level, c.log.format = "info", "text"
 	return c
 }
@@ -111,6 +114,8 @@ func (c *config) keys() map[string]setter {
 		"policy.dmarc":                text(&c.policy.dmarc, oneOf("enforce", "tag")),
 		"policy.trusted_networks":     parsed(&c.policy.trustedNetworks, parseNetwork),
 		"policy.postmaster":           text(&c.policy.postmaster, emptyOr(mailAddress)),
+		"dkim.rotation_settle":        duration(&c.dkim.settle),
+		"dkim.rotation_grace":         duration(&c.dkim.grace),
 		"run.user":                    text(&c.run.user, anything),
 		"log.level":                   text(&c.log.level, oneOf("debug", "info", "warn", "error")),
 		"log.format":                  text(&c.log.format, oneOf("text", "json")),

@@ -11,22 +11,6 @@ import (
 	"github.com/mailbricks/mailbricks/dkim"
 )
 
-type dkimCommand struct {
-	Domain   string `arg:""`
-	Selector string `default:"mail" help:"The selector (${default})."`
-	Bits     int    `default:"2048" help:"Size of an RSA key (${default})."`
-	Type     string `default:"rsa" help:"rsa or ed25519 (${default})."`
-}
-
-func (c *dkimCommand) runOn(_ context.Context, a *app, out io.Writer) error {
-	record, _, err := a.keys.Ensure(c.Domain, c.Selector, c.Type, c.Bits)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "%s\n%s\n%s\n", record.Name, record.Value, record.Zone())
-	return err
-}
-
 type dnsCommand struct {
 	Domain string `arg:""`
 	JSON   bool   `name:"json" help:"As JSON."`
@@ -77,12 +61,12 @@ func (a *app) dnsRecords(domain string) ([]dnsRecord, error) {
 	if host != domain {
 		records = append(records, txtRecord(host, "v=spf1 a -all", "SPF for "+host+" itself, from which bounces come"))
 	}
-	keys, err := a.keys.Records(domain)
+	keys, err := a.keys.List(domain)
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range keys {
-		records = append(records, dkimRecord(key))
+	for _, k := range keys {
+		records = append(records, txtRecord(k.Record.Name, k.Record.Value, keyNotes[k.Use]))
 	}
 	for _, service := range []string{"submissions", "submission", "imaps", "imap", "pop3s", "pop3"} { // RFC 6186 and RFC 8314
 		addresses := a.config().listen[service]
@@ -105,8 +89,4 @@ func plainRecord(name, kind, value, note string) dnsRecord {
 func txtRecord(name, value, note string) dnsRecord {
 	record := dkim.Record{Name: name, Value: value}
 	return dnsRecord{Name: name, Type: "TXT", Value: value, Note: note, Zone: record.Zone()}
-}
-
-func dkimRecord(key dkim.Record) dnsRecord {
-	return txtRecord(key.Name, key.Value, "DKIM: the public key for this server's signatures")
 }

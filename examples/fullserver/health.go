@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -43,10 +44,25 @@ func (*healthCommand) run(ctx context.Context, p *process, c *config) error {
 		}
 	}
 	wg.Wait()
-	if len(errs) == 0 {
-		fmt.Fprintln(p.stdout, "healthy")
+	if len(errs) > 0 {
+		return errors.Join(errs...)
 	}
-	return errors.Join(errs...)
+	fmt.Fprintln(p.stdout, "healthy")
+	// What the administrator should see to is no reason to be restarted. Where it cannot be asked for, there is none.
+	if response, err := askServer(c, controlRequest{Args: []string{"warnings"}}); err == nil {
+		fmt.Fprint(p.stdout, response.Output)
+	}
+	return nil
+}
+
+// warningsCommand asks a server that runs what its administrator should see to; health shows it.
+type warningsCommand struct{}
+
+func (*warningsCommand) runOn(_ context.Context, a *app, out io.Writer) error {
+	for _, text := range a.watched.warnings() {
+		fmt.Fprintln(out, "warning:", text)
+	}
+	return nil
 }
 
 // checkService connects to a service of this machine and waits for its greeting.

@@ -52,8 +52,11 @@ type cli struct {
 		Set quotaSet `cmd:"" help:"Limit the size of an account."`
 		Del quotaDel `cmd:"" help:"Remove the limit."`
 	} `cmd:"" help:"Quotas."`
-	Dkim  dkimCommand `cmd:"" help:"Make a DKIM key if there is none, and print its DNS record."`
-	DNS   dnsCommand  `cmd:"" name:"dns" help:"Print the DNS records to publish."`
+	Dkim struct {
+		Show   dkimCommand `cmd:"" default:"withargs" help:"Make a DKIM key if there is none, and print its DNS record (the default)."`
+		Rotate dkimRotate  `cmd:"" help:"Begin to replace the keys of a domain, or go on with it, and show how far that is."`
+	} `cmd:"" help:"DKIM keys."`
+	DNS   dnsCommand `cmd:"" name:"dns" help:"Print the DNS records to publish."`
 	Queue struct {
 		List    queueList    `cmd:"" help:"List what waits to be sent."`
 		Show    queueShow    `cmd:"" help:"Show one message with its recipients."`
@@ -62,8 +65,9 @@ type cli struct {
 		Release queueRelease `cmd:"" help:"Let a held message go."`
 		Remove  queueRemove  `cmd:"" help:"Remove a message."`
 	} `cmd:"" help:"The outbound queue."`
-	Health  healthCommand  `cmd:"" help:"Exit with 0 when every service answers."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Health   healthCommand   `cmd:"" help:"Exit with 0 when every service answers."`
+	Warnings warningsCommand `cmd:"" hidden:""`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 // exited carries an exit code out of kong, which calls its exit function after printing help.

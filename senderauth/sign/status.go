@@ -73,7 +73,7 @@ func (s *Status) publishing(next []stateLine, found map[string]error, settle tim
 		return "waits until the DNS shows the new keys: " + strings.Join(wrong, "; ")
 	}
 	s.Until = since.Add(settle)
-	s.sooner(later(s.Until, time.Now().Add(MinCheck)))
+	s.sooner(s.Until)
 	return fmt.Sprintf("the DNS shows the new keys since %s; they sign from %s on if it still does then", stamp(since), stamp(s.Until))
 }
 
@@ -110,13 +110,6 @@ func (s *Status) sooner(t time.Time) {
 	if s.Next.IsZero() || t.Before(s.Next) {
 		s.Next = t
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // backOff is how long to wait before the next look at the DNS, for a record that has been waited for since a time.

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/mailtest"
+)
+
+// serveDNS serves an empty zone on 127.0.0.1 until the test ends.
+func serveDNS(t *testing.T) (dns *mailtest.DNS, addr string) {
+	t.Helper()
+	dns = mailtest.MustZone(t, "")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	pc, err := net.ListenPacket("udp", ln.Addr().String())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- dns.Serve(ctx, pc, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return dns, ln.Addr().String()
+}
+
+// A domain's keys are replaced with the commands of the README, with a server that runs and without.
+func TestKeysAreRotatedOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, running := range []bool{false, true} {
+		t.Run(map[bool]string{false: "offline", true: "running"}[running], func(t *testing.T) {
+			t.Parallel()
+			dns, addr := serveDNS(t)
+			file, _ := testConfig(t, "smtp")
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			configure := func(grace string) {
+				require.NoError(t, os.WriteFile(file, []byte(string(text)+fmt.Sprintf(
+					"[dns]\nservers = [%q]\n[dkim]\nrotation_settle = \"1s\"\nrotation_grace = %q\n", addr, grace)), 0o600))
+			}
+			configure("1h")
+			if running {
+				serve(t, file)
+			}
+			good := func(args ...string) string {
+				t.Helper()
+				out, errs, code := run(t, "", append([]string{"-config", file}, args...)...)
+				require.Equal(t, exitOK, code, errs)
+				return out
+			}
+			rotate := func(args ...string) (line rotationLine) {
+				t.Helper()
+				require.NoError(t, json.Unmarshal([]byte(good(append([]string{"dkim", "rotate", "example.com", "-json"}, args...)...)), &line))
+				return line
+			}
+			_, errs, code := run(t, "", "-config", file, "dkim", "rotate", "example.com")
+			require.Equal(t, exitError, code)
+			require.Contains(t, errs, "no key signs for the domain")
+
+			first := good("dkim", "example.com", "-bits", "1024")
+			zone := strings.Split(first, "\n")[2] + "\n"
+			require.NoError(t, dns.Replace(zone))
+			text2 := good("dkim", "rotate", "example.com")
+			require.Regexp(t, `^example\.com: waits until the DNS shows the new keys: .*\n\nPublish, .*:\ns\d{8}a\._domainkey\.example\.com\nv=DKIM1; `, text2)
+			line := rotate()
+			require.Equal(t, "publish", line.Phase)
+			require.Contains(t, line.Text, "there is no TXT record")
+			require.Equal(t, []string{"mail"}, line.Active)
+			require.Equal(t, first, good("dkim", "example.com"))
+			records := good("dns", "example.com")
+			require.Contains(t, records, "; DKIM: the next key, which signs when the DNS shows it\n"+line.Publish[0].Zone)
+			if running {
+				require.Contains(t, good("health"), "healthy\nwarning: DKIM keys of example.com: waits until")
+			}
+			good("dkim", "rotate", "example.com", "-cancel")
+			require.NotContains(t, good("dns", "example.com"), "the next key")
+
+			rotate()
+			line = rotate()
+			require.NoError(t, dns.Replace(zone+line.Publish[0].Zone+"\n"))
+			require.Equal(t, "settle", rotate().Phase)
+			require.Eventually(t, func() bool { return rotate().Phase == "retire" }, 20*time.Second, 200*time.Millisecond)
+			shown := good("dkim", "example.com")
+			require.Equal(t, line.Publish[0].Value, strings.Split(shown, "\n")[1], "the key that signs is the one that is meant")
+			require.Contains(t, good("dns", "example.com"), "; DKIM: an old key, for mail that it has signed")
+			configure("1s")
+			require.Eventually(t, func() bool { line = rotate(); return line.Phase == "withdraw" }, 20*time.Second, 200*time.Millisecond)
+			require.Equal(t, []string{"mail._domainkey.example.com"}, line.Withdraw)
+			require.NoFileExists(t, filepath.Join(filepath.Dir(file), "data", "dkim", "example.com", "mail.key"))
+			_, errs, code = run(t, "", "-config", file, "dkim", "example.com", "-selector", "mail")
+			require.Equal(t, exitError, code)
+			require.Contains(t, errs, "replaced by a rotation")
+			require.Equal(t, shown, good("dkim", "example.com"))
+			require.NoError(t, dns.Replace(strings.Split(shown, "\n")[2]+"\n"))
+			require.Contains(t, good("dkim", "rotate", "example.com"), "no rotation is under way")
+			require.Equal(t, "publish", rotate().Phase, "and the next one begins")
+		})
+	}
+}
+
+// Keys that sign although nobody sees their records are reported, once.
+func TestMissingRecordsAreReported(t *testing.T) {
+	t.Parallel()
+	dns, addr := serveDNS(t)
+	file, _ := testConfig(t, "smtp")
+	c, err := loadConfig(file, []string{"FULLSERVER_DNS_SERVERS=" + addr}, false)
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(c.path("state"), 0o700))
+	lock, err := lockData(c)
+	require.NoError(t, err)
+	a, err := openApp(c, lock)
+	require.NoError(t, err)
+	defer a.close()
+	record, _, err := a.keys.Ensure("example.com", "mail", "ed25519", 0)
+	require.NoError(t, err)
+	a.findRecords(t.Context())
+	require.Len(t, a.watched.warnings(), 1)
+	require.Contains(t, a.watched.warnings()[0], "mail._domainkey.example.com: not published")
+	require.NoError(t, dns.Replace(record.Zone()+"\n"))
+	a.findRecords(t.Context())
+	require.Len(t, a.watched.warnings(), 1, "it is not looked for all the time")
+	a.watched.next["example.com"] = time.Time{}
+	a.findRecords(t.Context())
+	require.Empty(t, a.watched.warnings())
+}
