@@ -1,0 +1,112 @@
+// Command mailprobe is dig for mail: each package of github.com/mailbricks/mailbricks that judges or makes something as
+// one subcommand. README.md beside it shows them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/mailbricks/mailbricks/internal/cliargs"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0 // there is a result, whatever it says
+	exitError = 1 // nothing could be evaluated; the answer is no
+	exitUsage = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	p := &process{args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(ctx))
+}
+
+// process is what a run of the program works with.
+type process struct {
+	args           []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// cli is the command line. Its commands stand in the order in which help shows them.
+type cli struct {
+	SPF   spfCommand   `cmd:"" name:"spf" help:"May a host send for an address? (RFC 7208)"`
+	DKIM  dkimCommand  `cmd:"" name:"dkim" help:"Verify or make DKIM signatures (RFC 6376)."`
+	DMARC dmarcCommand `cmd:"" name:"dmarc" help:"Does the author's domain stand behind a message? (RFC 9989)"`
+	PW    struct {
+		Verify pwVerify `cmd:"" help:"Does the password on standard input fit a hash? Exit 0 or 1."`
+		Hash   pwHash   `cmd:"" help:"Hash the password on standard input."`
+	} `cmd:"" name:"pw" help:"Password hashes."`
+	Addr addrCommand `cmd:"" help:"Check and normalize the addresses on standard input (RFC 5321)."`
+	IDNA idnaCommand `cmd:"" name:"idna" help:"A-labels of the domain names on standard input (RFC 5891)."`
+}
+
+const description = "dig for mail. A FILE is a message, \"-\" the one on standard input. " +
+	"The subcommands srs, saslprep, sieve and mime are not there yet."
+
+// command is a subcommand.
+type command interface {
+	run(ctx context.Context, p *process) error
+}
+
+// exited carries an exit code out of kong, which calls its exit function after printing help.
+type exited int
+
+// run does what the command line says and gives the exit code.
+func (p *process) run(ctx context.Context) (code int) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case exited:
+			code = int(r)
+		default:
+			panic(r)
+		}
+	}()
+	cmd, err := p.parse()
+	if err != nil {
+		return p.fail(err, exitUsage)
+	}
+	if err := cmd.run(ctx, p); err != nil {
+		return p.fail(err, exitError)
+	}
+	return exitOK
+}
+
+func (p *process) parse() (command, error) {
+	parser, err := kong.New(&cli{}, kong.Name("mailprobe"), kong.Description(description), kong.Writers(p.stdout, p.stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := parser.Parse(cliargs.OptionsLast(cliargs.Long(p.args, valued(parser.Model))))
+	if err != nil {
+		return nil, err
+	}
+	return parsed.Selected().Target.Addr().Interface().(command), nil
+}
+
+// valued knows which options of all commands take a value.
+func valued(app *kong.Application) func(name string) bool {
+	names := map[string]bool{}
+	for _, leaf := range app.Leaves(false) {
+		for _, flag := range leaf.Flags {
+			names[flag.Name] = !flag.IsBool()
+		}
+	}
+	return func(name string) bool { return names[name] }
+}
+
+// fail prints one line.
+func (p *process) fail(err error, code int) int {
+	fmt.Fprintln(p.stderr, "mailprobe:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return code
+}

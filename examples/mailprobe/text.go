@@ -1,0 +1,42 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/mailbricks/mailbricks/dkim"
+)
+
+// dkimLine tells of one signature.
+func dkimLine(r dkim.Result) string {
+	if r.Status == dkim.None {
+		return "none"
+	}
+	text := fmt.Sprintf("%s d=%s s=%s a=%s", r.Status, word(r.Domain), word(r.Selector), word(r.Algorithm))
+	switch {
+	case r.Err != nil:
+		text += " " + line(strings.TrimPrefix(r.Err.Error(), "dkim: "))
+	case r.BodyUnsigned > 0:
+		text += fmt.Sprintf(" the last %d octets of the body are not signed (l=)", r.BodyUnsigned)
+	}
+	return text
+}
+
+// line makes one line of text that came from outside.
+func line(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// word is a value without white space, "-" where there is none.
+func word(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return strings.Join(strings.Fields(line(text)), "?")
+}

@@ -1,0 +1,41 @@
+package cliargs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestLong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want, joined string }{
+		{"serve", "serve", "serve"},
+		{"-config a serve", "--config a serve", "--config=a serve"},
+		{"serve --config=a", "serve --config=a", "serve --config=a"},
+		{"-json --json -h", "--json --json -h", "--json --json -h"},
+		{"-config=a -- -json", "--config=a -- -json", "--config=a -- -json"},
+		{"-", "-", "-"},
+		{"-config -xy -json", "--config --xy --json", "--config=-xy --json"},
+		{"-config -- -json", "--config -- -json", "--config=-- --json"},
+		{"-config", "--config", "--config"},
+		{"-c a -c=b", "-c a --c=b", "--c=a --c=b"},
+	} {
+		args := strings.Fields(c.args)
+		require.Equal(t, c.want, strings.Join(Long(args, nil), " "), c.args)
+		valued := func(name string) bool { return name == "config" || name == "c" }
+		require.Equal(t, c.joined, strings.Join(Long(args, valued), " "), c.args)
+	}
+}
+
+func TestOptionsLast(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"":                            "",
+		"--json spf - --ip=1 a -h":    "spf - a --json --ip=1 -h",
+		"--json spf -- --ip=1 a":      "spf --json -- --ip=1 a",
+		"spf a b -- --ip=1 -- --json": "spf a b -- --ip=1 -- --json",
+	} {
+		require.Equal(t, want, strings.Join(OptionsLast(strings.Fields(args)), " "))
+	}
+}
