@@ -12,4 +12,14 @@
 // SPF and DKIM are the caller's affair, as is what to do about a verdict; RFC 9989 §5.4 has advice on that. A message
 // costs at most eight questions to the DNS for each domain that is looked at, and no domain is looked at that cannot
 // matter. Memory is bounded by the answers of the DNS.
+//
+// Who wants RFC 7489 with a public suffix list instead names one:
+//
+//	evaluator := &dmarc.Evaluator{PublicSuffixes: publicsuffix.List} // golang.org/x/net/publicsuffix
+//
+// This package does not link that list, which is as large as itself and brings net/http along. A newer list than the
+// compiled one can be read from a file with [ParsePublicSuffixes].
+//
+// Where reports about the verdicts may go is found by [Evaluator.AggregateDestinations] and
+// [Evaluator.FailureDestinations] (RFC 9990 §4).
 package dmarc

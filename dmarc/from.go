@@ -2,6 +2,7 @@ package dmarc
 
 import (
 	"errors"
+	"io"
 	"mime"
 	"slices"
 	"strings"
@@ -27,10 +28,17 @@ var (
 //
 // The parser takes what people's programs write: comments and white space anywhere, source routes, semicolons for
 // commas, names that should be quoted, addresses without angle brackets behind a name, UTF-8. What is in a quoted
-// string, a comment or an encoded word is no address as long as there is another.
+// string, a comment or an encoded word is no address as long as there is another. Of fields that have more than [MaxFrom]
+// octets together only those are read, and they count as malformed; that bounds time and memory.
 func AuthorDomains(from ...string) ([]string, error) {
 	var f finder
+	left := MaxFrom
 	for _, value := range from {
+		if len(value) > left {
+			f.malformed = true
+			value = value[:left]
+		}
+		left -= len(value)
 		f.field(value)
 	}
 	var errs []error
@@ -45,6 +53,9 @@ func AuthorDomains(from ...string) ([]string, error) {
 	}
 	return f.domains, errors.Join(errs...)
 }
+
+// MaxFrom is how many octets of From fields are read.
+const MaxFrom = 64 << 10
 
 // maxDomains limits what AuthorDomains returns, lest a huge field cost much.
 const maxDomains = 64
@@ -192,8 +203,11 @@ func (f *finder) hidden(value string, tokens []token) {
 			texts = append(texts, t.text)
 		}
 	}
+	words := mime.WordDecoder{CharsetReader: func(_ string, input io.Reader) (io.Reader, error) {
+		return input, nil // nearly all have ASCII within them
+	}}
 	for _, text := range texts {
-		if decoded, err := new(mime.WordDecoder).DecodeHeader(text); err == nil {
+		if decoded, err := words.DecodeHeader(text); err == nil {
 			text = decoded
 		}
 		for _, behind := range strings.Split(text, "@")[1:] {

@@ -141,12 +141,12 @@ func (p *parser) warn(name, problem string) {
 // collect takes the i-th tag behind v.
 func (p *parser) collect(spec string, i int) {
 	name, value, ok := strings.Cut(spec, "=")
-	name, value = strings.ToLower(trim(name)), trim(value)
+	name, value = lowerASCII(trim(name)), trim(value)
 	_, double := p.value(name)
 	switch {
 	case !ok && trim(spec) == "": // doubled or final semicolon
 	case !ok:
-		p.warn("", "has "+quote(spec)+", which is no tag=value")
+		p.warn("", "has "+quote(trim(spec))+", which is no tag=value")
 	case name == "v" || double:
 		p.warn(quoteName(name), "is there more than once; only the first counts")
 	case !slices.Contains(knownTags, name):
@@ -157,7 +157,7 @@ func (p *parser) collect(spec string, i int) {
 			p.warn(name, "is obsolete: RFC 9989 does not have it")
 		}
 		if name == "p" && i > 0 {
-			p.warn(name, "should stand right behind v, as RFC 7489 wants it")
+			p.warn(name, "should stand right behind v, as RFC 7489 has it")
 		}
 		p.tags = append(p.tags, tag{name, value})
 	}
@@ -208,7 +208,7 @@ func (p *parser) failureOptions() {
 	if !ok {
 		return
 	}
-	fo := strings.ToLower(withoutBlanks(value))
+	fo := lowerASCII(withoutBlanks(value))
 	_, wanted := p.value("ruf")
 	switch {
 	case !validFailureOptions(fo, p.legacy):
@@ -298,6 +298,22 @@ func quoteName(name string) string {
 		return `""`
 	}
 	return name
+}
+
+// lowerASCII changes ASCII letters only.
+func lowerASCII(s string) string {
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			b := []byte(s)
+			for j, c := range b[i:] {
+				if 'A' <= c && c <= 'Z' {
+					b[i+j] = c | 0x20
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
 }
 
 func withoutBlanks(s string) string {

@@ -81,10 +81,10 @@ func validSize(s string) bool {
 // quotes, perhaps in UTF-8, and a domain in lower case with A-labels. It is false for other URIs, several addresses, address
 // literals and local parts that need quotes. Header fields of the URI are ignored.
 func MailAddress(uri string) (string, bool) {
-	if scheme, _, _ := strings.Cut(uri, ":"); !strings.EqualFold(scheme, "mailto") || !printable(uri) {
+	scheme, raw, ok := strings.Cut(uri, ":")
+	if !ok || !strings.EqualFold(scheme, "mailto") || !printable(uri) {
 		return "", false
 	}
-	raw := uri[len("mailto:"):]
 	if end := strings.IndexAny(raw, "?#"); end >= 0 {
 		raw = raw[:end]
 	}
