@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/resolver"
 )
 
@@ -65,6 +66,15 @@ func (p *process) open(name string) (*message, error) {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
+}
+
+// parse reads the header. The message stays valid as long as the file is open.
+func (m *message) parse() (*mailbricks.Message, error) {
+	info, err := m.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return new(mailbricks.Spool).Open(m, info.Size(), nil)
 }
 
 // Close closes the file and removes it if it is ours.

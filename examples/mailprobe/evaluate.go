@@ -5,7 +5,6 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
-	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/resolver"
@@ -14,11 +13,7 @@ import (
 
 // evaluate checks a message by SPF and DKIM, and with the outcomes by DMARC.
 func (c *dmarcCommand) evaluate(ctx context.Context, dns *resolver.Resolver, file *message) (f findings, err error) {
-	info, err := file.Stat()
-	if err != nil {
-		return f, err
-	}
-	msg, err := new(mailbricks.Spool).Open(file, info.Size(), nil)
+	msg, err := file.parse()
 	if err != nil {
 		return f, err
 	}

@@ -187,6 +187,39 @@ func TestDKIM(t *testing.T) {
 	require.Contains(t, verify(signed), "permerror d=example.org s=sel a=ed25519-sha256 ")
 }
 
+func TestARC(t *testing.T) {
+	t.Parallel()
+	key, record := newKey(t, "example.org", "sel")
+	dns, zones := serve(t, record)
+	message := file(t, "Authentication-Results: mx.example.org; spf=pass (good) smtp.mailfrom=example.net\n"+
+		"Authentication-Results: evil.example; dkim=pass header.d=bank.example\n"+letter)
+	require.Equal(t, "none\n", result(t, "arc", "-resolver", dns, message))
+	seal := func(name string) string {
+		t.Helper()
+		return result(t, "arc", "-seal", "-domain", "example.org", "-selector", "sel", "-key", key, "-authserv-id", "mx.example.org", "-resolver", dns, name)
+	}
+	one := seal(message)
+	require.Contains(t, one, "spf=pass (good) smtp.mailfrom=example.net\r\nAuthentication-Results")
+	require.Equal(t, 1, strings.Count(one, "bank.example"))
+	require.Equal(t, "pass\n", result(t, "arc", file(t, one), "--resolver="+dns))
+	require.Equal(t, "pass\n", result(t, "arc", file(t, strings.ReplaceAll(one, "\r\n", "\n")), "--resolver="+dns))
+	two := seal(file(t, one))
+	require.Equal(t, 2, strings.Count(two, "ARC-Seal: "))
+	v := decoded[struct {
+		Status string
+		Sets   []struct {
+			Instance   int
+			AuthServID string `json:"auth_serv_id"`
+		}
+	}](t, "arc", file(t, two), "-resolver", dns)
+	require.Equal(t, "pass", v.Status)
+	require.Len(t, v.Sets, 2)
+	require.Equal(t, "mx.example.org", v.Sets[1].AuthServID)
+	require.Regexp(t, "^fail [^\n]+\n$", result(t, "arc", file(t, two+"PS\r\n"), "-resolver", dns))
+	zones.SetFailure("sel._domainkey.example.org", mailtest.ServFail)
+	require.Regexp(t, "^fail [^\n]+\n$", result(t, "arc", file(t, two), "-resolver", dns))
+}
+
 func TestDMARC(t *testing.T) {
 	t.Parallel()
 	key, record := newKey(t, "example.org", "sel")
@@ -283,7 +316,7 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range []string{
 		"", "moo", "srs forward x", "saslprep", "sieve -svtest x", "mime x", "spf", "spf -ip 192.0.2.1 -helo x", "spf -ip 192.0.2 -helo x -from y",
 		"spf -ip= -helo x -from y", "spf -ip 192.0.2.1 -helo x -from y more", "spf -moo", "spf -ip", "dkim", "dkim a b", "dkim -time x a", "dkim -sign a",
-		"dkim -sign -domain d -selector s a", "dkim -domain d a", "dkim -c simple/simple a", "dkim -json=maybe a", "dmarc a", "pw", "pw verify", "pw moo", "addr a", "idna a",
+		"dkim -sign -domain d -selector s a", "dkim -domain d a", "dkim -c simple/simple a", "dkim -json=maybe a", "arc", "arc -seal a", "arc -authserv-id x a", "arc -domain d a", "dmarc a", "pw", "pw verify", "pw moo", "addr a", "idna a",
 	} {
 		stdout, stderr, code := run(t, "", strings.Fields(args)...)
 		require.Equal(t, exitUsage, code, args)

@@ -40,6 +40,7 @@ type process struct {
 type cli struct {
 	SPF   spfCommand   `cmd:"" name:"spf" help:"May a host send for an address? (RFC 7208)"`
 	DKIM  dkimCommand  `cmd:"" name:"dkim" help:"Verify or make DKIM signatures (RFC 6376)."`
+	ARC   arcCommand   `cmd:"" name:"arc" help:"Verify or seal the chain of a forwarded message (RFC 8617)."`
 	DMARC dmarcCommand `cmd:"" name:"dmarc" help:"Does the author's domain stand behind a message? (RFC 9989)"`
 	PW    struct {
 		Verify pwVerify `cmd:"" help:"Does the password on standard input fit a hash? Exit 0 or 1."`
