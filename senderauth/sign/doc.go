@@ -9,7 +9,8 @@
 //
 // Only mail of this server's own is signed: of users who logged in, and what the program made itself ([Own]). What came
 // from elsewhere and is passed on, as by an alias, keeps the signatures it has; to sign it would vouch for whatever
-// name a stranger writes into From.
+// name a stranger writes into From. A [Forward] adds a set to its ARC chain instead (RFC 8617), which tells the next server
+// what was found when it came in.
 //
 // [Dir] keeps the keys in files, sees changes at once and makes new ones; a [Rotation] replaces them when the DNS shows the
 // new ones.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
@@ -70,7 +69,7 @@ func (s *Step) Sign(ctx context.Context, env *mailbricks.Envelope, msg *mailbric
 	case err != nil:
 		return fmt.Errorf("sign: %w", err)
 	}
-	prepend(msg, fields)
+	prependAll(msg, fields)
 	return nil
 }
 
@@ -152,14 +151,4 @@ func (r records) LookupTXT(_ context.Context, name string) ([]string, error) {
 		return []string{value}, nil
 	}
 	return nil, &net.DNSError{Err: "not a key of this server", Name: name, IsNotFound: true}
-}
-
-const fieldName = "DKIM-Signature"
-
-// prepend puts header fields, one behind the other in text, in front of msg in their order.
-func prepend(msg *mailbricks.Message, text string) {
-	fields := strings.Split(text, fieldName+": ")
-	for i := len(fields) - 1; i > 0; i-- { // what stands before the first is empty
-		msg.Prepend(fieldName, strings.TrimSuffix(fields[i], "\r\n"))
-	}
 }
