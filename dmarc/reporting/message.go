@@ -1,0 +1,91 @@
+package reporting
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"mime"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/mailbricks/mailbricks/dmarc"
+)
+
+// lineLength is that of base64 in a message (RFC 2045 §6.8).
+const lineLength = 76
+
+// maxDisplay is how much of the organization's name stands in the From field, in octets.
+const maxDisplay = 100
+
+// message is the mail that carries a report (RFC 9990 §3.5.2).
+func (r *Reporter) message(rep *dmarc.Report, attachment []byte, to string) []byte {
+	m := &rep.Metadata
+	boundary := "report-" + m.ReportID // base64 and the text below have no line that begins so
+	file := fmt.Sprintf("%s!%s!%d!%d!%s.xml.gz", r.Hostname, rep.Policy.Domain, m.Begin.Unix(), m.End.Unix(), m.ReportID)
+
+	var b bytes.Buffer
+	b.Grow(len(attachment)/3*4 + len(attachment)/lineLength*4 + 8<<10)
+	field := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
+	r.header(&b, to, m.ReportID)
+	field("Subject", "Report Domain: "+rep.Policy.Domain+"\r\n Submitter: "+r.Hostname+"\r\n Report-ID: <"+m.ReportID+">")
+	field("Content-Type", `multipart/mixed; boundary="`+boundary+`"`)
+	b.WriteString("\r\n--" + boundary + "\r\n")
+	field("Content-Type", "text/plain; charset=us-ascii")
+	b.WriteString("\r\n" + summary(r.Hostname, rep) + "\r\n--" + boundary + "\r\n")
+	field("Content-Type", "application/gzip;\r\n name=\""+file+"\"")
+	field("Content-Disposition", "attachment;\r\n filename=\""+file+"\"")
+	field("Content-Transfer-Encoding", "base64")
+	b.WriteString("\r\n")
+	writeBase64(&b, attachment)
+	b.WriteString("--" + boundary + "--\r\n")
+	return b.Bytes()
+}
+
+// header writes the fields that all reports have.
+func (r *Reporter) header(b *bytes.Buffer, to, id string) {
+	fmt.Fprintf(b, "From: %s <%s>\r\nTo: <%s>\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nMIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n",
+		displayName(r.organization()), r.Email, to, r.time().UTC().Format(time.RFC1123Z), id, r.Hostname)
+}
+
+// displayName is a name as it may stand in front of an address.
+func displayName(name string) string {
+	name = cut(strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, name), maxDisplay)
+	if !isASCII(strings.ReplaceAll(name, " ", "")) {
+		return mime.QEncoding.Encode("utf-8", name)
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+}
+
+// summary is what a person reads. All of it is ASCII, in lines of less than 998 octets.
+func summary(hostname string, rep *dmarc.Report) string {
+	var messages, passed int64
+	for i := range rep.Records {
+		messages += rep.Records[i].Count
+		if rep.Records[i].Passed() {
+			passed += rep.Records[i].Count
+		}
+	}
+	m := &rep.Metadata
+	return fmt.Sprintf("This is a DMARC aggregate report (RFC 9990). The data is in the attachment.\r\n\r\n"+
+		"Domain:    %s\r\nSubmitter: %s\r\nReport-ID: %s\r\nFrom:      %s\r\nUntil:     %s\r\nMessages:  %d\r\nPassed:    %d\r\n",
+		rep.Policy.Domain, hostname, m.ReportID, m.Begin.UTC().Format(time.RFC1123Z), m.End.UTC().Format(time.RFC1123Z), messages, passed)
+}
+
+// writeBase64 writes data in lines.
+func writeBase64(b *bytes.Buffer, data []byte) {
+	const chunk = lineLength / 4 * 3
+	line := make([]byte, lineLength, lineLength+2)
+	for len(data) > 0 {
+		n := min(chunk, len(data))
+		line = line[:base64.StdEncoding.EncodedLen(n)]
+		base64.StdEncoding.Encode(line, data[:n])
+		b.Write(append(line, '\r', '\n'))
+		data = data[n:]
+	}
+}

@@ -1,0 +1,117 @@
+package reporting
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mailbricks/mailbricks/dmarc"
+)
+
+// ErrNoData: nothing was recorded of a domain, or its report was sent.
+var ErrNoData = errors.New("reporting: nothing is recorded")
+
+// Pending is a report that is to be sent, as far as it is known now.
+type Pending struct {
+	// Day is the day that it is about, the beginning of it in UTC.
+	Day time.Time
+	// Domain is the policy domain.
+	Domain string
+	// ReportID is what the report will be known by.
+	ReportID string
+	// Due is when it will be sent; zero when it will not be, as all messages are from reporters and the like (see
+	// Reporter.Record).
+	Due time.Time
+	// Messages are in Rows different rows. Dropped were more messages, as there may be no more rows.
+	Messages, Dropped int64
+	Rows              int
+	// Destinations are the addresses that the policy record names. Whether they agree to that is found out when the report
+	// is sent, and they may name others then. Sent are those that have got it already.
+	Destinations, Sent []string
+	// Err is why the last try failed.
+	Err string
+}
+
+// Pending lists what was recorded and not sent, the earliest day first and by domain.
+func (r *Reporter) Pending(ctx context.Context) ([]Pending, error) {
+	if err := r.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer r.users.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Pending
+	for _, d := range r.days {
+		for _, dom := range d.domains {
+			if dom.done {
+				continue
+			}
+			p := Pending{
+				Day: d.date.begin(), Domain: dom.name, ReportID: d.reportID(dom.name), Messages: dom.messages, Dropped: dom.dropped,
+				Rows: dom.rowCount, Destinations: dom.policy.addresses(), Sent: slices.Clone(dom.sent), Err: dom.err,
+			}
+			if dom.wanted {
+				p.Due = r.dueAt(d, dom)
+			}
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b Pending) int { return cmp.Or(a.Day.Compare(b.Day), cmp.Compare(a.Domain, b.Domain)) })
+	return out, nil
+}
+
+// Preview is the report about a domain as it would be sent now. Day is any time within the day, in UTC. ErrNoData says that
+// there is none.
+func (r *Reporter) Preview(ctx context.Context, day time.Time, domain string) (*dmarc.Report, error) {
+	if err := r.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer r.users.Done()
+	d, dom, err := r.find(dateOf(day), domain)
+	if err != nil {
+		return nil, err
+	}
+	if len(dom.rows) == 0 {
+		return nil, ErrNoData
+	}
+	rep, _, err := r.pack(d, dom)
+	return rep, err
+}
+
+// find gives a domain with its rows, as it is now.
+func (r *Reporter) find(n date, name string) (*day, *domain, error) {
+	r.files.Lock()
+	defer r.files.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.days[n]
+	if d == nil || d.domains[name] == nil {
+		return nil, nil, ErrNoData
+	}
+	if !d.closeStored {
+		return &day{date: d.date, id: d.id}, d.domains[name].clone(), nil
+	}
+	r.mu.Unlock() // not while the disk works
+	full, _, err := r.readDay(n)
+	r.mu.Lock()
+	if err != nil {
+		return nil, nil, err
+	}
+	if full.domains[name] == nil {
+		return nil, nil, fmt.Errorf("%w of %s", ErrNoData, name)
+	}
+	return full, full.domains[name], nil
+}
+
+// clone is a domain that nobody changes any more.
+func (dom *domain) clone() *domain {
+	c := *dom
+	c.rows = make(map[string]*countedRow, len(dom.rows))
+	for key, row := range dom.rows {
+		c.rows[key] = &countedRow{domain: &c, key: key, count: row.count}
+	}
+	return &c
+}

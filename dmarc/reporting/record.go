@@ -1,0 +1,162 @@
+package reporting
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"strings"
+
+	"github.com/mailbricks/mailbricks/dmarc"
+)
+
+// maxDays is how many days are kept, those to come after the clock was set back among them. Mail in a further one is not
+// counted.
+const maxDays = 16
+
+// Evaluation is what became of one message.
+type Evaluation struct {
+	// Verdict is what dmarc's Evaluator found. Only Pass, Fail and PermError under a policy record with a mailto URI in rua
+	// lead to a report.
+	Verdict dmarc.Verdict
+	// Source is the address of the client. Without one nothing is counted: reports have a row an address.
+	Source netip.Addr
+	// ReversePath is that of the envelope, empty when it is null, and Recipients are its recipients. Reports tell the
+	// domain of the reverse-path and nothing of the recipients.
+	ReversePath string
+	Recipients  []string
+	// SPF is the result for the MAIL FROM identity: Domain and Result, in the words of RFC 8601 §2.7.2.
+	SPF dmarc.ReportSPF
+	// DKIM has a result for each signature: Domain, Selector and Result, in the words of RFC 8601 §2.7.1. Where there are
+	// more than 20, those that tell least are left out.
+	DKIM []dmarc.ReportDKIM
+	// Disposition is what was done about the message: refused, put aside or neither.
+	Disposition dmarc.Policy
+	// Overrides say why Disposition is not what the policy asks for. Where a message failed and there is none although one
+	// must be, it is test mode or local policy.
+	Overrides []dmarc.ReportOverride
+	// Automated says that a program wrote the message; see Automated.
+	Automated bool
+}
+
+// Automated says, by a message's header, whether a program wrote it: it is a report of some kind, or a reply that nobody
+// typed (RFC 3834 §5). Get gives the value of a header field, empty where there is none.
+func Automated(get func(field string) string) bool {
+	if auto := strings.ToLower(strings.TrimSpace(get("Auto-Submitted"))); auto != "" && auto != "no" && !strings.HasPrefix(auto, "no;") {
+		return true
+	}
+	kind, _, _ := strings.Cut(get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "multipart/report") || // RFC 6522
+		strings.HasPrefix(strings.ToLower(strings.TrimSpace(get("Subject"))), "report domain:") || // RFC 9990 §3.5.2
+		get("TLS-Report-Domain") != "" // RFC 8460 §5.3
+}
+
+// Record counts a message. It does no more than add to a row in memory, so that it can be called while the client waits;
+// see Reporter.Flush for when that is on disk. What need not be counted, or is over a limit, is no error; ErrClosed is.
+//
+// A message counts in the report but is no reason for one when it came to no address but Email, or when it passed DMARC
+// and was Automated or has a null reverse-path: reports about reports would go on for ever.
+func (r *Reporter) Record(_ context.Context, e Evaluation) error {
+	v := &e.Verdict
+	counts := v.Record != nil && e.Source.IsValid() && isHostname(v.RecordDomain) && v.AuthorDomain != "" && len(mailURIs(v.Record)) > 0
+	switch v.Result {
+	case dmarc.Pass, dmarc.Fail, dmarc.PermError:
+	default:
+		counts = false
+	}
+	var key string
+	if counts {
+		var err error
+		if key, err = newRow(&e).key(); err != nil {
+			return fmt.Errorf("reporting: record: %w", err)
+		}
+	}
+	wanted := !r.optional(&e)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.open {
+		return ErrClosed
+	}
+	if !counts {
+		return nil
+	}
+	d := r.openDay(dateOf(r.time()))
+	if d == nil {
+		return nil
+	}
+	c := counted{verdict: v, key: key, hash: maphash.String(r.seed, v.Record.Text), wanted: wanted}
+	if !d.count(c, r.limits()) && !d.full {
+		d.full = true
+		r.log().Warn("reporting: a limit is reached; not all messages of the day are in the reports",
+			"day", d.date.String(), "domains", len(d.domains), "bytes", d.bytes)
+	}
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// optional says that a message is no reason for a report.
+func (r *Reporter) optional(e *Evaluation) bool {
+	if e.Verdict.Result == dmarc.Pass && (e.Automated || e.ReversePath == "") {
+		return true
+	}
+	for _, to := range e.Recipients {
+		if !strings.EqualFold(to, r.Email) {
+			return false
+		}
+	}
+	return len(e.Recipients) > 0
+}
+
+// openDay gives the day to which a message of today counts. Where that is closed, as the clock was set back and its
+// reports may be under way, it is the next; nil: there is none. The caller holds mu.
+func (r *Reporter) openDay(today date) *day {
+	for n := today; n < today+maxDays; n++ {
+		d := r.days[n]
+		if d == nil {
+			if len(r.days) >= maxDays {
+				return nil
+			}
+			d = newDay(n)
+			r.days[n] = d
+		}
+		if !d.closed {
+			return d
+		}
+	}
+	return nil
+}
+
+// counted is a message that counts.
+type counted struct {
+	verdict *dmarc.Verdict
+	key     string
+	hash    uint64 // of the policy record
+	wanted  bool
+}
+
+// count adds a message; false: it is over a limit.
+func (d *day) count(c counted, lim limits) bool {
+	dom := d.domain(c.verdict.RecordDomain, lim)
+	if dom == nil {
+		return false
+	}
+	if dom.policy == nil || dom.hash != c.hash {
+		dom.hash = c.hash
+		d.setPolicy(dom, newPolicy(c.verdict))
+		d.touch(dom)
+	}
+	if c.wanted && !dom.wanted {
+		dom.wanted = true
+		d.touch(dom)
+	}
+	if !d.add(dom, c.key, 1, lim) {
+		dom.dropped++
+		d.touch(dom)
+		return false
+	}
+	return true
+}
