@@ -1,10 +1,6 @@
 package authres_test
 
 import (
-	"bytes"
-	"net/mail"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +42,35 @@ func TestParseTheStandardsExamples(t *testing.T) {
 			authres.Field{ServID: "foo.example.net", Version: 1, Results: []authres.Result{
 				{Method: "dkim", Version: 1, Value: "fail", Comment: "as I wasn't expecting it", Props: []authres.Property{prop("policy", "expired", "1362471462")}},
 			}}},
+		{"example.com;\r\n dkim=pass (good signature) header.d=example.com", authres.Field{ServID: "example.com", Results: []authres.Result{
+			{Method: "dkim", Value: "pass", Comment: "good signature", Props: []authres.Property{prop("header", "d", "example.com")}},
+		}}},
+		{"example.com;\r\n auth=pass (cram-md5) smtp.auth=sender@example.com;\r\n spf=fail smtp.mailfrom=example.com", authres.Field{ServID: "example.com", Results: []authres.Result{
+			{Method: "auth", Value: "pass", Comment: "cram-md5", Props: []authres.Property{prop("smtp", "auth", "sender@example.com")}},
+			{Method: "spf", Value: "fail", Props: []authres.Property{prop("smtp", "mailfrom", "example.com")}},
+		}}},
+		{"example.net;\r\n dkim=pass (good signature) header.i=@newyork.example.com", authres.Field{ServID: "example.net", Results: []authres.Result{
+			{Method: "dkim", Value: "pass", Comment: "good signature", Props: []authres.Property{prop("header", "i", "@newyork.example.com")}},
+		}}},
+		// Examples in the text: §2.4, §2.7.4, §2.7.6.
+		{"x; dkim=policy policy.dkim-rules=unsigned-subject", authres.Field{ServID: "x", Results: []authres.Result{
+			{Method: "dkim", Value: "policy", Props: []authres.Property{prop("policy", "dkim-rules", "unsigned-subject")}},
+		}}},
+		{"x ; auth=pass smtp.auth=client@c.example smtp.mailfrom=bob@b.example", authres.Field{ServID: "x", Results: []authres.Result{
+			{Method: "auth", Value: "pass", Props: []authres.Property{prop("smtp", "auth", "client@c.example"), prop("smtp", "mailfrom", "bob@b.example")}},
+		}}},
+		{"example.com;\r\n foo=pass bar.baz=blob (2 of 3 tests OK)", authres.Field{ServID: "example.com", Results: []authres.Result{
+			{Method: "foo", Value: "pass", Comment: "2 of 3 tests OK", Props: []authres.Property{prop("bar", "baz", "blob")}},
+		}}},
+		// What servers write.
+		{"x; dmarc=pass (p=none sp=none) action=none header.from=a.example; x_y=pass a_b.c_d=\"e;f\"", authres.Field{ServID: "x", Results: []authres.Result{
+			{Method: "dmarc", Value: "pass", Comment: "p=none sp=none", Props: []authres.Property{prop("", "action", "none"), prop("header", "from", "a.example")}},
+			{Method: "x_y", Value: "pass", Props: []authres.Property{prop("a_b", "c_d", "e;f")}},
+		}}},
+		{"x; spf=pass (a (b \\( c) d) smtp.mailfrom=(e)a.example(f;g);dkim=none", authres.Field{ServID: "x", Results: []authres.Result{
+			{Method: "spf", Value: "pass", Comment: "a (b ( c) d", Props: []authres.Property{prop("smtp", "mailfrom", "a.example")}},
+			{Method: "dkim", Value: "none"},
+		}}},
 		{`"my id"; spf=pass smtp.mailfrom="a \"b\" c"@example.com`, authres.Field{ServID: "my id", Results: []authres.Result{
 			{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", `a "b" c@example.com`)}},
 		}}},
@@ -92,6 +117,39 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+// Faults of other readers and writers of these fields.
+func TestSemicolonsCommentsAndVersionsAreRead(t *testing.T) {
+	t.Parallel()
+	f, err := authres.Parse(`mx.example.com (a; b) 1; dkim/1=fail (sig; spf=pass) reason="not; dmarc=pass" header.d="a;b"`)
+	require.NoError(t, err)
+	require.Equal(t, authres.Field{ServID: "mx.example.com", Version: 1, Results: []authres.Result{{
+		Method: "dkim", Version: 1, Value: "fail", Comment: "sig; spf=pass", Reason: "not; dmarc=pass", Props: []authres.Property{prop("header", "d", "a;b")},
+	}}}, f)
+}
+
+func TestNothingBreaksOutOfAValue(t *testing.T) {
+	t.Parallel()
+	f := authres.Field{ServID: "mx.example.com", Results: []authres.Result{
+		{Value: "pass"}, {Method: "arc"}, // no method, no result: not written
+		{Method: "dkim", Value: "fail", Reason: "bad\r\nX-Injected: y", Comment: `) \ ; spf=pass (`, Props: []authres.Property{
+			prop("header", "d", `a" \; dmarc=pass`), prop("header", "x\r\ny", "z"), prop("x_y", "z", "w"), prop("smtp", "mailfrom", "a b@c.example"),
+			prop("", "action", "none"), prop("smtp", "rcptto", "a@b@[192.0.2.1]"),
+		}},
+	}}
+	require.Equal(t, "mx.example.com;\r\n"+
+		"\tdkim=fail (\\) \\\\ ; spf=pass \\() reason=\"bad??X-Injected: y\"\r\n"+
+		"\theader.d=\"a\\\" \\\\; dmarc=pass\" header.xy=z xy.z=w\r\n"+
+		"\tsmtp.mailfrom=\"a b\"@c.example smtp.rcptto=\"a@b@[192.0.2.1]\"", f.String())
+	got, err := authres.Parse(f.String())
+	require.NoError(t, err)
+	require.Len(t, got.Results, 1)
+	require.Equal(t, `) \ ; spf=pass (`, got.Results[0].Comment)
+	d, _ := got.Results[0].Get("header", "d")
+	require.Equal(t, `a" \; dmarc=pass`, d)
+	from, _ := got.Results[0].Get("smtp", "mailfrom")
+	require.Equal(t, "a b@c.example", from)
+}
+
 func TestForged(t *testing.T) {
 	t.Parallel()
 	const id = "mx.example.com"
@@ -124,7 +182,7 @@ func TestAHugeFieldCostsLittle(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	for _, part := range []string{"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "; a=b c.d=e", "=?", "ü ", "a.b=(", "/1"} {
-		text := strings.Repeat(part, 1<<18/len(part))
+		text := strings.Repeat(part, 1<<16/len(part))
 		for _, head := range []string{"", "x; ", "x; a=b ", "x; a=b c.d="} {
 			_, _ = authres.Parse(head + text)
 			authres.Forged(head+text, "mx.example.com")
@@ -207,63 +265,4 @@ func FuzzParse(f *testing.F) {
 		}
 		requireOneField(t, got.String())
 	})
-}
-
-// The fields of real messages that a mail reader's verifier is tested with: what each says, and which are ours if we are
-// example.net.
-func TestSuite(t *testing.T) {
-	t.Parallel()
-	dir := os.Getenv("MAILBRICKS_SUITES")
-	if dir == "" {
-		t.Skip("MAILBRICKS_SUITES names no folder with the conformance data")
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "dkim", "dkim_verifier", "arh", "*.eml"))
-	require.NoError(t, err)
-	want := map[string]string{
-		"alignment-auid_not_in_sdid":               "example.net! dkim=pass",
-		"alignment-from_not_in_sdid":               "example.net! dkim=pass",
-		"dkim-unknown_result":                      "example.net! dkim=timeout",
-		"fakePayPal":                               "example.net! dkim=pass",
-		"multiple_arh-newest_no_authserv":          "?! | unrelated.com dkim=pass | ?!",
-		"multiple_arh-newest_no_result":            "example.net! | unrelated.com dkim=pass | example.net! dkim=pass",
-		"multiple_arh-newest_parsing_error_01":     "example.net! dkim=pass | unrelated.com dkim=pass | example.net! dkim=pass",
-		"multiple_arh-newest_parsing_error_02":     "?! | unrelated.com dkim=pass | ?!",
-		"multiple_arh-newest_unknown_method":       "example.net! foo=pass | unrelated.com dkim=pass | example.net! dkim=pass",
-		"multiple_arh-same_and_different_authserv": "example.net! spf=pass | example.net! dkim=pass | example.net! dkim=pass | foo.example.net dkim=pass | unrelated.com dkim=pass | ?! | example.net! dkim=pass",
-		"multiple_dkim_results":                    "example.net! dkim=fail dkim=pass dkim=pass dkim=fail dkim=fail dkim=fail dkim=pass",
-		"rfc6376-A.2-arh-failed":                   "example.net! spf=pass dkim=fail",
-		"rfc6376-A.2-arh-failed-no_reason":         "example.net! spf=pass dkim=fail",
-		"rfc6376-A.2-arh-valid":                    "example.net! spf=pass dkim=pass",
-		"rfc6376-A.2-arh-valid-a_tag":              "example.net! spf=pass dkim=pass",
-		"rfc6376-A.2-arh-valid-a_tag_sha1":         "example.net! spf=pass dkim=pass",
-		"rfc6376-A.2-arh-valid-auid":               "example.net! spf=pass dkim=pass",
-		"rfc6376-A.2-arh-valid-no_sdid_or_auid":    "example.net! spf=pass dkim=pass",
-		"rfc6376-A.2-arh-valid-sdid_and_auid":      "example.net! spf=pass dkim=pass",
-		"rfc6376-A.2-arh-valid_relaxed":            "example.net! spf=pass dkim=pass",
-		"multiple_spf_and_dmarc_results":           "example.net! spf=fail spf=pass spf=none spf=softfail spf=policy spf=neutral spf=temperror spf=permerror dmarc=fail dmarc=pass dmarc=permerror dmarc=none dmarc=temperror",
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		require.NoError(t, err)
-		msg, err := mail.ReadMessage(bytes.NewReader(raw))
-		require.NoError(t, err)
-		var fields []string
-		for _, value := range msg.Header[authres.Name] {
-			f, _ := authres.Parse(value)
-			text := f.ServID
-			if text == "" {
-				text = "?"
-			}
-			if authres.Forged(value, "example.net") {
-				text += "!"
-			}
-			for _, r := range f.Results {
-				text += " " + r.Method + "=" + r.Value
-			}
-			fields = append(fields, text)
-		}
-		name := strings.TrimSuffix(filepath.Base(file), ".eml")
-		require.Equal(t, want[name], strings.Join(fields, " | "), name)
-	}
-	t.Logf("%d messages with Authentication-Results fields ran", len(files))
 }

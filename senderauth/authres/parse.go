@@ -16,8 +16,9 @@ var (
 )
 
 // Parse reads the value of an Authentication-Results field, folded or not. Beside an error it returns what it read up
-// to there; ServID is set whenever the field has one. It is tolerant in two ways that are common: a semicolon may stand at
-// the end, and property values may have characters that should be quoted.
+// to there; ServID is set whenever the field has one. It is tolerant of what is common: a semicolon may stand at the end,
+// property values may have characters that should be quoted, names may have an underscore, and a property may lack its
+// type ("action=none"), which then is empty.
 func Parse(text string) (Field, error) {
 	p := parser{s: text}
 	var f Field
@@ -199,7 +200,7 @@ func (p *parser) equals() bool {
 
 // result takes a resinfo without its semicolon, or "none", for which Method stays empty.
 func (p *parser) result() (r Result, ok bool) {
-	method := p.run(isKeywordRune)
+	method := p.run(isNameRune)
 	if method == "" {
 		return r, false
 	}
@@ -217,7 +218,7 @@ func (p *parser) result() (r Result, ok bool) {
 		return r, false
 	}
 	p.comment = ""
-	r.Method, r.Value = method, p.run(isKeywordRune)
+	r.Method, r.Value = method, p.run(isNameRune)
 	if r.Value == "" {
 		return r, false
 	}
@@ -242,25 +243,31 @@ func (r *Result) note(p *parser) {
 // spec takes a reasonspec or a propspec.
 func (p *parser) spec(r *Result) (ok bool) {
 	r.note(p)
-	name := p.run(isKeywordRune)
-	p.cfws()
-	if equalFold(name, "reason") && !p.end() && p.s[p.i] == '=' {
-		p.equals()
-		r.Reason, ok = p.pvalue()
-		return ok
-	}
-	if name == "" || !p.char('.') {
+	prop := Property{Name: p.run(isNameRune)}
+	if prop.Name == "" {
 		return false
 	}
 	p.cfws()
-	prop := Property{Type: name, Name: p.run(isKeywordRune)}
+	if p.char('.') {
+		p.cfws()
+		prop.Type, prop.Name = prop.Name, p.run(isNameRune)
+	}
 	if prop.Name == "" || !p.equals() {
 		return false
 	}
-	prop.Value, ok = p.pvalue()
-	r.Props = append(r.Props, prop)
-	return ok
+	if prop.Value, ok = p.pvalue(); !ok {
+		return false
+	}
+	if prop.Type == "" && equalFold(prop.Name, "reason") {
+		r.Reason = prop.Value
+	} else {
+		r.Props = append(r.Props, prop)
+	}
+	return true
 }
+
+// isNameRune is isKeywordRune and the underscore, which the names that some servers make up have.
+func isNameRune(r rune) bool { return r == '_' || isKeywordRune(r) }
 
 func isDigit(r rune) bool { return '0' <= r && r <= '9' }
 

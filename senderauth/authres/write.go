@@ -96,14 +96,18 @@ func word(s string) string {
 	return quote(s)
 }
 
-// value is a pvalue (RFC 8601 §2.2): also an address or a domain name with an "@" in front stands as it is.
+// value is a pvalue (RFC 8601 §2.2): an address or a domain name with an "@" in front keeps its form, with a quoted local
+// part where it needs one.
 func value(s string) string {
 	s = clean(s)
-	local, domain, isAddress := strings.Cut(s, "@")
-	if isAddress && (local == "" || isDotAtom(local)) && isToken(domain) {
-		return s
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 || !isToken(s[at+1:]) {
+		return word(s)
 	}
-	return word(s)
+	if local := s[:at]; local != "" && !isDotAtom(local) {
+		return quote(local) + s[at:]
+	}
+	return s
 }
 
 func quote(s string) string {
@@ -154,7 +158,7 @@ func keyword(s string) string {
 }
 
 func isKeywordRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_'
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-'
 }
 
 // clean makes one line of printable characters.
