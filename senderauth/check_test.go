@@ -60,14 +60,14 @@ func TestEverythingPasses(t *testing.T) {
 				require.Contains(t, strings.ReplaceAll(string(got.Raw), "\r\n\t", ""), "b="+b)
 			}
 		}
-		require.Equal(t, "iprev=pass spf=pass dkim=pass dkim=pass dmarc=pass", strings.Join(words, " "))
+		require.Equal(t, "iprev=pass spf=pass dkim=pass dkim=pass arc=none dmarc=pass", strings.Join(words, " "))
 		get := func(i int, ptype, name string) string { v, _ := f.Results[i].Get(ptype, name); return v }
 		require.Equal(t, "192.0.2.25", get(0, "policy", "iprev"))
 		require.Equal(t, "sender.example", get(1, "smtp", "mailfrom"))
 		require.Equal(t, "sender.example rsa rsa-sha256", get(2, "header", "d")+" "+get(2, "header", "s")+" "+get(2, "header", "a"))
 		require.Equal(t, "sender.example ed ed25519-sha256", get(3, "header", "d")+" "+get(3, "header", "s")+" "+get(3, "header", "a"))
 		require.NotEqual(t, get(2, "header", "b"), get(3, "header", "b"))
-		require.Equal(t, "sender.example reject", get(4, "header", "from")+" "+get(4, "policy", "dmarc"))
+		require.Equal(t, "sender.example reject", get(5, "header", "from")+" "+get(5, "policy", "dmarc"))
 		require.Empty(t, got.Envelope.Quarantine)
 	})
 }

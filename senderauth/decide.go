@@ -38,7 +38,7 @@ type opinion struct {
 func (p Policy) decide(r *Result) {
 	all := make([]opinion, 0, 5)
 	all = append(all, p.onDMARC(r), p.onFrom(r.DMARC))
-	if r.DMARC.Result != dmarc.Pass { // RFC 9989 §7.1
+	if !r.authentic() { // RFC 9989 §7.1
 		all = append(all, p.onSPF(r), p.onDKIM(r.DKIM))
 	}
 	all = append(all, p.onIPRev(r.IPRev))
@@ -62,7 +62,16 @@ func (r *Result) applied(a Action) {
 	case Reject:
 		r.Disposition = dmarc.PolicyReject
 	}
-	if r.Disposition != r.DMARC.Disposition {
+	if r.DMARC.TestMode {
+		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverridePolicyTestMode})
+	}
+	if r.DMARC.SampledOut {
+		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: "sampled_out"}) // RFC 7489 §7.2 has no other word
+	}
+	switch {
+	case r.Vouched != "":
+		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverrideLocalPolicy, Comment: chainComment(r.ARC.Sets)})
+	case r.Disposition != r.DMARC.Disposition:
 		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverrideLocalPolicy})
 	}
 }
@@ -105,6 +114,8 @@ func (p Policy) onDMARC(r *Result) opinion {
 	v := r.DMARC
 	o := opinion{reason: "DMARC policy for " + v.AuthorDomain, detail: "7.1", err: v.Err}
 	switch {
+	case r.Vouched != "":
+		return opinion{}
 	case v.Result == dmarc.TempError:
 		o.action, o.detail = p.DMARCTempError.forNow(), "7.0"
 		o.reason = "DMARC cannot be checked for " + v.AuthorDomain
@@ -119,6 +130,9 @@ func (p Policy) onDMARC(r *Result) opinion {
 		o.action = p.DMARCReject
 	case v.Disposition == dmarc.PolicyQuarantine:
 		o.action = p.DMARCQuarantine
+	}
+	if r.mayBeVouched {
+		o.action = o.action.forNow()
 	}
 	o.text = "Email rejected per DMARC policy for " + v.AuthorDomain // RFC 9989 §7.2
 	if o.action == Defer {

@@ -1,6 +1,6 @@
-// Package senderauth tells forged mail from true: it checks each incoming message by SPF, DKIM, DMARC and iprev, writes
-// what it found into one Authentication-Results field (RFC 8601), and acts on it as it is told to. It is one check for
-// an smtpd server:
+// Package senderauth tells forged mail from true: it checks each incoming message by SPF, DKIM, ARC, DMARC and
+// iprev, writes what it found into one Authentication-Results field (RFC 8601), and acts on it as it is told to. It is
+// one check for an smtpd server:
 //
 //	policy := senderauth.Enforce() // what the domains of authors ask for
 //	policy.SPFFail = senderauth.Junk
@@ -20,7 +20,8 @@
 // # What it does about it
 //
 // By default nothing: results are in the field. [Policy] has an action for each outcome. A DNS that does not answer never
-// leads to a permanent refusal.
+// leads to a permanent refusal. Mail that lists and forwarders have changed fails DMARC; Options.TrustedSealers names those
+// whose ARC chains are believed when they say that it passed before.
 //
 // Sessions that have logged in are not checked, as their senders are known; fields that claim to be ours are removed from
 // their messages, too. Options.Skip names sessions that are trusted altogether.
@@ -28,6 +29,6 @@
 // # What it costs
 //
 // For one message each question is put to the resolver once, whichever methods need the answer. How many there are is
-// limited by packages spf, dkim and dmarc and by MaxNames here; the time that they take by Options.MaxTime. Memory: the
+// limited by packages spf, dkim, arc and dmarc and by MaxNames here; the time that they take by Options.MaxTime. Memory: the
 // results, the answers of the DNS, and what the verifiers need for the header.
 package senderauth

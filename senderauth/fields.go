@@ -1,7 +1,11 @@
 package senderauth
 
 import (
+	"fmt"
+	"strconv"
+
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/spf"
@@ -20,7 +24,10 @@ func (r *Result) Field(servID string) authres.Field {
 	for _, d := range r.DKIM {
 		f.Results = append(f.Results, dkimField(d))
 	}
-	f.Results = append(f.Results, dmarcField(r.DMARC))
+	if r.ARC.Status != "" {
+		f.Results = append(f.Results, r.arcField())
+	}
+	f.Results = append(f.Results, r.dmarcField())
 	return f
 }
 
@@ -54,14 +61,31 @@ func dkimField(d dkim.Result) authres.Result {
 	return r
 }
 
+// arcField has the properties that RFC 8617 §6 wants.
+func (r *Result) arcField() authres.Result {
+	out := authres.Result{Method: "arc", Value: string(r.ARC.Status), Reason: arcReason(r.ARC.Err)}
+	if sets := r.ARC.Sets; r.ARC.Status == arc.Pass {
+		out.Comment = fmt.Sprintf("i=%d %s", len(sets), newest(sets).Seal.Domain)
+		out.Props = append(out.Props, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(r.ARC.OldestPass)})
+	}
+	if ip := r.IPRev.Addr; r.ARC.Status != arc.None && ip.IsValid() {
+		out.Props = append(out.Props, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})
+	}
+	return out
+}
+
 // dmarcField has the properties that RFC 9989 §9.1 registers.
-func dmarcField(v dmarc.Verdict) authres.Result {
-	r := authres.Result{Method: "dmarc", Value: v.Result.String(), Reason: dmarcReason(v.Err)}
+func (r *Result) dmarcField() authres.Result {
+	v := &r.DMARC
+	out := authres.Result{Method: "dmarc", Value: v.Result.String(), Reason: dmarcReason(v.Err)}
+	if r.Vouched != "" {
+		out.Comment = "passed before, says " + r.Vouched
+	}
 	if v.AuthorDomain != "" {
-		r.Props = append(r.Props, authres.Property{Type: "header", Name: "from", Value: v.AuthorDomain})
+		out.Props = append(out.Props, authres.Property{Type: "header", Name: "from", Value: v.AuthorDomain})
 	}
 	if v.Result == dmarc.Pass || v.Result == dmarc.Fail {
-		r.Props = append(r.Props, authres.Property{Type: "policy", Name: "dmarc", Value: v.Policy.String()})
+		out.Props = append(out.Props, authres.Property{Type: "policy", Name: "dmarc", Value: v.Policy.String()})
 	}
-	return r
+	return out
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/smtpd"
 	"github.com/mailbricks/mailbricks/spf"
@@ -24,6 +25,12 @@ type Options struct {
 	// Policy says what becomes of messages by what was found.
 	Policy Policy
 
+	// TrustedSealers are the domains of forwarders and lists whose word is taken for how a message came to them: a message
+	// that fails DMARC is treated as if it passed when an ARC chain that passes shows that it did so before, and when the
+	// set that says so and all newer ones are sealed by these domains (RFC 8617 §7.2.1). Such a domain must check mail
+	// well and let nobody else seal: it can make any author's domain pass. Empty: chains are only reported.
+	TrustedSealers []string
+
 	// CheckHelo also checks the EHLO name by SPF (RFC 7208 §2.3), which otherwise is checked for the null reverse-path
 	// only. Its outcome counts for Policy as that of the reverse-path does, except for None, which most names give.
 	CheckHelo bool
@@ -42,8 +49,10 @@ type Options struct {
 	// result, and may be called by several sessions at once.
 	OnResult func(ctx context.Context, tx *smtpd.Transaction, r *Result)
 
-	// SPF, DKIM and DMARC have limits; their Resolver and, for SPF, Hostname are set here if they are not.
+	// SPF, DKIM, ARC and DMARC have limits. The Resolver of SPF and DMARC and the Hostname of SPF are set here if they are
+	// not; a Resolver of their own does not share look-ups.
 	SPF   spf.Checker
 	DKIM  dkim.Options
+	ARC   arc.Options
 	DMARC dmarc.Evaluator
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/spf"
 )
@@ -27,6 +28,10 @@ func dkimReason(err error) string {
 		dkim.ErrBodyLength, dkim.ErrSignature)
 }
 
+func arcReason(err error) string {
+	return firstOf(err, dkim.ErrHeaderTooLarge, arc.ErrTooManySets, arc.ErrMarkedFail, arc.ErrStructure, dkim.ErrLookup, arc.ErrMessageSignature, arc.ErrSeal)
+}
+
 func dmarcReason(err error) string {
 	return firstOf(err, dmarc.ErrManyFrom, dmarc.ErrMalformedFrom, dmarc.ErrNoAuthor, dmarc.ErrTooManyAuthors, dmarc.ErrManyAuthors, dmarc.ErrInvalidRecord, dmarc.ErrUnchecked)
 }
@@ -39,7 +44,7 @@ func firstOf(err error, known ...error) string {
 	for _, k := range known {
 		if errors.Is(err, k) {
 			text := k.Error()
-			for _, prefix := range []string{"dkim: ", "senderauth: "} {
+			for _, prefix := range []string{"dkim: ", "arc: ", "senderauth: "} {
 				text = strings.TrimPrefix(text, prefix)
 			}
 			return text

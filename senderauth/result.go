@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/spf"
 )
@@ -19,9 +20,14 @@ type Result struct {
 	Helo *spf.Verdict
 	// DKIM has a result for each signature, and one for none.
 	DKIM []dkim.Result
+	// ARC is the chain of servers that tell how the message came to them. What it says is true as far as they are.
+	ARC arc.Result
 	// DMARC is the verdict about the author's domain.
 	DMARC dmarc.Verdict
 
+	// Vouched is the domain of the trusted sealer that saw the message pass DMARC which fails it now, so that the failure
+	// does not count (Options.TrustedSealers); empty: there is none.
+	Vouched string
 	// Decision is what Options.Policy makes of all this.
 	Decision Decision
 	// Disposition is what is done for DMARC's sake, for aggregate reports (RFC 9990 §3.1.1.9): it differs from
@@ -30,6 +36,8 @@ type Result struct {
 	Disposition dmarc.Policy
 	// Overrides are the reasons why Disposition is not what the domain's record has, for aggregate reports.
 	Overrides []dmarc.ReportOverride
+
+	mayBeVouched bool // a chain could not be checked for now that might have been trusted
 }
 
 type resultKey struct{}
@@ -49,7 +57,11 @@ func (r *Result) SPFFailed() bool {
 // Author is the author's domain, and whether the message is proven to be from there: DMARC passes, or a trusted sealer
 // saw it pass. Otherwise anybody may have written that name.
 func (r *Result) Author() (domain string, proven bool) {
-	return r.DMARC.AuthorDomain, r.DMARC.Result == dmarc.Pass
+	return r.DMARC.AuthorDomain, r.authentic()
+}
+
+func (r *Result) authentic() bool {
+	return r.DMARC.Result == dmarc.Pass || r.Vouched != ""
 }
 
 // Domains are the domains that provably answer for the message: those of passing signatures and of the reverse-path or
@@ -73,6 +85,6 @@ func (r *Result) Domains() []string {
 
 // Undecided says whether something could not be checked for now because the DNS did not answer.
 func (r *Result) Undecided() bool {
-	return r.IPRev.Value == "temperror" || r.SPF.Result == spf.TempError || r.Helo != nil && r.Helo.Result == spf.TempError ||
+	return r.IPRev.Value == "temperror" || r.ARC.Temporary || r.SPF.Result == spf.TempError || r.Helo != nil && r.Helo.Result == spf.TempError ||
 		r.DMARC.Result == dmarc.TempError || slices.ContainsFunc(r.DKIM, func(d dkim.Result) bool { return d.Status == dkim.TempError })
 }

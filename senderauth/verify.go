@@ -3,44 +3,59 @@ package senderauth
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
 // verify checks the signatures in one pass over the message, and evaluates DMARC. It fails when the message cannot be read.
 func (c *checker) verify(ctx context.Context, st *state, msg *mailbricks.Message) error {
-	r := st.result
-	ctx, cancel := context.WithTimeout(ctx, c.MaxTime-st.spent)
-	defer cancel()
-	m := dmarc.Message{From: msg.Values("From")}
-	evaluator := c.DMARC
-	if evaluator.Resolver == nil {
-		evaluator.Resolver = st.dns
-	}
+	left := c.MaxTime - st.spent
+	ctx, cancel := context.WithTimeout(ctx, left)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	if c.DMARC.Resolver == nil {
-		wg.Go(func() { discover(ctx, &evaluator, m.From) })
+	from := msg.Values("From")
+	evaluator := c.DMARC
+	if evaluator.Resolver == nil {
+		evaluator.Resolver = st.dns
+		wg.Go(func() { discover(ctx, &evaluator, from) })
 	}
+	keys, cancelKeys := context.WithTimeout(ctx, left/4*3) // the rest is DMARC's
+	defer cancelKeys()
+	r := st.result
+	if err := c.signatures(keys, st, msg); err != nil {
+		return err
+	}
+	m := dmarc.Message{From: from}
+	m.SPF, m.DKIM = identifiers(r)
+	r.DMARC = evaluator.Evaluate(ctx, m)
+	c.vouch(ctx, &evaluator, r, from)
+	return nil
+}
 
-	signatures := dkim.NewVerifier(st.dns, c.DKIM)
-	if _, err := msg.WriteTo(signatures); err != nil {
+// signatures checks DKIM and ARC.
+func (c *checker) signatures(ctx context.Context, st *state, msg *mailbricks.Message) error {
+	signatures, chain := dkim.NewVerifier(st.dns, c.DKIM), arc.NewVerifier(st.dns, c.ARC)
+	if _, err := msg.WriteTo(io.MultiWriter(signatures, chain)); err != nil {
 		return fmt.Errorf("senderauth: reading the message: %w", err)
 	}
+	r := st.result
+	var wg sync.WaitGroup
+	wg.Go(func() { r.ARC = chain.Result(ctx) })
 	r.DKIM = signatures.Results(ctx)
+	wg.Wait()
 	for i := range r.DKIM {
 		if d := &r.DKIM[i]; d.Status == dkim.Pass && d.BodyUnsigned > 0 && !c.AcceptPartialBody {
 			d.Status, d.Err = dkim.Policy, ErrPartialBody
 		}
 	}
-	m.SPF, m.DKIM = identifiers(r)
-	r.DMARC = evaluator.Evaluate(ctx, m)
 	return nil
 }
 

@@ -54,10 +54,12 @@ func zones(t testing.TB, policy string) *mailtest.DNS {
 		mx.list.example. A 192.0.2.99
 		list.example. TXT "v=spf1 ip4:192.0.2.99 -all"
 	`
-	for selector, key := range map[string]crypto.Signer{"rsa": keys().rsa, "ed": keys().ed} {
-		rec, err := dkim.NewRecord(key.Public(), dkim.RecordOptions{Domain: "sender.example", Selector: selector})
-		require.NoError(t, err)
-		text += "\t" + rec.Name + `. TXT "` + strings.Join(rec.Strings(), `" "`) + "\"\n\t"
+	for _, domain := range []string{"sender.example", "list.example", "forward.example", "evil.example"} {
+		for selector, key := range map[string]crypto.Signer{"rsa": keys().rsa, "ed": keys().ed} {
+			rec, err := dkim.NewRecord(key.Public(), dkim.RecordOptions{Domain: domain, Selector: selector})
+			require.NoError(t, err)
+			text += "\t" + rec.Name + `. TXT "` + strings.Join(rec.Strings(), `" "`) + "\"\n\t"
+		}
 	}
 	return mailtest.MustZone(t, text)
 }
