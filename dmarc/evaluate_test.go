@@ -73,58 +73,6 @@ func TestAlignment(t *testing.T) {
 	}
 }
 
-// RFC 9989 §4.10: eight questions at most.
-func TestTreeWalkAsksEightNames(t *testing.T) {
-	t.Parallel()
-	s := &spy{}
-	v := eval(t, s, "x@a.b.c.d.e.f.g.h.i.j.mail.example.com")
-	require.Equal(t, dmarc.None, v.Result)
-	require.Equal(t, "_dmarc.a.b.c.d.e.f.g.h.i.j.mail.example.com. _dmarc.g.h.i.j.mail.example.com. _dmarc.h.i.j.mail.example.com. "+
-		"_dmarc.i.j.mail.example.com. _dmarc.j.mail.example.com. _dmarc.mail.example.com. _dmarc.example.com. _dmarc.com.", s.asked())
-
-	s = &spy{}
-	eval(t, s, "x@"+strings.Repeat("a.", 120)+"com")
-	require.Len(t, s.names, 8)
-	s = &spy{}
-	eval(t, s, "x@a.b.c.d.e.f.example.com") // eight labels
-	require.Len(t, s.names, 8)
-	s = &spy{}
-	eval(t, s, "x@com")
-	require.Equal(t, "_dmarc.com.", s.asked())
-}
-
-// The examples at the end of RFC 9989 §4.10.2, and Appendix B.4.
-func TestOrganizationalDomain(t *testing.T) {
-	t.Parallel()
-	const rec, yes, no = "v=DMARC1; p=none", "v=DMARC1; p=none; psd=y", "v=DMARC1; p=none; psd=n"
-	for _, c := range []struct {
-		z            zone
-		domain, want string
-	}{
-		{zone{"_dmarc.mail.example.com": {rec}, "_dmarc.example.com": {rec}}, "a.mail.example.com", "example.com"},
-		{zone{"_dmarc.mail.example.com": {no}, "_dmarc.example.com": {rec}}, "a.mail.example.com", "mail.example.com"},
-		{zone{"_dmarc.com": {yes}}, "a.mail.example.com", "example.com"},
-		{zone{}, "a.mail.example.com", "a.mail.example.com"},
-		{zone{"_dmarc.signing.example.com": {rec}, "_dmarc.example.com": {rec}}, "signing.example.com", "example.com"},               // B.4.1
-		{zone{"_dmarc.signing.example.com": {rec}, "_dmarc.example.com": {rec}}, "a.b.c.d.e.f.g.h.i.j.k.example.com", "example.com"}, // B.4.2
-		{zone{"_dmarc.giant.bank.example": {rec}, "_dmarc.bank.example": {yes}}, "giant.bank.example", "giant.bank.example"},         // B.4.3
-		{zone{"_dmarc.giant.bank.example": {rec}, "_dmarc.bank.example": {yes}}, "mail.giant.bank.example", "giant.bank.example"},
-		{zone{"_dmarc.giant.bank.example": {rec}, "_dmarc.bank.example": {yes}}, "mail.mega.bank.example", "mega.bank.example"},
-		{zone{"_dmarc.bank.example": {yes}, "_dmarc.example": {rec}}, "bank.example", "bank.example"}, // the walk starts at a PSD
-		{zone{"_dmarc.c.d.e.f.g.h.com": {yes}}, "x.a.b.c.d.e.f.g.h.com", "b.c.d.e.f.g.h.com"},         // the labels left out count
-		{zone{"_dmarc.example.com": {rec, rec}, "_dmarc.a.example.com": {rec}}, "a.example.com", "a.example.com"},
-		{zone{"_dmarc.example.com": {"v=spf1", rec}}, "A.Example.com.", "example.com"},
-	} {
-		got, err := (&dmarc.Evaluator{Resolver: c.z}).OrganizationalDomain(t.Context(), c.domain)
-		require.NoError(t, err)
-		require.Equal(t, c.want, got, "%v %s", c.z, c.domain)
-	}
-	_, err := (&dmarc.Evaluator{Resolver: zone{"_dmarc.com": {"TIMEOUT"}}}).OrganizationalDomain(t.Context(), "example.com")
-	require.Error(t, err)
-	_, err = (&dmarc.Evaluator{Resolver: zone{}}).OrganizationalDomain(t.Context(), "exa mple.com")
-	require.Error(t, err)
-}
-
 // RFC 9989 Appendix B.4 as messages.
 func TestAppendixB4(t *testing.T) {
 	t.Parallel()
