@@ -1,0 +1,25 @@
+package wire
+
+// mark looks through the octets of p behind the first, at most blockSize of them, and sets a bit in marks, whose words it
+// returns as far as they are used, for each that is
+//
+//   - a LF without a CR in front of it;
+//   - when relaxed, a TAB, or any octet up to a space with a space in front of it: blanks that a line ends with, or that
+//     are to become one space. (Of other control characters, which do no harm here, it marks too many.)
+func mark(marks *[blockSize / 64]uint64, p []byte, relaxed bool) []uint64 {
+	find := markBare
+	if relaxed {
+		find = markRelaxed
+	}
+	n := len(p) - 1
+	full := n / 64
+	find(marks[:full], p)
+	if n%64 == 0 {
+		return marks[:full]
+	}
+	var rest [65]byte // padded with zeros, which are not marked but behind a space
+	copy(rest[:], p[64*full:])
+	find(marks[full:full+1], rest[:])
+	marks[full] &= 1<<(n%64) - 1
+	return marks[:full+1]
+}
