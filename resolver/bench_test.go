@@ -29,7 +29,9 @@ func benchmarkResolver(b *testing.B) *resolver.Resolver {
 
 func BenchmarkWarm(b *testing.B) {
 	r, ctx := benchmarkResolver(b), context.Background()
+	perSecond := func(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lookups/s") }
 	b.Run("TXT", func(b *testing.B) {
+		defer perSecond(b)
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.LookupTXT(ctx, "example.com."); err != nil {
@@ -38,6 +40,7 @@ func BenchmarkWarm(b *testing.B) {
 		}
 	})
 	b.Run("MX", func(b *testing.B) {
+		defer perSecond(b)
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.LookupMX(ctx, "example.com."); err != nil {
@@ -46,6 +49,7 @@ func BenchmarkWarm(b *testing.B) {
 		}
 	})
 	b.Run("NetIP", func(b *testing.B) {
+		defer perSecond(b)
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.LookupNetIP(ctx, "ip", "mail.example.com."); err != nil {
@@ -54,6 +58,7 @@ func BenchmarkWarm(b *testing.B) {
 		}
 	})
 	b.Run("parallel", func(b *testing.B) {
+		defer perSecond(b)
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {

@@ -7,7 +7,11 @@
 //
 // Answers are cached for their TTL, also negative ones (RFC 2308). Many callers that ask the same at once cause one
 // query. Queries go over UDP with EDNS, each from a port of its own with a random ID, and over TCP where the answer was
-// cut short. What does not fit the question is taken for a forgery and not read.
+// cut short. What does not fit the question is taken for a forgery and not read, and after some of these the question
+// goes over TCP too. An answer is kept for its question only, never for other names that it tells of.
+//
+// Memory is bounded by Resolver.CacheBytes and, for look-ups under way, by Resolver.MaxQueries and the callers. [Trace]
+// tells of queries, their time and cache hits, for those who count.
 //
 // All names are absolute: there is no search list, and /etc/hosts is not read. What RFC 6761 reserves (localhost,
 // invalid, and onion of RFC 7686) is answered here.

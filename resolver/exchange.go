@@ -152,8 +152,13 @@ func endOf(ctx context.Context, err error) error {
 	return ctx.Err()
 }
 
-// udpBuffer is the longest UDP answer that is read, for servers that send more than UDPSize.
-const udpBuffer = 4096
+const (
+	// udpBuffer is the longest UDP answer that is read, for servers that send more than UDPSize.
+	udpBuffer = 4096
+	// maxForeign is how many packets that do not answer the query are read. More are a forger's, who must not have any
+	// number of guesses (RFC 5452 §9.3), nor this program's time; then it is TCP's turn, where guessing is of no use.
+	maxForeign = 64
+)
 
 // exchangeUDP reads on when what comes is no answer to the query: a forger must not end the wait.
 func exchangeUDP(conn net.Conn, query []byte, read func([]byte) (*reply, error)) (*reply, error) {
@@ -161,7 +166,7 @@ func exchangeUDP(conn net.Conn, query []byte, read func([]byte) (*reply, error))
 		return nil, err
 	}
 	buf := make([]byte, udpBuffer)
-	for {
+	for range maxForeign + 1 {
 		n, err := conn.Read(buf)
 		if err != nil {
 			return nil, err
@@ -170,6 +175,7 @@ func exchangeUDP(conn net.Conn, query []byte, read func([]byte) (*reply, error))
 			return rep, err
 		}
 	}
+	return &reply{truncated: true}, nil
 }
 
 // exchangeTCP frames by length (RFC 1035 §4.2.2, in one write as RFC 7766 §8 asks).

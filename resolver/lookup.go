@@ -91,7 +91,8 @@ func (r *Resolver) LookupCNAME(ctx context.Context, host string) (string, error)
 //
 // With "ip", what is found of one family is the answer even if the look-up of the other fails.
 func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	types := []uint16{dns.TypeA, dns.TypeAAAA}
+	families := [2]uint16{dns.TypeA, dns.TypeAAAA}
+	types := families[:]
 	switch network {
 	case "ip":
 	case "ip4":
@@ -107,7 +108,7 @@ func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]net
 		}
 		return []netip.Addr{ip}, nil
 	}
-	looks := make([]pending, len(types)) // both under way at once
+	var looks [2]pending // both under way at once
 	for i, typ := range types {
 		p, err := r.prepare(ctx, host, typ)
 		if err != nil {
@@ -118,16 +119,16 @@ func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]net
 		}
 		looks[i] = p
 	}
-	var ips []netip.Addr
+	var answers [2]Answer
 	var failed error
-	for _, p := range looks {
-		a, err := r.finish(ctx, host, p)
+	for i := range types {
+		a, err := r.finish(ctx, host, looks[i])
 		if err != nil {
 			failed = err
 		}
-		ips = appendIPs(ips, a.Records)
+		answers[i] = a
 	}
-	if len(ips) > 0 {
+	if ips := addresses(answers[0].Records, answers[1].Records); len(ips) > 0 {
 		return ips, nil
 	}
 	if failed == nil {
@@ -136,10 +137,14 @@ func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) ([]net
 	return nil, failed
 }
 
-func appendIPs(ips []netip.Addr, records []string) []netip.Addr {
-	for _, record := range records {
-		if ip, err := netip.ParseAddr(record); err == nil {
-			ips = append(ips, ip)
+// addresses reads the records of both families.
+func addresses(v4, v6 []string) []netip.Addr {
+	ips := make([]netip.Addr, 0, len(v4)+len(v6))
+	for _, records := range [2][]string{v4, v6} {
+		for _, record := range records {
+			if ip, err := netip.ParseAddr(record); err == nil {
+				ips = append(ips, ip)
+			}
 		}
 	}
 	return ips

@@ -331,17 +331,20 @@ func TestAnswersOfBrokenServers(t *testing.T) {
 }
 
 func TestServersFromBeforeEDNS(t *testing.T) {
-	for name, withQuestion := range map[string]bool{"with the question": true, "header only": false} {
+	for name, refuse := range map[string]func(m *dns.Msg){
+		"FORMERR":              func(m *dns.Msg) { m.Rcode = dns.RcodeFormatError },
+		"FORMERR, header only": func(m *dns.Msg) { m.Rcode, m.Question = dns.RcodeFormatError, nil },
+		"NOTIMP":               func(m *dns.Msg) { m.Rcode = dns.RcodeNotImplemented },
+		"BADVERS":              func(m *dns.Msg) { m.SetEdns0(512, false).Rcode = dns.RcodeBadVers },
+	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.answer(ns1, func(q *dns.Msg) [][]byte {
 					if q.IsEdns0() == nil {
 						return [][]byte{replyWith(t, q, 0, []string{`a.example. 300 TXT "old"`})}
 					}
-					m := new(dns.Msg).SetRcode(q, dns.RcodeFormatError)
-					if !withQuestion {
-						m.Question = nil
-					}
+					m := new(dns.Msg).SetReply(q)
+					refuse(m)
 					return [][]byte{pack(t, m)}
 				})
 				txt, err := w.resolver(ns1).LookupTXT(t.Context(), "a.example")
@@ -350,6 +353,35 @@ func TestServersFromBeforeEDNS(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A forger has few guesses at the ID; then TCP is asked.
+func TestAFloodOfForgedAnswersLeadsToTCP(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		truth := mailtest.MustZone(t, `a.example. TXT "real"`)
+		l, err := w.network.Listen("tcp", ns1)
+		require.NoError(t, err)
+		pc, err := w.network.ListenPacket("udp", "192.0.2.99:53") // not asked
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = truth.Serve(ctx, pc, l) })
+		t.Cleanup(func() { cancel(); wg.Wait() })
+		w.answer(ns1, func(q *dns.Msg) [][]byte {
+			var packets [][]byte
+			for i := range 200 {
+				forged := new(dns.Msg).SetReply(q)
+				forged.Id += uint16(200 - i) // never right within the first 65
+				forged.Answer = []dns.RR{rr(t, `a.example. 300 TXT "forged"`)}
+				packets = append(packets, pack(t, forged))
+			}
+			return packets
+		})
+		txt, err := w.resolver(ns1).LookupTXT(t.Context(), "a.example")
+		require.NoError(t, err)
+		require.Equal(t, []string{"real"}, txt)
+		require.Equal(t, map[string]int{"a.example. TXT": 1}, truth.Queries())
+	})
 }
 
 func TestBrokenTCP(t *testing.T) {

@@ -26,7 +26,7 @@ var (
 	// errForeign says that a packet does not answer this question: a late answer to another one, or a forgery.
 	errForeign = errors.New("not an answer to this question")
 	// errFormat says that the server did not understand the query.
-	errFormat    = errors.New("server does not understand the query (FORMERR)")
+	errFormat    = errors.New("server does not understand the query (FORMERR, NOTIMP or BADVERS)")
 	errMalformed = errors.New("malformed answer")
 	errReferral  = errors.New("server refers to others instead of answering")
 	errLoop      = errors.New("CNAME loop")
@@ -74,8 +74,8 @@ func readReply(raw []byte, id uint16, q question) (*reply, error) {
 		return &reply{truncated: true}, nil
 	case malformed != nil:
 		return nil, fmt.Errorf("%w: %w", errMalformed, malformed)
-	case m.Rcode == dns.RcodeFormatError:
-		return nil, errFormat
+	case m.Rcode == dns.RcodeFormatError, m.Rcode == dns.RcodeNotImplemented, m.Rcode == dns.RcodeBadVers:
+		return nil, errFormat // RFC 6891 §6.1.3, §7
 	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
 		return nil, errRcode(m.Rcode)
 	}
