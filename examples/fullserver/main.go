@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/mailbricks/mailbricks/internal/cliargs"
 )
 
 // Exit codes.
@@ -82,23 +84,8 @@ func parse(args []string, stdout, stderr io.Writer) (*cli, *kong.Context, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, err := parser.Parse(doubleDashes(args))
+	ctx, err := parser.Parse(cliargs.Long(args, nil))
 	return c, ctx, err
-}
-
-// doubleDashes lets options have one dash or two: kong knows long options with two only.
-func doubleDashes(args []string) []string {
-	out := make([]string, 0, len(args))
-	for i, arg := range args {
-		if arg == "--" {
-			return append(out, args[i:]...)
-		}
-		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
-			arg = "-" + arg
-		}
-		out = append(out, arg)
-	}
-	return out
 }
 
 // run does what the command line says and gives the exit code.
