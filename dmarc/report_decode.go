@@ -99,9 +99,9 @@ func (d *reportDecoder) cutShort(err error) error {
 	return fmt.Errorf("%w: it ends in line %d, before its end", ErrReportInvalid, d.line)
 }
 
-func (d *reportDecoder) warning(text string) {
+func (d *reportDecoder) warning(format string, args ...any) {
 	if len(d.report.Warnings) < MaxReportWarnings {
-		d.report.Warnings = append(d.report.Warnings, fmt.Sprintf("line %d: %s", d.line, text))
+		d.report.Warnings = append(d.report.Warnings, fmt.Sprintf("line %d: "+format, append([]any{d.line}, args...)...))
 	}
 }
 
@@ -222,7 +222,7 @@ func (d *reportDecoder) endRecord() error {
 	r := &d.record
 	addr, err := netip.ParseAddr(strings.Trim(d.source, "[]"))
 	if err != nil {
-		d.warning(fmt.Sprintf("source_ip %q is no address", cut(d.source, maxInternedText)))
+		d.warning("source_ip %q is no address", cut(d.source, maxInternedText))
 	}
 	r.Source = addr.Unmap().WithZone("")
 	r.Count = d.number("count", d.count, MaxReportCount)
@@ -252,6 +252,8 @@ func (d *reportDecoder) finish() error {
 	}
 	p.DKIMAlignment, p.SPFAlignment = alignmentMode(p.DKIMAlignment), alignmentMode(p.SPFAlignment)
 	d.known("p", p.Policy, policyValues)
+	d.known("sp", orNone(p.Subdomain), policyValues)
+	d.known("np", orNone(p.Nonexistent), policyValues)
 	d.present("org_name", m.OrgName)
 	d.present("email", m.Email)
 	d.present("report_id", m.ReportID)
@@ -265,14 +267,14 @@ func (d *reportDecoder) finish() error {
 // present warns about what the schema demands and the report does not have.
 func (d *reportDecoder) present(name, value string) {
 	if value == "" {
-		d.warning("no " + name)
+		d.warning("no %s", name)
 	}
 }
 
 // known warns about a value that the schema does not know. It is kept.
 func (d *reportDecoder) known(name, value, values string) {
 	if !oneOf(value, values) {
-		d.warning(fmt.Sprintf("%s %q is none of: %s", name, cut(value, maxInternedText), values))
+		d.warning("%s %q is none of: %s", name, cut(value, maxInternedText), values)
 	}
 }
 
@@ -282,7 +284,7 @@ func (d *reportDecoder) number(name, text string, most int64) int64 {
 	if err == nil && n >= 0 && n <= most {
 		return n
 	}
-	d.warning(fmt.Sprintf("%s %q is no number from 0 to %d", name, cut(text, maxInternedText), most))
+	d.warning("%s %q is no number from 0 to %d", name, cut(text, maxInternedText), most)
 	return max(0, min(n, most)) // ParseInt gives 0 for what is no number, and the nearest one for what is too large
 }
 
@@ -291,7 +293,7 @@ func (d *reportDecoder) date(name, text string) time.Time {
 	whole, _, _ := strings.Cut(text, ".")
 	n, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || n <= 0 || n > maxReportTime {
-		d.warning(fmt.Sprintf("%s %q is no time in seconds since 1970", name, cut(text, maxInternedText)))
+		d.warning("%s %q is no time in seconds since 1970", name, cut(text, maxInternedText))
 		return time.Time{}
 	}
 	return time.Unix(n, 0).UTC()

@@ -170,7 +170,9 @@ func (u *unpacker) document(in *bufio.Reader) (*Report, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
-		report.Warnings = append(report.Warnings, cleanText("behind the report: "+err.Error()))
+		if len(report.Warnings) < MaxReportWarnings {
+			report.Warnings = append(report.Warnings, "behind the report: "+err.Error())
+		}
 	default:
 		return nil, unpackError(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Limits on the XML that is read.
@@ -32,7 +33,7 @@ type xmlScanner struct {
 	// name holds the name of the last tag.
 	name []byte
 	// warn is told what is repaired.
-	warn func(string)
+	warn func(format string, args ...any)
 }
 
 // maxXMLText is how much of a text is kept; enough for MaxReportText characters written as references.
@@ -111,8 +112,7 @@ func (s *xmlScanner) readName() bool {
 	for n < len(head) && isNameByte(head[n]) {
 		n++
 	}
-	if n == 0 || n == len(head) || head[0] == '-' || head[0] == '.' || '0' <= head[0] && head[0] <= '9' ||
-		bytes.IndexByte([]byte(" \t\r\n/>"), head[n]) < 0 {
+	if n == 0 || n == len(head) || strings.IndexByte("-.0123456789", head[0]) >= 0 || strings.IndexByte(" \t\r\n/>", head[n]) < 0 {
 		return false
 	}
 	s.name = append(s.name[:0], head[:n]...)

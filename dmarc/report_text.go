@@ -3,7 +3,6 @@ package dmarc
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -16,18 +15,23 @@ import (
 type utf16Reader struct {
 	r         *bufio.Reader
 	bigEndian bool
-	pending   []byte
+	pending   []byte // of buf, what has not been read yet
+	buf       [utf8.UTFMax]byte
 }
 
 func (u *utf16Reader) unit() (rune, error) {
-	var b [2]byte
-	if _, err := io.ReadFull(u.r, b[:]); err != nil {
+	first, err := u.r.ReadByte()
+	if err != nil {
 		return 0, err
 	}
-	if u.bigEndian {
-		return rune(b[0])<<8 | rune(b[1]), nil
+	second, err := u.r.ReadByte()
+	if err != nil {
+		return 0, unexpected(err)
 	}
-	return rune(b[1])<<8 | rune(b[0]), nil
+	if u.bigEndian {
+		return rune(first)<<8 | rune(second), nil
+	}
+	return rune(second)<<8 | rune(first), nil
 }
 
 func (u *utf16Reader) Read(p []byte) (int, error) {
@@ -55,7 +59,7 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 				}
 			}
 		}
-		u.pending = utf8.AppendRune(u.pending[:0], c)
+		u.pending = utf8.AppendRune(u.buf[:0], c)
 	}
 }
 

@@ -73,9 +73,17 @@ func (x *xmlWriter) raw(s string) { _, _ = x.w.WriteString(s) }
 
 // element writes an element that the schema demands.
 func (x *xmlWriter) element(name, text string) {
-	x.raw("<" + name + ">")
-	_ = xml.EscapeText(x.w, []byte(cleanText(text)))
-	x.raw("</" + name + ">\n")
+	x.raw("<")
+	x.raw(name)
+	x.raw(">")
+	if text = cleanText(text); strings.ContainsAny(text, "<>&'\"") {
+		_ = xml.EscapeText(x.w, []byte(text))
+	} else {
+		x.raw(text) // clean text has nothing else that needs an escape
+	}
+	x.raw("</")
+	x.raw(name)
+	x.raw(">\n")
 }
 
 // optional writes an element that the schema allows to be missing.
