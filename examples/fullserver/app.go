@@ -104,7 +104,7 @@ func (a *app) open(c *config) (err error) {
 	a.queue, err = relay.Open(c.path("queue"), relay.Options{
 		Hostname:  c.hostname,
 		Transport: relay.Split(a.dir.Hosts, here, &a.next),
-		Prepare:   (&sign.Step{Keys: a.keys, Logger: a.log, Own: a.isOwn}).Sign,
+		Prepare:   a.prepare(c),
 		Generated: mailbricks.HandlerFunc(func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
 			return a.deliver.Handle(ctx, env, msg)
 		}),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/auth/directory"
 	"github.com/mailbricks/mailbricks/relay"
+	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/senderauth/sign"
 )
 
@@ -54,13 +55,18 @@ type config struct {
 		recipients, connections, connectionsPerIP, hopCount int
 	}
 	policy struct {
-		spfFail, dmarc  string
-		trustedNetworks []netip.Prefix
-		postmaster      string
+		spfFail, dmarc, dmarcMode string
+		auth                      senderauth.Policy // what the other keys say
+		trustedSealers            []string
+		trustedNetworks           []netip.Prefix
+		postmaster                string
 	}
-	dkim struct{ settle, grace time.Duration }
-	run  struct{ user string }
-	log  struct{ level, format string }
+	dkim struct {
+		arcSeal       bool
+		settle, grace time.Duration
+	}
+	run struct{ user string }
+	log struct{ level, format string }
 }
 
 // services in the order in which they are shown.
@@ -79,7 +85,9 @@ func defaults() *config {
 	c.limits.hopCount = 50
 	c.limits.freeSpace = 256 << 20
 	c.policy.spfFail = "junk"
-	c.policy.dmarc = "enforce"
+	c.policy.dmarc, c.policy.dmarcMode = "enforce", "rfc9989"
+	c.policy.auth = senderauth.Enforce()
+	c.dkim.arcSeal = true
 	c.dkim.settle, c.dkim.grace = sign.DefaultSettle, sign.DefaultGrace
 	c.log.level, c.log.format = "info", "text"
 	return c
@@ -112,14 +120,18 @@ func (c *config) keys() map[string]setter {
 		"limits.free_space":           size(&c.limits.freeSpace),
 		"policy.spf_fail":             text(&c.policy.spfFail, oneOf("reject", "junk", "tag")),
 		"policy.dmarc":                text(&c.policy.dmarc, oneOf("enforce", "tag")),
+		"policy.dmarc_mode":           text(&c.policy.dmarcMode, oneOf("rfc9989", "rfc7489")),
+		"policy.trusted_sealers":      texts(&c.policy.trustedSealers, domainName),
 		"policy.trusted_networks":     parsed(&c.policy.trustedNetworks, parseNetwork),
 		"policy.postmaster":           text(&c.policy.postmaster, emptyOr(mailAddress)),
+		"dkim.arc_seal":               boolean(&c.dkim.arcSeal),
 		"dkim.rotation_settle":        duration(&c.dkim.settle),
 		"dkim.rotation_grace":         duration(&c.dkim.grace),
 		"run.user":                    text(&c.run.user, anything),
 		"log.level":                   text(&c.log.level, oneOf("debug", "info", "warn", "error")),
 		"log.format":                  text(&c.log.format, oneOf("text", "json")),
 	}
+	maps.Copy(keys, c.authKeys())
 	for _, service := range services {
 		keys["listen."+service] = addresses(c.listen, service)
 	}

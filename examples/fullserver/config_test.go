@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/senderauth"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -62,8 +64,32 @@ free_space = 1024
 [policy]
 spf_fail = "reject"
 dmarc = "tag"
+dmarc_mode = "rfc7489"
+dmarc_reject = "junk"
+dmarc_quarantine = "defer"
+dmarc_temperror = "defer"
+dmarc_permerror = "junk"
+no_from = "reject"
+bad_from = "junk"
+spf_softfail = "junk"
+spf_neutral = "tag"
+spf_none = "junk"
+spf_temperror = "defer"
+spf_permerror = "reject"
+dkim_none = "junk"
+dkim_fail = "junk"
+dkim_temperror = "junk"
+iprev_fail = "defer"
+iprev_none = "reject"
+iprev_temperror = "tag"
+trusted_sealers = ["google.com", "Lists.example.org"]
 trusted_networks = ["10.0.0.0/8", "192.0.2.1"]
 postmaster = "boss@example.com"
+
+[dkim]
+arc_seal = false
+rotation_settle = "2h"
+rotation_grace = "10d"
 
 [run]
 user = "mail"
@@ -101,6 +127,23 @@ func TestConfigReadsEveryKey(t *testing.T) {
 	require.EqualValues(t, 1024, c.limits.freeSpace)
 	require.Equal(t, "reject", c.policy.spfFail)
 	require.Equal(t, "tag", c.policy.dmarc)
+	require.Equal(t, "rfc7489", c.policy.dmarcMode)
+	require.Equal(t, senderauth.Policy{
+		DMARCReject: senderauth.Junk, DMARCQuarantine: senderauth.Defer, DMARCTempError: senderauth.Defer, DMARCPermError: senderauth.Junk,
+		NoFrom: senderauth.Reject, BadFrom: senderauth.Junk,
+		SPFSoftFail: senderauth.Junk, SPFNone: senderauth.Junk, SPFTempError: senderauth.Defer, SPFPermError: senderauth.Reject,
+		DKIMNone: senderauth.Junk, DKIMFail: senderauth.Junk, DKIMTempError: senderauth.Junk,
+		IPRevFail: senderauth.Defer, IPRevNone: senderauth.Reject,
+	}, c.policy.auth)
+	whole := authPolicy(c)
+	require.Equal(t, senderauth.Reject, whole.SPFFail)
+	require.Equal(t, senderauth.Tag, whole.DMARCReject, "dmarc = tag comes first")
+	require.Equal(t, senderauth.Tag, whole.DMARCQuarantine)
+	require.NotNil(t, evaluator(c).PublicSuffixes)
+	require.Equal(t, []string{"google.com", "Lists.example.org"}, c.policy.trustedSealers)
+	require.False(t, c.dkim.arcSeal)
+	require.Equal(t, 2*time.Hour, c.dkim.settle)
+	require.Equal(t, 240*time.Hour, c.dkim.grace)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}, c.policy.trustedNetworks)
 	require.Equal(t, "boss@example.com", c.policy.postmaster)
 	require.Equal(t, "mail", c.run.user)
@@ -119,6 +162,9 @@ func TestConfigDefaults(t *testing.T) {
 	require.Equal(t, 25, c.outbound.port)
 	require.Equal(t, "junk", c.policy.spfFail)
 	require.Equal(t, "enforce", c.policy.dmarc)
+	require.Equal(t, senderauth.Policy{DMARCReject: senderauth.Reject, DMARCQuarantine: senderauth.Junk, SPFFail: senderauth.Junk}, authPolicy(c))
+	require.Nil(t, evaluator(c).PublicSuffixes)
+	require.True(t, c.dkim.arcSeal)
 	require.Empty(t, c.policy.trustedNetworks)
 	require.ErrorContains(t, c.checkServices(), "no service")
 }
@@ -152,6 +198,15 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"bad bind":            {"[outbound]\nbind = [\"mail\"]\n", "line 2: outbound.bind"},
 		"bad network":         {"[policy]\ntrusted_networks = [\"10.0.0.0/40\"]\n", "line 2: policy.trusted_networks"},
 		"bad choice":          {"[policy]\nspf_fail = \"shout\"\n", "is not one of reject, junk, tag"},
+		"bad action":          {"[policy]\nno_from = \"bounce\"\n", "line 2: policy.no_from: \"bounce\" is not one of reject, defer, junk, tag"},
+		"never for good":      {"[policy]\n\nspf_temperror = \"reject\"\n", "line 3: policy.spf_temperror: \"reject\" is not one of defer, junk, tag"},
+		"action of no type":   {"[policy]\niprev_fail = true\n", "line 2: policy.iprev_fail: must be a string"},
+		"unknown outcome":     {"[policy]\nspf_pass = \"junk\"\n", "line 2: unknown key policy.spf_pass"},
+		"bad mode":            {"[policy]\ndmarc_mode = \"rfc1\"\n", "line 2: policy.dmarc_mode"},
+		"bad sealer":          {"[policy]\ntrusted_sealers = [\"a..b\"]\n", "line 2: policy.trusted_sealers"},
+		"bad seal":            {"[dkim]\narc_seal = \"maybe\"\n", "line 2: dkim.arc_seal: must be true or false"},
+		"bad settle":          {"[dkim]\nrotation_settle = \"soon\"\n", "line 2: dkim.rotation_settle"},
+		"bad grace":           {"[dkim]\nrotation_grace = \"-7d\"\n", "line 2: dkim.rotation_grace"},
 		"bad bool":            {"[dns]\ntrust_ad = \"perhaps\"\n", "line 2: dns.trust_ad"},
 		"bad postmaster":      {"[policy]\npostmaster = \"me\"\n", "line 2: policy.postmaster"},
 		"bad domain":          {"domains = [\"a..b\"]\n", "line 1: domains"},

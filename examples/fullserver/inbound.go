@@ -5,8 +5,11 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/net/publicsuffix"
+
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/imapd"
 	"github.com/mailbricks/mailbricks/pop3d"
 	"github.com/mailbricks/mailbricks/resolver"
@@ -77,12 +80,14 @@ func unlimited(n int64) int64 {
 func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.Server {
 	srv := a.smtp(c, certs)
 	trusted := func(peer mailbricks.Peer) bool { return isTrusted(c, peer) }
-	check := senderauth.Check(senderauth.Options{
-		Resolver: dns,
-		Policy:   authPolicy(c),
-		Skip:     func(s *smtpd.Session) bool { return trusted(s.Peer) },
-	})
-	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), check}
+	auth := senderauth.Options{
+		Resolver:       dns,
+		Policy:         authPolicy(c),
+		TrustedSealers: c.policy.trustedSealers,
+		Skip:           func(s *smtpd.Session) bool { return trusted(s.Peer) },
+		DMARC:          evaluator(c),
+	}
+	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), senderauth.Check(auth)}
 	return srv
 }
 
@@ -95,18 +100,13 @@ func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
 	return srv
 }
 
-// authPolicy is what becomes of mail by what senderauth finds.
-func authPolicy(c *config) senderauth.Policy {
-	var p senderauth.Policy
-	if c.policy.dmarc == "enforce" {
-		p = senderauth.Enforce()
+// evaluator evaluates DMARC.
+func evaluator(c *config) dmarc.Evaluator {
+	if c.policy.dmarcMode == "rfc7489" {
+		return dmarc.Evaluator{PublicSuffixes: publicsuffix.List}
 	}
-	p.SPFFail = spfActions[c.policy.spfFail]
-	return p
+	return dmarc.Evaluator{}
 }
-
-// spfActions are the values of policy.spf_fail.
-var spfActions = map[string]senderauth.Action{"reject": senderauth.Reject, "junk": senderauth.Junk, "tag": senderauth.Tag}
 
 func isTrusted(c *config, peer mailbricks.Peer) bool {
 	return slices.ContainsFunc(c.policy.trustedNetworks, func(network netip.Prefix) bool {

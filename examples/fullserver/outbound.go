@@ -11,7 +11,20 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/resolver"
+	"github.com/mailbricks/mailbricks/senderauth/sign"
 )
+
+// prepare signs what leaves: mail of this server's own with DKIM; what an alias sends on gets an ARC set.
+func (a *app) prepare(c *config) func(context.Context, *mailbricks.Envelope, *mailbricks.Message) error {
+	own := &sign.Step{Keys: a.keys, Own: a.isOwn, Logger: a.log}
+	forward := &sign.Forward{Keys: a.keys, Own: a.isOwn, AuthServID: c.hostname, Resolver: a.dns, Logger: a.log}
+	return func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
+		if err := own.Sign(ctx, env, msg); err != nil || !a.config().dkim.arcSeal {
+			return err
+		}
+		return forward.Seal(ctx, env, msg)
+	}
+}
 
 // resolver asks the DNS servers of a configuration. All that look names up for it share one, and so its cache.
 func (a *app) resolver(c *config) *resolver.Resolver {
