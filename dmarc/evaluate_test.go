@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/publicsuffix"
 )
 
 func errIs(err, target error) bool { return errors.Is(err, target) }
@@ -80,6 +82,7 @@ func TestAppendixB4(t *testing.T) {
 	v := eval(t, z, "x@example.com", "spf:example.com", "dkim:signing.example.com")
 	require.Equal(t, dmarc.Pass, v.Result)
 	require.Equal(t, []dmarc.Identifier{{Method: "spf", Domain: "example.com"}, {Method: "dkim", Domain: "signing.example.com"}}, v.Aligned)
+	require.True(t, v.SPFAligned && v.DKIMAligned)
 
 	v = eval(t, z, "x@a.b.c.d.e.f.g.h.i.j.k.example.com", "spf:example.com", "dkim:signing.example.com")
 	require.Equal(t, []any{dmarc.Pass, "example.com", "example.com", 2}, []any{v.Result, v.RecordDomain, v.OrgDomain, len(v.Aligned)})
@@ -88,6 +91,7 @@ func TestAppendixB4(t *testing.T) {
 	v = eval(t, z, "x@giant.bank.example", "spf:mail.giant.bank.example", "dkim:mail.mega.bank.example")
 	require.Equal(t, dmarc.Pass, v.Result)
 	require.Equal(t, []dmarc.Identifier{{Method: "spf", Domain: "mail.giant.bank.example"}}, v.Aligned)
+	require.True(t, v.SPFAligned && !v.DKIMAligned)
 	v = eval(t, z, "x@giant.bank.example", "dkim:mail.mega.bank.example")
 	require.Equal(t, []any{dmarc.Fail, dmarc.PolicyReject, "giant.bank.example"}, []any{v.Result, v.Disposition, v.RecordDomain})
 }
@@ -118,6 +122,7 @@ func TestPolicyDiscovery(t *testing.T) {
 		names := map[string]bool{c.author: true}
 		v := eval(t, knowing{zone: c.z, names: names}, "x@"+c.author, "spf:evil.example.net")
 		require.Equal(t, []any{dmarc.Fail, c.recordDomain, c.policy, c.policy}, []any{v.Result, v.RecordDomain, v.Policy, v.Disposition}, c.name)
+		require.Equal(t, strings.Contains(c.name, "becomes"), v.TestMode, c.name)
 		require.NoError(t, v.Err)
 	}
 }
@@ -308,6 +313,46 @@ func TestQuestionsAreBounded(t *testing.T) {
 	require.Equal(t, "_dmarc.a.example.com. _dmarc.example.com. _dmarc.com.", s.asked())
 }
 
+// Identifiers within the author's organization cost questions: at most 16 are looked at, those that passed first.
+func TestIdentifiersAreLimited(t *testing.T) {
+	t.Parallel()
+	s := &spy{zone: zone{"_dmarc.example.com": {"v=DMARC1;p=reject"}}}
+	m := dmarc.Message{From: []string{"x@example.com"}}
+	deep := strings.Repeat("x.", 20)
+	for i := range 1000 {
+		name := fmt.Sprintf("%sd%d.example.com", deep, i)
+		m.DKIM = append(m.DKIM, dmarc.DKIM{Domain: name, TempError: true})
+		s.zone[fmt.Sprintf("_dmarc.d%d.example.com", i)] = []string{"v=DMARC1; p=none; psd=n"} // an organization of its own
+	}
+	for limit, walks := range map[int]int{0: 16, 3: 3, 100: 100} {
+		s.names = nil
+		e := &dmarc.Evaluator{Resolver: s, MaxIdentifiers: limit}
+		require.Equal(t, dmarc.Fail, e.Evaluate(t.Context(), m).Result)
+		require.Len(t, s.names, 2+6*walks, "two for the author, for each identifier those of its own")
+
+		passing := m
+		passing.DKIM = append(slices.Clone(m.DKIM), dmarc.DKIM{Domain: "a.example.com", Pass: true})
+		require.Equal(t, dmarc.Pass, e.Evaluate(t.Context(), passing).Result)
+	}
+}
+
+// An author domain that many share costs one discovery; four of them are looked at.
+func TestQuestionsForManyAuthors(t *testing.T) {
+	t.Parallel()
+	s := &spy{}
+	var from []string
+	for i := range 1000 {
+		from = append(from, fmt.Sprintf("a@%sd%d.example", strings.Repeat("x.", 20), i))
+	}
+	v := (&dmarc.Evaluator{Resolver: s}).Evaluate(t.Context(), dmarc.Message{From: []string{strings.Join(from, ", ")}})
+	require.Equal(t, dmarc.PermError, v.Result)
+	require.ErrorIs(t, v.Err, dmarc.ErrTooManyAuthors)
+	require.Len(t, s.names, 4*7+1)
+	s.names = nil
+	(&dmarc.Evaluator{Resolver: s}).Evaluate(t.Context(), dmarc.Message{From: from})
+	require.Len(t, s.names, 4*7+1, "as many fields")
+}
+
 // slow never answers.
 type slow struct{}
 
@@ -332,21 +377,29 @@ func TestTimeLimit(t *testing.T) {
 }
 
 func FuzzEvaluate(f *testing.F) {
-	f.Add("a@x.example.com", "v=DMARC1; p=reject; sp=none", "v=DMARC1; psd=y", "x.example.com", true)
-	f.Add("a@b, c@example.com", "v=DMARC1; np=reject; t=y; p=quarantine", "", "com", false)
-	f.Fuzz(func(t *testing.T, from, org, psd, id string, pass bool) {
-		z := zone{"_dmarc.example.com": {org}, "_dmarc.com": {psd, "x"}}
-		v := (&dmarc.Evaluator{Resolver: z}).Evaluate(context.Background(), dmarc.Message{
+	f.Add("a@x.example.com", "v=DMARC1; p=reject; sp=none", "v=DMARC1; psd=y", "x.example.com", true, false)
+	f.Add("a@b, c@example.com", "v=DMARC1; np=reject; t=y; p=quarantine", "", "com", false, false)
+	f.Add("a@x.example.com", "v=DMARC1; pct=3; p=quarantine", "", "b.example.com", false, true)
+	f.Fuzz(func(t *testing.T, from, org, psd, id string, pass, legacy bool) {
+		s := &spy{zone: zone{"_dmarc.example.com": {org}, "_dmarc.com": {psd, "x"}}}
+		e := &dmarc.Evaluator{Resolver: s}
+		if legacy {
+			e.PublicSuffixes = publicsuffix.List
+		}
+		v := e.Evaluate(context.Background(), dmarc.Message{
 			From: []string{from}, SPF: dmarc.SPF{Domain: id, Pass: pass}, DKIM: []dmarc.DKIM{{Domain: id, TempError: !pass}},
 		})
-		if v.Result == dmarc.Pass && (!pass || len(v.Aligned) == 0 || v.Record == nil) {
+		if v.Result == dmarc.Pass && (!pass || len(v.Aligned) == 0 || v.Record == nil || !v.SPFAligned) {
 			t.Fatalf("pass without reason: %+v", v)
 		}
 		if v.Result != dmarc.Fail && v.Disposition != dmarc.PolicyNone {
 			t.Fatalf("disposition without failure: %+v", v)
 		}
-		if (v.Result == dmarc.TempError || v.Result == dmarc.PermError) != (v.Err != nil) && v.Err == nil {
+		if (v.Result == dmarc.TempError || v.Result == dmarc.PermError) && v.Err == nil {
 			t.Fatalf("no reason: %+v", v)
+		}
+		if limit := dmarc.DefaultMaxAuthorDomains * 8 * 2; len(s.names) > limit {
+			t.Fatalf("%d questions: %s", len(s.names), s.asked())
 		}
 	})
 }
@@ -356,11 +409,14 @@ func BenchmarkEvaluate(b *testing.B) {
 	m := dmarc.Message{
 		From: []string{"Ann <ann@news.example.com>"}, SPF: dmarc.SPF{Domain: "bounces.example.com", Pass: true}, DKIM: []dmarc.DKIM{{Domain: "example.net", Pass: true}},
 	}
-	e := &dmarc.Evaluator{Resolver: z}
-	b.ReportAllocs()
-	for b.Loop() {
-		if v := e.Evaluate(context.Background(), m); v.Result != dmarc.Pass {
-			b.Fatal(v.Result)
-		}
+	for name, e := range map[string]*dmarc.Evaluator{"treewalk": {Resolver: z}, "psl": {Resolver: z, PublicSuffixes: publicsuffix.List}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := e.Evaluate(context.Background(), m); v.Result != dmarc.Pass {
+					b.Fatal(v.Result)
+				}
+			}
+		})
 	}
 }

@@ -7,23 +7,18 @@ import (
 	"github.com/mailbricks/mailbricks/dmarc"
 )
 
-func Example() {
-	// In production Resolver stays nil, which is net.DefaultResolver.
-	dns := zone{"_dmarc.example.com": {"v=DMARC1; p=reject; rua=mailto:dmarc@example.com"}}
-	evaluator := &dmarc.Evaluator{Resolver: dns}
+// texts is a Resolver for this example; a program leaves Evaluator.Resolver nil to use that of the system.
+type texts map[string][]string
 
+func (t texts) LookupTXT(_ context.Context, name string) ([]string, error) { return t[name], nil }
+
+func Example() {
+	evaluator := &dmarc.Evaluator{Resolver: texts{"_dmarc.example.com.": {"v=DMARC1; p=reject"}}}
 	verdict := evaluator.Evaluate(context.Background(), dmarc.Message{
 		From: []string{"Ann <ann@news.example.com>"},
 		SPF:  dmarc.SPF{Domain: "bounces.example.net", Pass: true},
-	})
-	fmt.Println(verdict.Result, verdict.Disposition, verdict.RecordDomain)
-
-	verdict = evaluator.Evaluate(context.Background(), dmarc.Message{
-		From: []string{"Ann <ann@news.example.com>"},
 		DKIM: []dmarc.DKIM{{Domain: "example.com", Pass: true}},
 	})
-	fmt.Println(verdict.Result, verdict.Aligned)
-	// Output:
-	// fail reject example.com
-	// pass [{dkim example.com}]
+	fmt.Println(verdict.Result, verdict.Policy, verdict.Aligned)
+	// Output: pass reject [{dkim example.com}]
 }

@@ -36,9 +36,10 @@ func AuthorDomains(from ...string) ([]string, error) {
 	for _, value := range from {
 		if len(value) > left {
 			f.malformed = true
-			value = value[:left]
+			value = value[:strings.LastIndexAny(value[:left], " \t,;:<")+1] // no domain that is only part of one
+			left = 0
 		}
-		left -= len(value)
+		left = max(0, left-len(value))
 		f.field(value)
 	}
 	var errs []error
@@ -145,7 +146,8 @@ func (f *finder) item(tokens []token) {
 
 // route takes what is in angle brackets: an addr-spec, perhaps behind a source route (obs-route, RFC 5322 §4.4).
 func (f *finder) route(tokens []token) {
-	if len(tokens) > 0 && tokens[0].kind == '@' {
+	first := slices.IndexFunc(tokens, func(t token) bool { return t.kind != ',' })
+	if first >= 0 && tokens[first].kind == '@' {
 		if colon := index(tokens, ':'); colon >= 0 {
 			tokens = tokens[colon+1:]
 		}
