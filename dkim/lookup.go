@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
@@ -32,19 +33,22 @@ func LookupKeys(ctx context.Context, r Resolver, domain, selector string) ([]*Ke
 		return nil, lookupError(err)
 	}
 	var keys []*Key
-	err = fmt.Errorf("%w at %s", ErrNoKey, name)
+	var wrong error
 	for i, txt := range records[:min(len(records), MaxKeyRecords)] {
-		key, wrong := ParseKey(txt)
-		if wrong == nil {
+		key, err := ParseKey(txt)
+		if err == nil {
 			keys = append(keys, key)
-		} else if i == 0 || errors.Is(wrong, ErrKeyRevoked) {
-			err = wrong
+		} else if i == 0 || errors.Is(err, ErrKeyRevoked) {
+			wrong = err
 		}
 	}
-	if len(keys) > 0 {
-		err = nil
+	switch {
+	case len(keys) > 0:
+		return keys, nil
+	case wrong != nil:
+		return nil, wrong
 	}
-	return keys, err
+	return nil, fmt.Errorf("%w at %s", ErrNoKey, name)
 }
 
 // lookupError tells what another try might mend from what it will not.
@@ -58,28 +62,34 @@ func lookupError(err error) error {
 
 // lookup is the question for one key; signatures with the same key share it.
 type lookup struct {
-	keys []*Key
-	err  error
+	domain, selector string
+	keys             []*Key
+	err              error
 }
 
 // lookupKeys asks for the keys of all signatures that are still to be evaluated, side by side. It returns when the
 // resolver has answered all, which it must do when ctx ends.
 func lookupKeys(ctx context.Context, resolver Resolver, sigs []*signature) {
-	type place struct{ domain, selector string }
-	byPlace := make(map[place]*lookup)
-	var wg sync.WaitGroup
+	var lookups []*lookup
 	for _, s := range sigs {
 		if s.result.Status != "" {
 			continue
 		}
-		at := place{s.result.Domain, s.result.Selector}
-		l := byPlace[at]
-		if l == nil {
-			l = new(lookup)
-			byPlace[at] = l
-			wg.Go(func() { l.keys, l.err = LookupKeys(ctx, resolver, at.domain, at.selector) })
+		i := slices.IndexFunc(lookups, func(l *lookup) bool { return l.domain == s.Domain && l.selector == s.Selector })
+		if i < 0 {
+			i = len(lookups)
+			lookups = append(lookups, &lookup{domain: s.Domain, selector: s.Selector})
 		}
-		s.keys = l
+		s.keys = lookups[i]
+	}
+	var wg sync.WaitGroup
+	for i, l := range lookups {
+		ask := func() { l.keys, l.err = LookupKeys(ctx, resolver, l.domain, l.selector) }
+		if i < len(lookups)-1 {
+			wg.Go(ask)
+		} else {
+			ask()
+		}
 	}
 	wg.Wait()
 }

@@ -33,7 +33,7 @@ func shapes(n int) map[string][]byte {
 	}
 }
 
-// The ratio of canonicalizing and hashing to hashing alone.
+// Canonicalizing and hashing beside hashing alone, for bodies that give it little and much to do.
 func BenchmarkBody(b *testing.B) {
 	for shape, body := range shapes(1 << 20) {
 		b.Run("sha/"+shape, func(b *testing.B) {
@@ -53,5 +53,21 @@ func BenchmarkBody(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// What looking through a block costs, here and where only plain Go does it.
+func BenchmarkMark(b *testing.B) {
+	p := shapes(blockSize + 1)["text"][:blockSize+1]
+	for name, find := range map[string]func([]uint64, []byte){
+		"bare": markBare, "relaxed": markRelaxed, "bare/generic": markBareGeneric, "relaxed/generic": markRelaxedGeneric,
+	} {
+		b.Run(name, func(b *testing.B) {
+			marks := make([]uint64, blockSize/64)
+			b.SetBytes(blockSize)
+			for b.Loop() {
+				find(marks, p)
+			}
+		})
 	}
 }

@@ -30,7 +30,6 @@ const MaxTags = 64
 // ParseTags reads a tag-list strictly: a duplicate makes all of it invalid. UTF-8 is taken in values (RFC 8616 §5).
 func ParseTags(list string) (Tags, error) {
 	var tags Tags
-	seen := make(map[string]bool)
 	for pos := 0; pos <= len(list); {
 		end := strings.IndexByte(list[pos:], ';')
 		if end < 0 {
@@ -47,13 +46,12 @@ func ParseTags(list string) (Tags, error) {
 		if !ok || !isTagName(name) {
 			return nil, fmt.Errorf("%w: %.40q is no tag", ErrTagSyntax, spec)
 		}
-		if seen[name] {
+		if _, seen := tags.Get(name); seen {
 			return nil, fmt.Errorf("%w %.40s=", ErrDuplicateTag, name)
 		}
 		if len(tags) == MaxTags {
 			return nil, fmt.Errorf("%w: more than %d tags", ErrTagSyntax, MaxTags)
 		}
-		seen[name] = true
 		tag := Tag{Name: name, Value: trimFWS(value), begin: end - len(value), end: end}
 		if !isTagValue(tag.Value) {
 			return nil, fmt.Errorf("%w: the value of %.40s= holds control characters", ErrTagSyntax, name)
