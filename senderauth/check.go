@@ -25,7 +25,10 @@ func Check(o Options) smtpd.Check {
 	return smtpd.Check{Name: "senderauth", Mail: c.mail, Message: c.message}
 }
 
-type checker struct{ Options }
+type checker struct {
+	Options
+	buffers sync.Pool // of *[bufferSize]byte
+}
 
 // known says whether the sender needs no check.
 func (c *checker) known(s *smtpd.Session) bool {

@@ -13,7 +13,7 @@ import (
 
 // Field is the Authentication-Results field for what was found, with this authserv-id.
 func (r *Result) Field(servID string) authres.Field {
-	f := authres.Field{ServID: servID}
+	f := authres.Field{ServID: servID, Results: make([]authres.Result, 0, 5+len(r.DKIM))}
 	if r.IPRev.Value != "" {
 		f.Results = append(f.Results, r.IPRev.field())
 	}

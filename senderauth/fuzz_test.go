@@ -51,23 +51,3 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkMessage(b *testing.B) {
-	dns := zones(b, reject)
-	check := senderauth.Check(senderauth.Options{Resolver: dns.Resolver()})
-	raw := letter + strings.Repeat("Some text that goes on for a while, as letters do.\r\n", 200)
-	s := &smtpd.Session{Hostname: "mx.example.com", Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.25:4000"), Hello: "mail.sender.example"}}
-	b.SetBytes(int64(len(raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		tx := &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: "ann@sender.example"}}
-		msg := mailbricks.NewMessage([]byte(raw))
-		if err := check.Mail(context.Background(), tx); err != nil {
-			b.Fatal(err)
-		}
-		if err := check.Message(context.Background(), tx, msg); err != nil {
-			b.Fatal(err)
-		}
-		msg.Close()
-	}
-}

@@ -3,7 +3,6 @@ package senderauth
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -42,13 +41,20 @@ func (c *checker) verify(ctx context.Context, st *state, msg *mailbricks.Message
 
 // signatures checks DKIM and ARC.
 func (c *checker) signatures(ctx context.Context, st *state, msg *mailbricks.Message) error {
-	signatures, chain := dkim.NewVerifier(st.dns, c.DKIM), arc.NewVerifier(st.dns, c.ARC)
-	if _, err := msg.WriteTo(io.MultiWriter(signatures, chain)); err != nil {
+	r, signatures := st.result, dkim.NewVerifier(st.dns, c.DKIM)
+	to := sink{dkim: signatures, buffers: &c.buffers}
+	if mayHaveChain(msg.Header()) {
+		to.arc = arc.NewVerifier(st.dns, c.ARC)
+	}
+	if _, err := msg.WriteTo(to); err != nil {
 		return fmt.Errorf("senderauth: reading the message: %w", err)
 	}
-	r := st.result
 	var wg sync.WaitGroup
-	wg.Go(func() { r.ARC = chain.Result(ctx) })
+	if to.arc == nil {
+		r.ARC.Status = arc.None
+	} else {
+		wg.Go(func() { r.ARC = to.arc.Result(ctx) })
+	}
 	r.DKIM = signatures.Results(ctx)
 	wg.Wait()
 	for i := range r.DKIM {
@@ -73,19 +79,21 @@ func identifiers(r *Result) (dmarc.SPF, []dmarc.DKIM) {
 func discover(ctx context.Context, evaluator *dmarc.Evaluator, from []string) {
 	domains, _ := dmarc.AuthorDomains(from...)
 	var wg sync.WaitGroup
-	for i, domain := range domains {
-		if i == dmarc.DefaultMaxAuthorDomains {
-			break
-		}
-		wg.Go(func() {
+	for i, domain := range domains[:min(len(domains), dmarc.DefaultMaxAuthorDomains)] {
+		look := func() {
 			txts, err := evaluator.Resolver.LookupTXT(ctx, "_dmarc."+domain+".")
 			if err != nil && !notFound(err) || slices.ContainsFunc(txts, isRecord) {
 				return
 			}
 			_, _ = evaluator.OrganizationalDomain(ctx, domain)
-		})
+		}
+		if i == 0 { // mostly the only one
+			defer look()
+			continue
+		}
+		wg.Go(look)
 	}
-	wg.Wait()
+	defer wg.Wait()
 }
 
 func isRecord(txt string) bool {

@@ -170,7 +170,7 @@ const letter = "From: Ann <ann@sender.example>\r\nTo: bob@example.com\r\nSubject
 func longAgo() time.Time { return time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC) }
 
 // signed puts signatures in front of a message.
-func signed(t *testing.T, raw string, selectors ...string) string {
+func signed(t testing.TB, raw string, selectors ...string) string {
 	t.Helper()
 	var signers []*dkim.Signer
 	for _, s := range selectors {

@@ -17,6 +17,7 @@ const (
 // too long, and have "?" for what no field may hold.
 func (f Field) String() string {
 	w := writer{col: len(Name) + 2}
+	w.Grow(64 * (1 + len(f.Results)))
 	w.word(word(f.ServID))
 	written := 0
 	for _, r := range f.Results {
@@ -132,14 +133,18 @@ func isToken(s string) bool {
 }
 
 func isTokenRune(r rune) bool {
-	return r > ' ' && r != 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?=`, r)
+	switch r {
+	case '(', ')', '<', '>', '@', ',', ';', ':', '\\', '"', '/', '[', ']', '?', '=', 0x7f:
+		return false
+	}
+	return r > ' '
 }
 
 // isDotAtom: RFC 5322 §3.2.3, with UTF-8.
 func isDotAtom(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool {
-			return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
+			return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && strings.IndexByte("!#$%&'*+-/=?^_`{|}~", byte(r)) < 0
 		}) {
 			return false
 		}
@@ -149,12 +154,16 @@ func isDotAtom(s string) bool {
 
 // keyword leaves of s what a Keyword may have (RFC 5321 §4.1.2).
 func keyword(s string) string {
-	return strings.Trim(strings.Map(func(r rune) rune {
-		if isKeywordRune(r) {
-			return r
-		}
-		return -1
-	}, s[:min(len(s), maxValue)]), "-")
+	s = s[:min(len(s), maxValue)]
+	if strings.IndexFunc(s, func(r rune) bool { return !isKeywordRune(r) }) >= 0 {
+		s = strings.Map(func(r rune) rune {
+			if isKeywordRune(r) {
+				return r
+			}
+			return -1
+		}, s)
+	}
+	return strings.Trim(s, "-")
 }
 
 func isKeywordRune(r rune) bool {
@@ -163,10 +172,18 @@ func isKeywordRune(r rune) bool {
 
 // clean makes one line of printable characters.
 func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || r != ' ' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Z, r)) {
-			return '?'
+	s = s[:min(len(s), maxValue)]
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return strings.Map(printable, s)
 		}
-		return r
-	}, s[:min(len(s), maxValue)])
+	}
+	return s
+}
+
+func printable(r rune) rune {
+	if r == utf8.RuneError || r != ' ' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Z, r)) {
+		return '?'
+	}
+	return r
 }
