@@ -2,7 +2,10 @@ package spf_test
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,21 +43,77 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// The worst that a record can ask for: ten mx terms with ten hosts each.
-func TestAmplificationIsBounded(t *testing.T) {
-	t.Parallel()
-	hosts := strings.Split(strings.TrimSuffix(strings.Repeat("victim.example.com ", 10), " "), " ")
-	z := zone{"example.com": {"TXT": {"v=spf1" + strings.Repeat(" mx", 5000)}, "MX": hosts}, "victim.example.com": {"A": {"192.0.2.1"}}}
-	v := check(t, z, "192.0.2.2", "x@example.com")
-	require.Equal(t, spf.PermError, v.Result)
-	require.ErrorIs(t, v.Err, spf.ErrTooManyLookups)
-	require.Len(t, v.Lookups, 1+10*11)
+// counting counts what a resolver is asked.
+type counting struct {
+	zone
+	asked *int
+}
 
-	// And when the hosts do not exist, three terms are the end of it.
-	delete(z, "victim.example.com")
-	v = check(t, z, "192.0.2.2", "x@example.com")
-	require.ErrorIs(t, v.Err, spf.ErrTooManyVoidLookups)
-	require.Len(t, v.Lookups, 1+3*11)
+func (c counting) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	*c.asked++
+	return c.zone.LookupTXT(ctx, name)
+}
+
+func (c counting) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	*c.asked++
+	return c.zone.LookupMX(ctx, name)
+}
+
+func (c counting) LookupNetIP(ctx context.Context, network, name string) ([]netip.Addr, error) {
+	*c.asked++
+	return c.zone.LookupNetIP(ctx, network, name)
+}
+
+func (c counting) LookupAddr(ctx context.Context, addr string) ([]string, error) {
+	*c.asked++
+	return c.zone.LookupAddr(ctx, addr)
+}
+
+// What a record can make a receiver ask is limited, whatever it says (RFC 7208 §11.1).
+func TestQuestionsAreLimited(t *testing.T) {
+	t.Parallel()
+	victim := map[string][]string{"A": {"192.0.2.1"}}
+	hosts := func(n int) []string { return slices.Repeat([]string{"victim.example.com"}, n) }
+	includes := ""
+	for i := range 20 {
+		includes += fmt.Sprintf(" include:i%d.example.com", i)
+	}
+	tree := zone{"example.com": txt("v=spf1" + includes)}
+	for i := range 20 {
+		tree[fmt.Sprintf("i%d.example.com", i)] = txt("v=spf1" + includes)
+	}
+	for name, c := range map[string]struct {
+		zone  zone
+		asked int
+		err   error
+	}{
+		"mx, ten hosts each":              {zone{"example.com": {"TXT": {"v=spf1" + strings.Repeat(" mx", 5000)}, "MX": hosts(10)}, "victim.example.com": victim}, 1 + 10*11, spf.ErrTooManyLookups},
+		"mx, ten hosts that do not exist": {zone{"example.com": {"TXT": {"v=spf1" + strings.Repeat(" mx", 5000)}, "MX": hosts(10)}}, 1 + 3*11, spf.ErrTooManyVoidLookups},
+		"mx, thousands of hosts":          {zone{"example.com": {"TXT": {"v=spf1 mx"}, "MX": hosts(5000)}, "victim.example.com": victim}, 2, spf.ErrTooManyMX},
+		"ptr, thousands of names": {zone{"example.com": txt("v=spf1 ptr ptr:%{p} exists:%{p}.victim.example.com ptr"), "victim.example.com": victim,
+			arpa(netip.MustParseAddr("192.0.2.2")): {"PTR": hosts(5000)}}, 1 + 1 + 10 + 1, nil},
+		"a":                        {zone{"example.com": txt("v=spf1" + strings.Repeat(" a:victim.example.com", 5000)), "victim.example.com": victim}, 1 + 10, spf.ErrTooManyLookups},
+		"names that do not exist":  {zone{"example.com": txt("v=spf1" + strings.Repeat(" exists:%{i}.x.example.com a:y.example.com", 5000))}, 1 + 3, spf.ErrTooManyVoidLookups},
+		"a record of itself":       {zone{"example.com": txt("v=spf1 include:example.com")}, 1 + 10, spf.ErrTooManyLookups},
+		"redirect to itself":       {zone{"example.com": txt("v=spf1 redirect=%{d}")}, 1 + 10, spf.ErrTooManyLookups},
+		"a tree of includes":       {tree, 1 + 10, spf.ErrTooManyLookups},
+		"records of all addresses": {zone{"example.com": txt("v=spf1" + strings.Repeat(" ip4:192.0.2.1 ip6:2001:db8::1", 50_000) + " -all exp=why.example.com"), "why.example.com": txt(strings.Repeat("%{s}", 50_000))}, 2, nil},
+		"names without end":        {zone{"example.com": txt("v=spf1 exists:" + strings.Repeat("%{s}.%{ir}.", 20_000) + "example.com ?all")}, 2, nil},
+		"thousands of records":     {zone{"example.com": txt(slices.Repeat([]string{"v=spf1 mx"}, 5000)...)}, 1, spf.ErrMultipleRecords},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := 0
+			v := spf.Check(t.Context(), counting{c.zone, &asked}, spf.Client{IP: netip.MustParseAddr("192.0.2.2"), Helo: "mail.example.com", From: "x@example.com"})
+			require.Equal(t, c.asked, asked)
+			require.Len(t, v.Lookups, asked)
+			if c.err != nil {
+				require.Equal(t, spf.PermError, v.Result)
+				require.ErrorIs(t, v.Err, c.err)
+			}
+			require.LessOrEqual(t, len(v.Explanation), spf.DefaultMaxExplanation)
+		})
+	}
 }
 
 func BenchmarkCheck(b *testing.B) {

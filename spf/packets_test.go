@@ -24,7 +24,12 @@ func serveDNS(t *testing.T, z zone) string {
 		pc.Close()
 		t.Skipf("no TCP port to go with the UDP port: %v", err)
 	}
-	handler := dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) { _ = w.WriteMsg(answerDNS(z, r)) })
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
+		if r.Question[0].Qtype == dns.TypeSPF {
+			t.Error("type 99 was asked for (RFC 7208 §3.1)")
+		}
+		_ = w.WriteMsg(answerDNS(z, r))
+	})
 	for _, server := range []*dns.Server{{PacketConn: pc, Handler: handler}, {Listener: l, Handler: handler}} {
 		started := make(chan struct{})
 		server.NotifyStartedFunc = func() { close(started) }
