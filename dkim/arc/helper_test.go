@@ -6,6 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -64,12 +67,38 @@ var (
 	})
 )
 
+func isEd25519(key crypto.Signer) bool {
+	_, ok := key.Public().(ed25519.PublicKey)
+	return ok
+}
+
 func makeRSA(bits int) crypto.Signer {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		panic(err)
 	}
 	return key
+}
+
+// smallRSA is a key that is too weak to sign.
+func smallRSA(bits int) crypto.Signer {
+	p, _ := rand.Prime(rand.Reader, bits/2)
+	q, _ := rand.Prime(rand.Reader, bits/2)
+	return publicOnly{&rsa.PublicKey{N: p.Mul(p, q), E: 65537}}
+}
+
+type publicOnly struct{ public *rsa.PublicKey }
+
+func (k publicOnly) Public() crypto.PublicKey { return k.public }
+
+func (publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, io.EOF }
+
+// requireSigned checks a signature of the small key.
+func requireSigned(t testing.TB, covered, b, name string) {
+	sum := sha256.Sum256([]byte(covered))
+	sig, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(b), ""))
+	require.NoError(t, err, name)
+	require.NoError(t, rsa.VerifyPKCS1v15(smallKey().Public().(*rsa.PublicKey), crypto.SHA256, sum[:], sig), name)
 }
 
 // then is the time of all test messages.

@@ -47,8 +47,8 @@ type Sealer struct {
 	Oversign []string
 	// Canonicalization is c= of the message signature, header/body of "simple" and "relaxed". "": "relaxed/relaxed".
 	Canonicalization string
-	// SortTags writes the tags by their names, in place of the order of the standard's grammar, which has i= in front.
-	// Verifiers take any order; the published test data and some other sealers have this one.
+	// SortTags writes the tags in the order of their names and b= in one line, as the published test data have it, in place
+	// of the order of the standard's grammar, which has i= in front. Verifiers take both.
 	SortTags bool
 	// MaxHeader is how many octets the header may have. 0: DefaultMaxHeader.
 	MaxHeader int

@@ -2,6 +2,7 @@ package arc
 
 import (
 	"crypto"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ type tag struct{ name, value string }
 // it, so that the field can be signed.
 type unsignedField struct {
 	head *wire.Folder
-	tail string
+	tail string // "" when b= is last
 }
 
 // write lays out a field.
@@ -25,16 +26,15 @@ func (j *job) write(name string, tags []tag) unsignedField {
 		slices.SortFunc(tags, func(a, b tag) int { return strings.Compare(a.name, b.name) })
 	}
 	at := slices.IndexFunc(tags, func(t tag) bool { return t.name == "b" })
-	head := new(wire.Folder)
+	head, tail := new(wire.Folder), new(wire.Folder)
 	head.Word(name + ":")
 	for _, t := range tags[:at] {
 		writeTag(head, t)
 	}
-	head.Word("b=")
 	if at == len(tags)-1 {
+		head.Word("b=")
 		return unsignedField{head, ""}
 	}
-	tail := new(wire.Folder)
 	for _, t := range tags[at+1:] {
 		writeTag(tail, t)
 	}
@@ -49,7 +49,13 @@ func writeTag(f *wire.Folder, t tag) {
 	f.Word(t.name + "=" + t.value + ";")
 }
 
-func (u unsignedField) unsigned() string { return u.head.String() + u.tail }
+// unsigned is the field as it is signed.
+func (u unsignedField) unsigned() string {
+	if u.tail == "" {
+		return u.head.String()
+	}
+	return u.head.String() + "\r\n\tb=" + u.tail
+}
 
 // sign completes the field, with its CRLF. It can be called once.
 func (u unsignedField) sign(key crypto.Signer, digest []byte) (string, error) {
@@ -57,8 +63,21 @@ func (u unsignedField) sign(key crypto.Signer, digest []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	u.head.Base64(sig)
-	return u.head.String() + u.tail + "\r\n", nil
+	if u.tail == "" {
+		u.head.Base64(sig)
+		return u.head.String() + "\r\n", nil
+	}
+	return u.head.String() + "\r\n\tb=" + base64Line(sig) + u.tail + "\r\n", nil
+}
+
+// base64Line keeps b= in one line, if a line can be that long: a seal covers the folds of the message signature as
+// spaces, so sealers who are to make the same seal must fold alike.
+func base64Line(p []byte) string {
+	s := base64.StdEncoding.EncodeToString(p)
+	if len(s) <= maxWord {
+		return s
+	}
+	return s[:maxWord] + "\r\n\t" + s[maxWord:]
 }
 
 // maxWord is how long what cannot be folded may be, so that lines stay under 998 octets (RFC 5322 §2.1.1).
