@@ -82,6 +82,15 @@ func within(name, domain string) bool {
 
 // lower makes ASCII letters lower-case and leaves every other octet alone.
 func lower(s string) string {
+	for i := range len(s) {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return lowered(s)
+		}
+	}
+	return s
+}
+
+func lowered(s string) string {
 	b := []byte(s)
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {

@@ -35,7 +35,7 @@ func isRecord(txt string) bool {
 
 // parseRecord parses all of a record: a syntax error anywhere in it voids it (RFC 7208 §4.6).
 func parseRecord(txt string) (*record, error) {
-	var rec record
+	rec := record{directives: make([]directive, 0, 8)} // as many as most have
 	for term := range strings.SplitSeq(txt[len("v=spf1"):], " ") { // terms = *( 1*SP ( directive / modifier ) )
 		if term == "" {
 			continue
@@ -51,12 +51,8 @@ func (rec *record) parseTerm(term string) error {
 	if name, value, ok := strings.Cut(term, "="); ok && isModifierName(name) {
 		return rec.parseModifier(term, lower(name), value)
 	}
-	d := directive{result: Pass, bits4: 32, bits6: 128}
-	switch term[0] {
-	case '+', '-', '~', '?':
-		d.result = map[byte]Result{'+': Pass, '-': Fail, '~': SoftFail, '?': Neutral}[term[0]]
-		term = term[1:]
-	}
+	d := directive{bits4: 32, bits6: 128}
+	d.result, term = qualifier(term)
 	d.text = term
 	end := strings.IndexAny(term, ":/")
 	if end < 0 {
@@ -68,6 +64,21 @@ func (rec *record) parseTerm(term string) error {
 	}
 	rec.directives = append(rec.directives, d)
 	return nil
+}
+
+// qualifier takes the qualifier off a directive; without one it is Pass (RFC 7208 §4.6.2).
+func qualifier(term string) (Result, string) {
+	switch term[0] {
+	case '+':
+		return Pass, term[1:]
+	case '-':
+		return Fail, term[1:]
+	case '~':
+		return SoftFail, term[1:]
+	case '?':
+		return Neutral, term[1:]
+	}
+	return Pass, term
 }
 
 // isModifierName says whether s is a name (RFC 7208 §12).

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -271,6 +273,35 @@ func TestDMARC(t *testing.T) {
 
 	zones.SetFailure("_dmarc.example.org", mailtest.ServFail)
 	require.Equal(t, "temperror policy=- disposition=none domain=news.example.org org=-\n", dmarc("192.0.2.2", "x", "a@bounce.example.org", message))
+}
+
+// A large message costs no memory. Not parallel, as it looks at what the process allocates.
+func TestLargeMessagesStayInTheirFile(t *testing.T) {
+	const size = 16 << 20
+	key, record := newKey(t, "example.org", "sel")
+	dns, _ := serve(t, record)
+	text := letter + strings.Repeat(strings.Repeat("x", 75)+"\n", size/76)
+	name, signed := file(t, text), filepath.Join(t.TempDir(), "signed")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	out, err := os.Create(signed)
+	require.NoError(t, err)
+	for _, args := range [][]string{
+		{"dkim", "-sign", "-domain", "example.org", "-selector", "sel", "-key", key, name},
+		{"dkim", "-resolver", dns, signed},
+		{"arc", "-seal", "-domain", "example.org", "-selector", "sel", "-key", key, "-authserv-id", "x", "-resolver", dns, signed},
+		{"dmarc", "-resolver", dns, "-ip", "192.0.2.1", "-helo", "x", "-from", "a@example.org", signed},
+	} {
+		p := &process{args: args, stdout: io.Discard, stderr: os.Stderr}
+		if args[1] == "-sign" {
+			p.stdout = out
+		}
+		require.Equal(t, exitOK, p.run(t.Context()))
+	}
+	require.NoError(t, out.Close())
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size/2))
+	require.Equal(t, "pass d=example.org s=sel a=ed25519-sha256\n", result(t, "dkim", "-resolver", dns, signed))
 }
 
 func TestPasswords(t *testing.T) {
