@@ -1,6 +1,7 @@
 package reporting
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
@@ -14,3 +15,13 @@ func SetClock(r *Reporter, now func() time.Time) { r.now = now }
 
 // RewriteAlways has it write a day's file anew with each change.
 func RewriteAlways(r *Reporter) { r.minRewrite = 1 }
+
+// Suppressed opens a Reporter that suppresses n addresses.
+func Suppressed(r *Reporter, n int, until time.Time) {
+	if err := r.Open(); err != nil {
+		panic(err)
+	}
+	for i := range n {
+		r.suppressed.until[fmt.Sprintf("a%d@example.com", i)] = until
+	}
+}

@@ -29,6 +29,7 @@ func (r *Reporter) message(rep *dmarc.Report, attachment []byte, to string) []by
 	field := func(name, value string) { b.WriteString(name + ": " + value + "\r\n") }
 	r.header(&b, to, m.ReportID)
 	field("Subject", "Report Domain: "+rep.Policy.Domain+"\r\n Submitter: "+r.Hostname+"\r\n Report-ID: <"+m.ReportID+">")
+	field("MIME-Version", "1.0")
 	field("Content-Type", `multipart/mixed; boundary="`+boundary+`"`)
 	b.WriteString("\r\n--" + boundary + "\r\n")
 	field("Content-Type", "text/plain; charset=us-ascii")
@@ -44,7 +45,7 @@ func (r *Reporter) message(rep *dmarc.Report, attachment []byte, to string) []by
 
 // header writes the fields that all reports have.
 func (r *Reporter) header(b *bytes.Buffer, to, id string) {
-	fmt.Fprintf(b, "From: %s <%s>\r\nTo: <%s>\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nMIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n",
+	fmt.Fprintf(b, "From: %s <%s>\r\nTo: <%s>\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\n",
 		displayName(r.organization()), r.Email, to, r.time().UTC().Format(time.RFC1123Z), id, r.Hostname)
 }
 
@@ -80,11 +81,10 @@ func summary(hostname string, rep *dmarc.Report) string {
 // writeBase64 writes data in lines.
 func writeBase64(b *bytes.Buffer, data []byte) {
 	const chunk = lineLength / 4 * 3
-	line := make([]byte, lineLength, lineLength+2)
+	line := make([]byte, 0, lineLength+2)
 	for len(data) > 0 {
 		n := min(chunk, len(data))
-		line = line[:base64.StdEncoding.EncodedLen(n)]
-		base64.StdEncoding.Encode(line, data[:n])
+		line = base64.StdEncoding.AppendEncode(line[:0], data[:n])
 		b.Write(append(line, '\r', '\n'))
 		data = data[n:]
 	}

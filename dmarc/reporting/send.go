@@ -36,15 +36,15 @@ func (r *Reporter) sendReport(ctx context.Context, d *day, full *domain, name st
 	}
 }
 
-// unsent takes away the addresses that have got the report and those that are suppressed.
+// unsent takes away the addresses that have got the report about a domain, and those that are suppressed.
 func (r *Reporter) unsent(d *day, name string, to []string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.time()
-	return slices.DeleteFunc(slices.Clone(to), func(a string) bool {
-		dom := d.domains[name]
-		return dom != nil && slices.Contains(dom.sent, a) || r.suppressed.has(a, now)
-	})
+	var sent []string
+	if dom := d.domains[name]; dom != nil {
+		sent = dom.sent
+	}
+	return slices.DeleteFunc(r.suppressed.without(to, r.time()), func(a string) bool { return slices.Contains(sent, a) })
 }
 
 // sendTo gives the addresses for which Send took the report.

@@ -86,10 +86,12 @@ func (r *Reporter) Suppressed() map[string]time.Time {
 	return out
 }
 
-// has says whether an address gets nothing. The caller holds Reporter.mu.
-func (s *suppressions) has(address string, now time.Time) bool {
-	key, _ := addressKey(address)
-	return s.until[key].After(now)
+// without gives the addresses that are not suppressed. The caller holds Reporter.mu.
+func (s *suppressions) without(addresses []string, now time.Time) []string {
+	return slices.DeleteFunc(slices.Clone(addresses), func(a string) bool {
+		key, _ := addressKey(a)
+		return s.until[key].After(now)
+	})
 }
 
 // addressKey is an address by which it is compared: nobody has two mailboxes that differ in case alone.
