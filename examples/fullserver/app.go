@@ -37,7 +37,9 @@ type app struct {
 	next    switchTransport    // to the MX hosts or the smart host, as the configuration in force says
 	deliver mailbricks.Handler // every message goes this way, received or made here
 
-	watched    watchedKeys
+	watched watchedKeys
+	reports reports
+
 	background sync.WaitGroup
 }
 
@@ -110,6 +112,7 @@ func (a *app) open(c *config) (err error) {
 		}),
 		Retry:    c.schedule(),
 		Lifetime: c.outbound.lifetime,
+		OnEvent:  a.onEvent,
 		Logger:   a.log,
 	})
 	if err != nil {
@@ -121,7 +124,7 @@ func (a *app) open(c *config) (err error) {
 
 // close gives the data up.
 func (a *app) close() error {
-	var errs []error
+	errs := []error{a.reports.close()}
 	if a.queue != nil {
 		errs = append(errs, a.queue.Close())
 	}

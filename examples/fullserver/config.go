@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 
@@ -65,8 +67,9 @@ type config struct {
 		arcSeal       bool
 		settle, grace time.Duration
 	}
-	run struct{ user string }
-	log struct{ level, format string }
+	reports reportConfig
+	run     struct{ user string }
+	log     struct{ level, format string }
 }
 
 // services in the order in which they are shown.
@@ -127,6 +130,10 @@ func (c *config) keys() map[string]setter {
 		"dkim.arc_seal":               boolean(&c.dkim.arcSeal),
 		"dkim.rotation_settle":        duration(&c.dkim.settle),
 		"dkim.rotation_grace":         duration(&c.dkim.grace),
+		"reports.dmarc":               boolean(&c.reports.dmarc),
+		"reports.organization":        text(&c.reports.organization, oneLine),
+		"reports.email":               text(&c.reports.email, emptyOr(mailAddress)),
+		"reports.contact":             text(&c.reports.contact, oneLine),
 		"run.user":                    text(&c.run.user, anything),
 		"log.level":                   text(&c.log.level, oneOf("debug", "info", "warn", "error")),
 		"log.format":                  text(&c.log.format, oneOf("text", "json")),
@@ -415,6 +422,14 @@ func retrySchedule(s string) error {
 func mailAddress(s string) error {
 	_, err := directory.Canonical(s)
 	return err
+}
+
+// oneLine is text that can stand in a header field.
+func oneLine(s string) error {
+	if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
+		return errors.New("must be one line of text")
+	}
+	return nil
 }
 
 func domainName(s string) error {

@@ -91,6 +91,12 @@ arc_seal = false
 rotation_settle = "2h"
 rotation_grace = "10d"
 
+[reports]
+dmarc = true
+organization = "Example Org"
+email = "dmarc@example.com"
+contact = "https://example.com/dmarc"
+
 [run]
 user = "mail"
 
@@ -142,6 +148,7 @@ func TestConfigReadsEveryKey(t *testing.T) {
 	require.NotNil(t, evaluator(c).PublicSuffixes)
 	require.Equal(t, []string{"google.com", "Lists.example.org"}, c.policy.trustedSealers)
 	require.False(t, c.dkim.arcSeal)
+	require.Equal(t, reportConfig{dmarc: true, organization: "Example Org", email: "dmarc@example.com", contact: "https://example.com/dmarc"}, c.reports)
 	require.Equal(t, 2*time.Hour, c.dkim.settle)
 	require.Equal(t, 240*time.Hour, c.dkim.grace)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}, c.policy.trustedNetworks)
@@ -205,6 +212,9 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"bad mode":            {"[policy]\ndmarc_mode = \"rfc1\"\n", "line 2: policy.dmarc_mode"},
 		"bad sealer":          {"[policy]\ntrusted_sealers = [\"a..b\"]\n", "line 2: policy.trusted_sealers"},
 		"bad seal":            {"[dkim]\narc_seal = \"maybe\"\n", "line 2: dkim.arc_seal: must be true or false"},
+		"bad reports":         {"[reports]\ndmarc = \"daily\"\n", "line 2: reports.dmarc: must be true or false"},
+		"bad reporter":        {"[reports]\nemail = \"me\"\n", "line 2: reports.email"},
+		"bad organization":    {"[reports]\norganization = \"a\\nb\"\n", "line 2: reports.organization: must be one line"},
 		"bad settle":          {"[dkim]\nrotation_settle = \"soon\"\n", "line 2: dkim.rotation_settle"},
 		"bad grace":           {"[dkim]\nrotation_grace = \"-7d\"\n", "line 2: dkim.rotation_grace"},
 		"bad bool":            {"[dns]\ntrust_ad = \"perhaps\"\n", "line 2: dns.trust_ad"},

@@ -86,8 +86,9 @@ func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.
 		TrustedSealers: c.policy.trustedSealers,
 		Skip:           func(s *smtpd.Session) bool { return trusted(s.Peer) },
 		DMARC:          evaluator(c),
+		OnResult:       a.record,
 	}
-	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), senderauth.Check(auth)}
+	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), automated, senderauth.Check(auth)}
 	return srv
 }
 

@@ -67,6 +67,11 @@ type cli struct {
 		Release queueRelease `cmd:"" help:"Let a held message go."`
 		Remove  queueRemove  `cmd:"" help:"Remove a message."`
 	} `cmd:"" help:"The outbound queue."`
+	Dmarc struct {
+		Pending  dmarcPending  `cmd:"" help:"List the reports that will be sent."`
+		Preview  dmarcPreview  `cmd:"" help:"Show a report as it would be sent now."`
+		Suppress dmarcSuppress `cmd:"" help:"Send no reports to an address for some time."`
+	} `cmd:"" help:"DMARC reports."`
 	Health   healthCommand   `cmd:"" help:"Exit with 0 when every service answers."`
 	Warnings warningsCommand `cmd:"" hidden:""`
 	Version  versionCommand  `cmd:"" help:"Print the version."`

@@ -135,6 +135,10 @@ func (r *running) serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
+	if err := a.setReports(c, a.dns, true); err != nil {
+		_ = control.Close()
+		return errors.Join(err, a.close())
+	}
 	queueCtx, stopQueue := context.WithCancel(context.Background())
 	defer stopQueue()
 	a.background.Go(func() {
@@ -150,8 +154,12 @@ func (r *running) serve(ctx context.Context, c *config) error {
 	a.log.Info("stopping")
 	shutdown(servers)
 	_ = control.Close()
+	err = a.reports.close()
 	stopQueue()
 	a.background.Wait()
+	if err != nil {
+		a.log.Error("some messages are missing in the DMARC reports", "error", err)
+	}
 	return a.close()
 }
 
@@ -249,8 +257,11 @@ func (r *running) take(old, next *config) error {
 	if err := a.dir.Configure(a.directoryOptions(next)); err != nil {
 		return err
 	}
-	r.certs.take(next, pair)
 	dns := a.resolver(next)
+	if err := a.setReports(next, dns, true); err != nil {
+		return errors.Join(err, a.setReports(old, a.dns, true), a.dir.Configure(a.directoryOptions(old)))
+	}
+	r.certs.take(next, pair)
 	a.next.set(transport(next, dns))
 	a.queue.Reschedule(next.schedule(), next.outbound.lifetime)
 	a.logging.set(next)

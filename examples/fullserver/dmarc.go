@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/mailbricks/mailbricks/dmarc/reporting"
+)
+
+// withReports calls f with the Reporter: that of the server that runs or, offline, one that only looks.
+func (a *app) withReports(f func(*reporting.Reporter) error) error {
+	err := a.reports.use(f)
+	if !errors.Is(err, errReportsOff) || !a.config().reports.dmarc {
+		return err
+	}
+	if err := a.setReports(a.config(), a.dns, false); err != nil {
+		return err
+	}
+	return a.reports.use(f)
+}
+
+type dmarcPending struct {
+	JSON bool `name:"json" help:"As JSON."`
+}
+
+// pendingLine is a report that will be sent as `dmarc pending -json` shows it.
+type pendingLine struct {
+	Day          string    `json:"day"`
+	Domain       string    `json:"domain"`
+	Due          time.Time `json:"due,omitzero"` // absent: it is not sent, as only other reporters wrote
+	Messages     int64     `json:"messages"`
+	Destinations []string  `json:"destinations"`
+	Sent         []string  `json:"sent"`
+	Error        string    `json:"error,omitempty"`
+}
+
+func (c *dmarcPending) runOn(ctx context.Context, a *app, out io.Writer) error {
+	return a.withReports(func(r *reporting.Reporter) error {
+		all, err := r.Pending(ctx)
+		if err != nil {
+			return err
+		}
+		lines := make([]pendingLine, len(all))
+		for i, p := range all {
+			lines[i] = pendingLine{
+				Day: p.Day.Format(time.DateOnly), Domain: p.Domain, Due: p.Due, Messages: p.Messages,
+				Destinations: append([]string{}, p.Destinations...), Sent: append([]string{}, p.Sent...), Error: p.Err,
+			}
+		}
+		if c.JSON {
+			return printJSON(out, lines)
+		}
+		if len(lines) == 0 {
+			fmt.Fprintln(out, "No reports are pending.")
+		}
+		for _, l := range lines {
+			due := "not sent, as only reports and the like came"
+			if !l.Due.IsZero() {
+				due = "due " + l.Due.Format(time.DateTime)
+			}
+			fmt.Fprintf(out, "%s  %s  messages %d  to %s  %s\n", l.Day, l.Domain, l.Messages, strings.Join(l.Destinations, ", "), due)
+			if l.Error != "" {
+				fmt.Fprintf(out, "    %s\n", l.Error)
+			}
+		}
+		for address, until := range r.Suppressed() {
+			fmt.Fprintf(out, "none to %s until %s\n", address, until.Format(time.DateTime))
+		}
+		return nil
+	})
+}
+
+type dmarcSuppress struct {
+	Address string `arg:""`
+	For     string `default:"30d" help:"For how long (${default}); 0 ends it."`
+}
+
+func (c *dmarcSuppress) runOn(ctx context.Context, a *app, _ io.Writer) error {
+	d, err := parseDuration(c.For)
+	if err != nil {
+		return fmt.Errorf(`%q is not a time such as "90m" or "5d"`, c.For)
+	}
+	return a.withReports(func(r *reporting.Reporter) error {
+		return r.Suppress(ctx, c.Address, time.Now().Add(d))
+	})
+}
+
+type dmarcPreview struct {
+	Domain string `arg:""`
+	Day    string `help:"The day, such as 2026-11-24 (today)."`
+}
+
+func (c *dmarcPreview) runOn(ctx context.Context, a *app, out io.Writer) error {
+	day := time.Now().UTC()
+	if c.Day != "" {
+		var err error
+		if day, err = time.Parse(time.DateOnly, c.Day); err != nil {
+			return fmt.Errorf("%q is not a day such as 2026-11-24", c.Day)
+		}
+	}
+	return a.withReports(func(r *reporting.Reporter) error {
+		report, err := r.Preview(ctx, day, c.Domain)
+		if err != nil {
+			return err
+		}
+		return report.WriteXML(out)
+	})
+}

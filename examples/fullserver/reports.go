@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/dmarc/reporting"
+	"github.com/mailbricks/mailbricks/relay"
+	"github.com/mailbricks/mailbricks/resolver"
+	"github.com/mailbricks/mailbricks/senderauth"
+	"github.com/mailbricks/mailbricks/smtpd"
+)
+
+const (
+	// reportKey is what the queue's keys of reports begin with, as package reporting makes them.
+	reportKey = "dmarc-report/"
+	// suppressTime is how long no report goes to an address to which one could not be delivered.
+	suppressTime = 7 * 24 * time.Hour
+)
+
+// reports is the Reporter of the configuration in force, if reports are on.
+type reports struct {
+	mu  sync.RWMutex
+	now *reporting.Reporter
+	of  reportConfig // of now
+}
+
+// reportConfig are the keys of the section reports.
+type reportConfig struct {
+	dmarc                        bool
+	organization, email, contact string
+}
+
+// setReports opens the Reporter that a configuration asks for, or closes the one there is. Who calls it with run sends
+// reports; others only look at them.
+func (a *app) setReports(c *config, dns *resolver.Resolver, run bool) error {
+	r := &a.reports
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.reports == r.of {
+		return nil
+	}
+	var err error
+	if r.now != nil {
+		err = r.now.Close()
+	}
+	r.now, r.of = nil, reportConfig{}
+	if err != nil || !c.reports.dmarc {
+		return err
+	}
+	next := a.reporter(c, dns)
+	if err := next.Open(); err != nil {
+		return err
+	}
+	r.now, r.of = next, c.reports
+	if run {
+		a.background.Go(func() {
+			if err := next.Run(context.Background()); err != nil { // it ends with Close
+				a.log.Error("DMARC reports are not sent", "error", err)
+			}
+		})
+	}
+	return nil
+}
+
+func (a *app) reporter(c *config, dns *resolver.Resolver) *reporting.Reporter {
+	return &reporting.Reporter{
+		Dir: c.path("state", "dmarc"), Hostname: c.hostname,
+		Organization: c.reports.organization, Email: a.reportAddress(c), Contact: c.reports.contact,
+		Send: a.sendReport, Resolver: dns, DMARC: evaluator(c), Logger: a.log,
+	}
+}
+
+// reportAddress is from whom reports are: postmaster, at the hosted domain in which this server is, as that has keys and
+// somebody reads what comes back.
+func (a *app) reportAddress(c *config) string {
+	if c.reports.email != "" {
+		return c.reports.email
+	}
+	domain := c.hostname
+	for parent := domain; strings.Contains(parent, "."); _, parent, _ = strings.Cut(parent, ".") {
+		if a.dir.Hosts(parent) {
+			domain = parent
+			break
+		}
+	}
+	return "postmaster@" + domain
+}
+
+// close ends reporting.
+func (r *reports) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil {
+		return nil
+	}
+	err := r.now.Close()
+	r.now, r.of = nil, reportConfig{}
+	return err
+}
+
+// use calls f with the Reporter, if there is one.
+func (r *reports) use(f func(*reporting.Reporter) error) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.now == nil {
+		return errReportsOff
+	}
+	return f(r.now)
+}
+
+var errReportsOff = errors.New("DMARC reports are off: set reports.dmarc = true")
+
+// sendReport hands a report to the queue, or to whoever it is for here.
+func (a *app) sendReport(ctx context.Context, m reporting.Mail) error {
+	env := &mailbricks.Envelope{
+		ID: rand.Text(), From: m.From, Received: time.Now(),
+		// What comes of it is told by the queue's events; nobody needs a notification besides.
+		Recipients: []mailbricks.Recipient{{Address: m.To, Notify: mailbricks.NotifyNever}},
+	}
+	msg := mailbricks.NewMessage(m.Content)
+	if a.dir.Hosts(env.Recipients[0].Domain()) {
+		return a.deliver.Handle(ctx, env, msg)
+	}
+	_, err := a.queue.Send(ctx, env, msg, relay.Key(m.Key))
+	return err
+}
+
+// onEvent keeps further reports from an address to which one could not be delivered.
+func (a *app) onEvent(ev relay.Event) {
+	if ev.Kind != relay.Bounced && ev.Kind != relay.Expired {
+		return
+	}
+	entry, err := a.queue.Show(context.Background(), ev.ID)
+	if err != nil || !strings.HasPrefix(entry.Key, reportKey) {
+		return
+	}
+	err = a.reports.use(func(r *reporting.Reporter) error {
+		return r.Suppress(context.Background(), ev.Recipient, time.Now().Add(suppressTime))
+	})
+	a.log.Warn("DMARC report was not delivered; its address gets none for now", "address", ev.Recipient, "reply", ev.Text, "for", suppressTime, "error", err)
+}
+
+// automated keeps for evaluation whether a program wrote a message. It stands in front of the check that calls record.
+var automated = smtpd.Check{Name: "automated", Message: func(_ context.Context, tx *smtpd.Transaction, msg *mailbricks.Message) error {
+	tx.Set(automatedKey{}, reporting.Automated(msg.Get))
+	return nil
+}}
+
+type automatedKey struct{}
+
+// record counts a message for the reports.
+func (a *app) record(ctx context.Context, tx *smtpd.Transaction, r *senderauth.Result) {
+	err := a.reports.use(func(reporter *reporting.Reporter) error {
+		return reporter.Record(ctx, evaluation(tx, r))
+	})
+	if err != nil && !errors.Is(err, errReportsOff) {
+		a.log.Error("message is missing in the DMARC reports", "envelope", tx.Envelope.ID, "error", err)
+	}
+}
+
+// evaluation is what reports tell of a message.
+func evaluation(tx *smtpd.Transaction, r *senderauth.Result) reporting.Evaluation {
+	e := reporting.Evaluation{
+		Verdict: r.DMARC, Source: tx.Session.Peer.Addr.Addr().Unmap(), ReversePath: tx.Envelope.From,
+		SPF:         dmarc.ReportSPF{Domain: r.SPF.Domain, Result: r.SPF.Result.String()},
+		Disposition: r.Disposition, Overrides: r.Overrides,
+	}
+	e.Automated, _ = tx.Value(automatedKey{}).(bool)
+	for _, rcpt := range tx.Envelope.Recipients {
+		e.Recipients = append(e.Recipients, rcpt.Address)
+	}
+	for _, d := range r.DKIM {
+		if d.Domain != "" {
+			e.DKIM = append(e.DKIM, dmarc.ReportDKIM{Domain: d.Domain, Selector: d.Selector, Result: string(d.Status)})
+		}
+	}
+	return e
+}
