@@ -2,7 +2,6 @@ package senderauth_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -596,24 +595,4 @@ func TestAuthServIDAndOnResult(t *testing.T) {
 	require.Len(t, values, 2)
 	require.True(t, strings.HasPrefix(values[0], "example.com;"))
 	require.Equal(t, "mx.example.com; x=y", values[1])
-}
-
-// A message that cannot be read is a temporary failure.
-func TestFaultsOfTheSpool(t *testing.T) {
-	t.Parallel()
-	check := senderauth.Check(senderauth.Options{Resolver: zones(t, reject).Resolver()})
-	s := &smtpd.Session{Hostname: "mx.example.com"}
-	tx := &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{}}
-	spool := &mailbricks.Spool{Dir: t.TempDir(), Threshold: 1}
-	w := spool.Writer()
-	_, err := w.Write([]byte(letter + strings.Repeat("x\r\n", 1<<16)))
-	require.NoError(t, err)
-	msg, err := w.Message()
-	require.NoError(t, err)
-	require.NoError(t, msg.Close())
-	err = check.Message(t.Context(), tx, msg)
-	require.Error(t, err)
-	require.True(t, mailbricks.IsTemporary(err))
-	var reply *mailbricks.Reply
-	require.False(t, errors.As(err, &reply))
 }

@@ -31,8 +31,15 @@ func fromList(raw string) mail {
 // outcome gives one message to the check and returns what it found and said.
 func outcome(t *testing.T, o senderauth.Options, m mail) (r *senderauth.Result, field string, err error) {
 	t.Helper()
+	return outcomeAnd(t, o, m, new(string))
+}
+
+// outcomeAnd also says why the message is put aside.
+func outcomeAnd(t *testing.T, o senderauth.Options, m mail, quarantine *string) (r *senderauth.Result, field string, err error) {
+	t.Helper()
 	o.OnResult = func(_ context.Context, _ *smtpd.Transaction, got *senderauth.Result) { r = got }
-	msg, _, err := run(t, o, m)
+	msg, env, err := run(t, o, m)
+	*quarantine = env.Quarantine
 	return r, strings.ReplaceAll(msg.Get("Authentication-Results"), "\t", " "), err
 }
 

@@ -51,6 +51,9 @@ func zones(t testing.TB, policy string) *mailtest.DNS {
 		25.2.0.192.in-addr.arpa. PTR mail.sender.example.
 		66.2.0.192.in-addr.arpa. PTR mail.sender.example.
 		5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR mail.sender.example.
+		soft.example. TXT "v=spf1 ~all"
+		neutral.example. TXT "v=spf1 ?all"
+		broken.example. TXT "v=spf1 nonsense"
 		mx.list.example. A 192.0.2.99
 		list.example. TXT "v=spf1 ip4:192.0.2.99 -all"
 	`
