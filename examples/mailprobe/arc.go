@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim/arc"
@@ -46,6 +45,5 @@ func (c *arcCommand) run(ctx context.Context, p *process) error {
 	if result.Err != nil {
 		text += " " + line(strings.TrimPrefix(result.Err.Error(), "arc: "))
 	}
-	_, err = fmt.Fprintln(p.stdout, text)
-	return err
+	return p.say(text)
 }

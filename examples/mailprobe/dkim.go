@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/mailbricks/mailbricks/dkim"
 )
@@ -42,10 +41,9 @@ func (c *dkimCommand) run(ctx context.Context, p *process) error {
 	case c.JSON:
 		return p.json(results)
 	}
+	var lines []string
 	for _, r := range results {
-		if _, err := fmt.Fprintln(p.stdout, dkimLine(r)); err != nil {
-			return err
-		}
+		lines = append(lines, dkimLine(r))
 	}
-	return nil
+	return p.say(lines...)
 }

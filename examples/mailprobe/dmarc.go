@@ -39,11 +39,7 @@ func (c *dmarcCommand) run(ctx context.Context, p *process) error {
 	case c.JSON:
 		return p.json(f)
 	}
-	policy := "-" // nobody has one
-	if f.DMARC.Result == dmarc.Pass || f.DMARC.Result == dmarc.Fail {
-		policy = f.DMARC.Policy.String()
-	}
-	_, err = fmt.Fprintf(p.stdout, "%s policy=%s disposition=%s domain=%s org=%s\n",
-		f.DMARC.Result, policy, f.DMARC.Disposition, word(f.DMARC.AuthorDomain), word(f.OrgDomain))
-	return err
+	v := f.DMARC
+	return p.say(fmt.Sprintf("%s policy=%s disposition=%s domain=%s org=%s",
+		v.Result, published(v), v.Disposition, word(v.AuthorDomain), word(f.OrgDomain)))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"fmt"
 
 	"golang.org/x/net/idna"
 
@@ -38,7 +37,7 @@ func (p *process) lines(o output, f func(string) (string, error)) error {
 				Err           error
 			}{scanner.Text(), result, err})
 		} else {
-			_, err = fmt.Fprintln(p.stdout, text)
+			err = p.say(text)
 		}
 		if err != nil {
 			return err

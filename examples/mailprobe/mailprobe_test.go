@@ -230,6 +230,8 @@ func TestDMARC(t *testing.T) {
 		bounce.example.org. TXT "v=spf1 ip4:192.0.2.1 -all"
 		host.example.org. TXT "v=spf1 ip4:192.0.2.2 -all"
 		news.example.org. A 192.0.2.1
+		_dmarc.test.example. TXT "v=DMARC1; p=reject; t=y"
+		_dmarc.pct.example. TXT "v=DMARC1; p=reject; pct=0"
 		`+record)
 	message := file(t, letter)
 	dmarc := func(ip, helo, from, name string, more ...string) string {
@@ -248,6 +250,14 @@ func TestDMARC(t *testing.T) {
 	signed := result(t, "dkim", "-sign", "-domain", "example.org", "-selector", "sel", "-key", key, message)
 	require.Equal(t, pass, dmarc("192.0.2.9", "x", "a@elsewhere.example", file(t, signed)))
 
+	for domain, line := range map[string]string{
+		"test.example": "fail policy=reject disposition=quarantine domain=test.example org=test.example\n",
+		"pct.example":  "fail policy=reject disposition=reject domain=pct.example org=pct.example\n",
+	} {
+		require.Equal(t, line, dmarc("192.0.2.9", "x", "a@elsewhere.example", file(t, "From: a@"+domain+"\r\n\r\n")))
+	}
+	require.Equal(t, "fail policy=reject disposition=quarantine domain=pct.example org=pct.example\n",
+		dmarc("192.0.2.9", "x", "a@elsewhere.example", file(t, "From: a@pct.example\n\n"), "--rfc7489"))
 	require.Equal(t, "none policy=- disposition=none domain=other.example org=other.example\n",
 		dmarc("192.0.2.9", "x", "a@elsewhere.example", file(t, "From: a@other.example\r\n\r\n")))
 	require.Equal(t, "permerror policy=- disposition=none domain=- org=-\n", dmarc("192.0.2.9", "x", "a@elsewhere.example", file(t, "To: a@b.example\n\n")))

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -51,8 +50,7 @@ func (c *pwHash) run(_ context.Context, p *process) error {
 	case c.JSON:
 		return p.json(struct{ Hash string }{hash})
 	}
-	_, err = fmt.Fprintln(p.stdout, hash)
-	return err
+	return p.say(hash)
 }
 
 // maxLine is the longest line of standard input, in octets.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -44,9 +43,9 @@ func (c *spfCommand) run(ctx context.Context, p *process) error {
 	if c.JSON {
 		return p.json(verdict)
 	}
-	_, err := fmt.Fprintln(p.stdout, verdict.Result)
-	if err == nil && verdict.Explanation != "" {
-		_, err = fmt.Fprintln(p.stdout, verdict.Explanation)
+	lines := []string{verdict.Result.String()}
+	if verdict.Explanation != "" {
+		lines = append(lines, verdict.Explanation)
 	}
-	return err
+	return p.say(lines...)
 }

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dmarc"
 )
 
 // dkimLine tells of one signature.
@@ -21,6 +22,23 @@ func dkimLine(r dkim.Result) string {
 		text += fmt.Sprintf(" the last %d octets of the body are not signed (l=)", r.BodyUnsigned)
 	}
 	return text
+}
+
+// published is the policy as the record has it, "-" where none applies.
+func published(v dmarc.Verdict) string {
+	switch {
+	case v.Result != dmarc.Pass && v.Result != dmarc.Fail:
+		return "-"
+	case v.TestMode || v.SampledOut:
+		return (v.Policy + 1).String()
+	}
+	return v.Policy.String()
+}
+
+// say prints lines.
+func (p *process) say(lines ...string) error {
+	_, err := fmt.Fprintln(p.stdout, strings.Join(lines, "\n"))
+	return err
 }
 
 // line makes one line of text that came from outside.
