@@ -61,35 +61,105 @@ func TestParseKeySaysWhatIsWrong(t *testing.T) {
 	require.NoError(t, err)
 	rsaKey := testKeys()["rsa"].Public().(*rsa.PublicKey)
 	even := x509.MarshalPKCS1PublicKey(&rsa.PublicKey{N: rsaKey.N, E: 4})
-	for txt, words := range map[string]string{
-		"":                                     "empty",
-		`v=DKIM1; "p=AA"`:                      "quotation marks",
-		`v=DKIM1\; k=rsa\; p=AA`:               "backslash",
-		"v=DKIM1; k=rsa":                       "p= is missing",
-		"v=DKIM1; k rsa; p=AA":                 "no tag",
-		"v=DKIM1; p=AA; p=AA":                  "duplicate tag p=",
-		"v=dkim1; p=AA":                        "not v=DKIM1",
-		"v=DKIM1.0; p=AA":                      "not v=DKIM1",
-		"k=rsa; v=DKIM1; p=AA":                 "not the first tag",
-		"p=A":                                  "cut off",
-		"p=AAAA":                               "no RSA key",
-		"k=dsa; p=AAAA":                        "unknown",
-		"k=ed25519; p=AAAA":                    "has 3 octets, an Ed25519 key has 32",
-		"p=" + base64Of(ecDER):                 "another type",
-		"p=" + base64Of(even):                  "cannot be",
-		"k=ed25519; p=" + base64Of(ecDER):      "octets",
-		"v=spf1 include:example.com -all":      "not v=DKIM1",
-		"google-site-verification=abc":         "no tag",
-		"k=x\r\nEvil: 1; p=AAAA":               "unknown",
-		rfc8463RSAKey[:len(rfc8463RSAKey)-100]: "p=",
+	rsaDER, err := x509.MarshalPKIXPublicKey(rsaKey)
+	require.NoError(t, err)
+	p := base64Of(rsaDER)
+	for txt, want := range map[string]struct {
+		tag    string
+		offset int
+		words  string
+	}{
+		"":                                    {"", 0, "empty"},
+		" \t":                                 {"", 0, "empty"},
+		`"v=DKIM1; p=` + p + `"`:              {"", 0, "quotation marks"},
+		`v=DKIM1; p=` + p[:8] + `" "`:         {"p", 19, "quotation marks"},
+		`v=DKIM1\; k=rsa\; p=AA`:              {"v", 2, "backslash"},
+		"v=DKIM1; k=rsa":                      {"p", 14, "p= is missing"},
+		"v=DKIM1; k rsa; p=AA":                {"", 9, "no tag"},
+		"v=DKIM1;; p=AA":                      {"", 8, "no tag"},
+		"v=DKIM1; p=AA; p=AA":                 {"p", 15, "duplicate tag p="},
+		"v=dkim1; p=AA":                       {"v", 2, "not v=DKIM1"},
+		"v=DKIM1.0; p=AA":                     {"v", 2, "not v=DKIM1"},
+		"k=rsa; v = DKIM1; p=AA":              {"v", 11, "not the first tag"},
+		"p=A":                                 {"p", 3, "cut off"},
+		"p= A*AA":                             {"p", 4, "'*', which is no base64"},
+		"p=AA==AA":                            {"p", 4, "behind the padding"},
+		"p=AAAA":                              {"p", 2, "no RSA key"},
+		"v=DKIM1; p=" + p[:100]:               {"p", 11, "cut off, of 162 octets there are 75"},
+		"v=DKIM1; p=" + p + p:                 {"p", 11, "behind its 162 octets there are 162 more"},
+		"v=DKIM1; p=" + p + "v=DKIM1; p=" + p: {"p", 236, "two records"},
+		"v=DKIM1; p=" + p + "; v=DKIM1":       {"v", 229, "two records"},
+		"p=-----BEGIN PUBLIC KEY-----" + p:    {"p", 2, "PEM"},
+		"k=dsa; p=AAAA":                       {"k", 2, "unknown"},
+		"k=ed25519; p=AAAA":                   {"p", 13, "has 3 octets, an Ed25519 key has 32"},
+		"k=ed25519; p=MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=": {"p", 13, "leave its SubjectPublicKeyInfo away"},
+		"p=" + base64Of(ecDER):            {"p", 2, "*ecdsa.PublicKey"},
+		"p=" + base64Of(even):             {"p", 2, "cannot be"},
+		"k=ed25519; p=" + base64Of(ecDER): {"p", 13, "octets"},
+		"v=spf1 include:example.com -all": {"v", 2, "a record of another kind"},
+		"v=DMARC1; p=none":                {"v", 2, "a record of another kind"},
+		"google-site-verification=abc":    {"", 0, "no tag"},
+		"k=x\r\nEvil: 1; p=AAAA":          {"k", 2, "unknown"},
+		"v=DKIM1; k=rsa; p=AA\x00AA":      {"p", 16, "control characters"},
 	} {
 		_, err := dkim.ParseKey(txt)
 		require.ErrorIs(t, err, dkim.ErrKeySyntax, "%q", txt)
-		require.ErrorContains(t, err, words, "%q", txt)
+		var wrong *dkim.KeyError
+		require.ErrorAs(t, err, &wrong)
+		require.ErrorContains(t, err, want.words, "%q", txt)
+		require.Equal(t, want.tag, wrong.Tag, "%q: %v", txt, err)
+		require.Equal(t, want.offset, wrong.Offset, "%q: %v", txt, err)
 		require.NotContains(t, err.Error(), "\n")
 	}
 	_, err = dkim.ParseKey("v=DKIM1; k=rsa; p=\t")
 	require.ErrorIs(t, err, dkim.ErrKeyRevoked)
+}
+
+func TestParseKeyToleratesWhatTheStandardAllows(t *testing.T) {
+	t.Parallel()
+	p := rfc8463RSAKey[strings.Index(rfc8463RSAKey, "p="):]
+	for _, txt := range []string{
+		p, "v=DKIM1;" + p, " v = DKIM1 ; " + p + " ; ", "v=DKIM1; k=RSA; " + p, // k= is in lower case everywhere else
+		"v=DKIM1; " + p[:50] + " \t " + p[50:90] + "\r\n " + p[90:], // RFC 6376 §2.10
+		`v=DKIM1; n="DKIM1" says ----- v=spf1; ` + p,                    // a qp-section may hold anything
+		"v=DKIM1; g=*; h=sha256; s=*; t=; x=1; " + p,
+	} {
+		_, err := dkim.ParseKey(txt)
+		require.NoError(t, err, "%q", txt)
+	}
+	unpadded := strings.TrimSuffix(rfc8463Ed25519Key, "=")
+	require.NotEqual(t, rfc8463Ed25519Key, unpadded)
+	_, err := dkim.ParseKey(unpadded) // RFC 6376 §2.10: padding is optional
+	require.NoError(t, err)
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	good, err := dkim.NewRecord(testKeys()["rsa2048"].Public(), dkim.RecordOptions{Domain: "example.com", Selector: "s", Strict: true})
+	require.NoError(t, err)
+	p := good.Value[strings.Index(good.Value, "p="):]
+	rsa2048 := testKeys()["rsa2048"].Public().(*rsa.PublicKey)
+	for txt, want := range map[string][]string{
+		good.Value:                         nil,
+		rfc8463Ed25519Key:                  nil,
+		rfc8463RSAKey:                      {"1024 bits"},
+		weakRSA:                            {"512 bits; verifiers refuse", "v=DKIM1 is missing"},
+		hugeRSA(t):                         {"8193 bits; verifiers need not", "RSAPublicKey", "v=DKIM1"},
+		"v=DKIM1; h=sha1; " + p:            {"no signature can use"},
+		"v=DKIM1; h=sha1:sha256:md5; " + p: {`"md5" in h=`},
+		"v=DKIM1; s=tlsrpt; " + p:          {"not for mail", `"tlsrpt" in s=`},
+		"v=DKIM1; t=y:s:z; " + p:           {"tried out", `"z" in t=`},
+		"v=DKIM1; g=x*; x=1; " + p:         {"g= has no meaning", "x= is unknown"},
+		"v=DKIM1; p=" + base64Of(x509.MarshalPKCS1PublicKey(rsa2048)): {"erratum 3017"},
+	} {
+		k, err := dkim.ParseKey(txt)
+		require.NoError(t, err, "%q", txt)
+		warnings := k.Warnings()
+		require.Len(t, warnings, len(want), "%q: %q", txt, warnings)
+		for i, words := range want {
+			require.Contains(t, warnings[i], words)
+		}
+	}
 }
 
 func TestRecord(t *testing.T) {

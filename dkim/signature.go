@@ -150,7 +150,7 @@ func count(names []string, name string) int {
 }
 
 func base64Only(r rune) rune {
-	if r < 0x80 && (r == '+' || r == '/' || r == '=' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z') {
+	if r < 0x80 && (r == '=' || wire.Base64Octet(byte(r))) {
 		return r
 	}
 	return -1

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -181,9 +180,9 @@ func parseQuery(tags Tags) error {
 
 func parseBase64(tags Tags, name string) ([]byte, error) {
 	v, _ := tags.Get(name)
-	p, err := base64.StdEncoding.DecodeString(StripFWS(v))
+	p, err := DecodeBase64(v)
 	if err != nil {
-		return nil, fmt.Errorf("%s= is no base64", name)
+		return nil, fmt.Errorf("%s= %w", name, err)
 	}
 	return p, nil
 }

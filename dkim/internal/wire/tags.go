@@ -11,6 +11,8 @@ type Tag struct {
 	Name string
 	// Value is without the white space around it; white space within it stands as it was, folds included.
 	Value string
+	// At is where Value begins in the list.
+	At int
 
 	begin, end int // of the value with the white space around it
 }
@@ -18,7 +20,22 @@ type Tag struct {
 // Tags is a tag-list (RFC 6376 §3.2).
 type Tags []Tag
 
-// Errors of ParseTags.
+// TagError says where a list breaks the rules. It wraps ErrDuplicateTag or ErrTagSyntax.
+type TagError struct {
+	// Name is the tag's, as far as there is one.
+	Name string
+	// At is where in the list the tag begins.
+	At int
+	// Err says what is wrong.
+	Err error
+}
+
+func (e *TagError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what is wrong.
+func (e *TagError) Unwrap() error { return e.Err }
+
+// What a TagError wraps.
 var (
 	ErrDuplicateTag = errors.New("duplicate tag")
 	ErrTagSyntax    = errors.New("malformed tag-list")
@@ -41,25 +58,37 @@ func ParseTags(list string) (Tags, error) {
 		if end == len(list) && len(tags) > 0 && trimFWS(spec) == "" {
 			break // the semicolon that may end the list
 		}
-		name, value, ok := strings.Cut(spec, "=")
-		name = trimFWS(name)
-		if !ok || !isTagName(name) {
-			return nil, fmt.Errorf("%w: %.40q is no tag", ErrTagSyntax, spec)
+		tag, err := tags.next(spec)
+		if err != nil {
+			return nil, &TagError{Name: tag.Name, At: pos + len(spec) - len(strings.TrimLeft(spec, fws)), Err: err}
 		}
-		if _, seen := tags.Get(name); seen {
-			return nil, fmt.Errorf("%w %.40s=", ErrDuplicateTag, name)
-		}
-		if len(tags) == MaxTags {
-			return nil, fmt.Errorf("%w: more than %d tags", ErrTagSyntax, MaxTags)
-		}
-		tag := Tag{Name: name, Value: trimFWS(value), begin: end - len(value), end: end}
-		if !isTagValue(tag.Value) {
-			return nil, fmt.Errorf("%w: the value of %.40s= holds control characters", ErrTagSyntax, name)
-		}
+		tag.begin, tag.end, tag.At = pos+tag.begin, end, pos+tag.At
 		tags = append(tags, tag)
 		pos = end + 1
 	}
 	return tags, nil
+}
+
+// next reads one tag; its places are those within spec.
+func (t Tags) next(spec string) (Tag, error) {
+	name, value, ok := strings.Cut(spec, "=")
+	name = trimFWS(name)
+	if !ok || !isTagName(name) {
+		return Tag{}, fmt.Errorf("%w: %.40q is no tag", ErrTagSyntax, spec)
+	}
+	begin := len(spec) - len(value)
+	at := len(spec) - len(strings.TrimLeft(value, fws))
+	tag := Tag{Name: name, Value: trimFWS(value), At: at, begin: begin}
+	if _, seen := t.Get(name); seen {
+		return tag, fmt.Errorf("%w %.40s=", ErrDuplicateTag, name)
+	}
+	if len(t) == MaxTags {
+		return tag, fmt.Errorf("%w: more than %d tags", ErrTagSyntax, MaxTags)
+	}
+	if !isTagValue(tag.Value) {
+		return tag, fmt.Errorf("%w: the value of %.40s= holds control characters", ErrTagSyntax, name)
+	}
+	return tag, nil
 }
 
 // Get is the value of a tag and whether there is one: an empty value is not an absent one (RFC 6376 §3.2).
@@ -85,7 +114,7 @@ func (t Tags) Without(list, name string) string {
 
 // StripFWS removes all white space, as base64 and lists ask for.
 func StripFWS(s string) string {
-	if !strings.ContainsAny(s, " \t\r\n") {
+	if !strings.ContainsAny(s, fws) {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
@@ -105,7 +134,10 @@ func SplitList(s string) []string {
 	return items
 }
 
-func trimFWS(s string) string { return strings.Trim(s, " \t\r\n") }
+// fws is what white space is made of (RFC 6376 §2.8).
+const fws = " \t\r\n"
+
+func trimFWS(s string) string { return strings.Trim(s, fws) }
 
 func isTagName(s string) bool {
 	for i := range len(s) {
