@@ -128,7 +128,7 @@ func (c *checker) message(ctx context.Context, tx *smtpd.Transaction, msg *mailb
 	removeForged(msg, servID)
 	msg.Prepend(authres.Name, r.Field(servID).String())
 	if c.OnResult != nil {
-		c.OnResult(ctx, tx, r)
+		c.OnResult(ctx, tx, msg, r)
 	}
 	return act(r.Decision, tx.Envelope)
 }

@@ -344,7 +344,7 @@ func TestPartlySignedBodies(t *testing.T) {
 	verdict := func(accept bool, extra string) (r *senderauth.Result) {
 		raw := withLength(t)
 		o := senderauth.Options{Resolver: zones(t, reject).Resolver(), AcceptPartialBody: accept}
-		o.OnResult = func(_ context.Context, _ *smtpd.Transaction, got *senderauth.Result) { r = got }
+		o.OnResult = func(_ context.Context, _ *smtpd.Transaction, _ *mailbricks.Message, got *senderauth.Result) { r = got }
 		run(t, o, forged(raw+extra))
 		return r
 	}
@@ -525,7 +525,7 @@ func TestADeadDNSCostsLimitedTime(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		o := senderauth.Options{Resolver: hung{}, CheckHelo: true, MaxTime: 6 * time.Second, OnResult: func(_ context.Context, _ *smtpd.Transaction, r *senderauth.Result) {
+		o := senderauth.Options{Resolver: hung{}, CheckHelo: true, MaxTime: 6 * time.Second, OnResult: func(_ context.Context, _ *smtpd.Transaction, _ *mailbricks.Message, r *senderauth.Result) {
 			require.True(t, r.Undecided())
 			require.Equal(t, []any{"temperror", spf.TempError, spf.TempError, dkim.TempError, dmarc.TempError},
 				[]any{r.IPRev.Value, r.SPF.Result, r.Helo.Result, r.DKIM[0].Status, r.DMARC.Result})
@@ -582,7 +582,7 @@ func TestAuthServIDAndOnResult(t *testing.T) {
 	var got *senderauth.Result
 	o := senderauth.Options{
 		Resolver: zones(t, reject).Resolver(), AuthServID: "example.com", Policy: senderauth.Enforce(),
-		OnResult: func(_ context.Context, tx *smtpd.Transaction, r *senderauth.Result) {
+		OnResult: func(_ context.Context, tx *smtpd.Transaction, _ *mailbricks.Message, r *senderauth.Result) {
 			require.Equal(t, "ann@sender.example", tx.Envelope.From)
 			got = r
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
@@ -46,8 +47,8 @@ type Options struct {
 	// one's own servers. It is asked at each message; nil: none.
 	Skip func(s *smtpd.Session) bool
 	// OnResult is told what was found for each message and what is about to be done; nil: nobody. It must not change the
-	// result, and may be called by several sessions at once.
-	OnResult func(ctx context.Context, tx *smtpd.Transaction, r *Result)
+	// message, which has the new field already, or the result, and may be called by several sessions at once.
+	OnResult func(ctx context.Context, tx *smtpd.Transaction, msg *mailbricks.Message, r *Result)
 
 	// SPF, DKIM, ARC and DMARC have limits. The Resolver of SPF and DMARC and the Hostname of SPF are set here if they are
 	// not; a Resolver of their own does not share look-ups.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/mailtest"
@@ -37,7 +38,7 @@ func outcome(t *testing.T, o senderauth.Options, m mail) (r *senderauth.Result, 
 // outcomeAnd also says why the message is put aside.
 func outcomeAnd(t *testing.T, o senderauth.Options, m mail, quarantine *string) (r *senderauth.Result, field string, err error) {
 	t.Helper()
-	o.OnResult = func(_ context.Context, _ *smtpd.Transaction, got *senderauth.Result) { r = got }
+	o.OnResult = func(_ context.Context, _ *smtpd.Transaction, _ *mailbricks.Message, got *senderauth.Result) { r = got }
 	msg, env, err := run(t, o, m)
 	*quarantine = env.Quarantine
 	return r, strings.ReplaceAll(msg.Get("Authentication-Results"), "\t", " "), err

@@ -88,7 +88,7 @@ func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.
 		DMARC:          evaluator(c),
 		OnResult:       a.record,
 	}
-	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), automated, senderauth.Check(auth)}
+	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), senderauth.Check(auth)}
 	return srv
 }
 

@@ -147,18 +147,15 @@ func (a *app) onEvent(ev relay.Event) {
 	a.log.Warn("DMARC report was not delivered; its address gets none for now", "address", ev.Recipient, "reply", ev.Text, "for", suppressTime, "error", err)
 }
 
-// automated keeps for evaluation whether a program wrote a message. It stands in front of the check that calls record.
-var automated = smtpd.Check{Name: "automated", Message: func(_ context.Context, tx *smtpd.Transaction, msg *mailbricks.Message) error {
-	tx.Set(automatedKey{}, reporting.Automated(msg.Get))
-	return nil
-}}
-
-type automatedKey struct{}
-
-// record counts a message for the reports.
-func (a *app) record(ctx context.Context, tx *smtpd.Transaction, r *senderauth.Result) {
+// record counts a message for the reports. What is refused for now will come again.
+func (a *app) record(ctx context.Context, tx *smtpd.Transaction, msg *mailbricks.Message, r *senderauth.Result) {
+	if r.Decision.Action == senderauth.Defer {
+		return
+	}
 	err := a.reports.use(func(reporter *reporting.Reporter) error {
-		return reporter.Record(ctx, evaluation(tx, r))
+		e := evaluation(tx, r)
+		e.Automated = reporting.Automated(msg.Get)
+		return reporter.Record(ctx, e)
 	})
 	if err != nil && !errors.Is(err, errReportsOff) {
 		a.log.Error("message is missing in the DMARC reports", "envelope", tx.Envelope.ID, "error", err)
@@ -172,7 +169,6 @@ func evaluation(tx *smtpd.Transaction, r *senderauth.Result) reporting.Evaluatio
 		SPF:         dmarc.ReportSPF{Domain: r.SPF.Domain, Result: r.SPF.Result.String()},
 		Disposition: r.Disposition, Overrides: r.Overrides,
 	}
-	e.Automated, _ = tx.Value(automatedKey{}).(bool)
 	for _, rcpt := range tx.Envelope.Recipients {
 		e.Recipients = append(e.Recipients, rcpt.Address)
 	}

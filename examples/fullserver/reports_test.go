@@ -57,7 +57,7 @@ func TestReportsAreOffUnlessAskedFor(t *testing.T) {
 	a := openTestApp(t)
 	require.NoError(t, a.setReports(a.config(), a.dns, true))
 	tx, r := failed(t)
-	a.record(t.Context(), tx, r)
+	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
 	var out strings.Builder
 	require.ErrorIs(t, (&dmarcPending{}).runOn(t.Context(), a, &out), errReportsOff)
 	require.NoDirExists(t, a.config().path("state", "dmarc"))
@@ -69,8 +69,8 @@ func TestMessagesBecomeReports(t *testing.T) {
 	require.NoError(t, a.dir.AddAccount("ann@example.com", "secret"))
 	require.NoError(t, a.setReports(a.config(), a.dns, true))
 	tx, r := failed(t)
-	a.record(t.Context(), tx, r)
-	a.record(t.Context(), tx, r)
+	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
+	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
 	var out strings.Builder
 	require.NoError(t, (&dmarcPending{JSON: true}).runOn(t.Context(), a, &out))
 	var lines []pendingLine
@@ -99,7 +99,7 @@ func TestMessagesBecomeReports(t *testing.T) {
 	off := *old
 	off.reports = reportConfig{}
 	require.NoError(t, a.setReports(&off, a.dns, true))
-	a.record(t.Context(), tx, r)
+	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
 	require.NoError(t, a.setReports(old, a.dns, true))
 	out.Reset()
 	require.NoError(t, (&dmarcPending{}).runOn(t.Context(), a, &out))
