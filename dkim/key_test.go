@@ -121,7 +121,7 @@ func TestParseKeyToleratesWhatTheStandardAllows(t *testing.T) {
 	for _, txt := range []string{
 		p, "v=DKIM1;" + p, " v = DKIM1 ; " + p + " ; ", "v=DKIM1; k=RSA; " + p, // k= is in lower case everywhere else
 		"v=DKIM1; " + p[:50] + " \t " + p[50:90] + "\r\n " + p[90:], // RFC 6376 §2.10
-		`v=DKIM1; n="DKIM1" says ----- v=spf1; ` + p,                    // a qp-section may hold anything
+		`v=DKIM1; n="DKIM1" says ----- v=spf1; ` + p,                // a qp-section may hold anything
 		"v=DKIM1; g=*; h=sha256; s=*; t=; x=1; " + p,
 	} {
 		_, err := dkim.ParseKey(txt)
