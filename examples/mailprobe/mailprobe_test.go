@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"io"
@@ -285,6 +286,38 @@ func TestDMARC(t *testing.T) {
 	require.Equal(t, "temperror policy=- disposition=none domain=news.example.org org=-\n", dmarc("192.0.2.2", "x", "a@bounce.example.org", message))
 }
 
+func TestDMARCReport(t *testing.T) {
+	t.Parallel()
+	const xml = `<?xml version="1.0"?><feedback><report_metadata><org_name>Receiver</org_name><email>r@example.net</email><report_id>42</report_id>
+		<date_range><begin>1700000000</begin><end>1700086399</end></date_range></report_metadata>
+		<policy_published><domain>example.org</domain><p>reject</p></policy_published>
+		<record><row><source_ip>192.0.2.1</source_ip><count>7</count><policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>fail</spf></policy_evaluated></row>
+		<identifiers><header_from>example.org</header_from></identifiers><auth_results><spf><domain>example.org</domain><result>fail</result></spf></auth_results></record></feedback>`
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, err := z.Write([]byte(xml))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	for _, name := range []string{file(t, xml), file(t, zipped.String())} {
+		text := result(t, "dmarc-report", name)
+		require.Contains(t, text, "192.0.2.1")
+		require.Contains(t, text, "Receiver")
+	}
+	v := decoded[struct {
+		Metadata struct {
+			ReportID string `json:"report_id"`
+		}
+		Records []struct {
+			Count int
+		}
+	}](t, "dmarc-report", file(t, xml))
+	require.Equal(t, "42", v.Metadata.ReportID)
+	require.Equal(t, 7, v.Records[0].Count)
+	_, stderr, code := run(t, letter, "dmarc-report", "-")
+	require.Equal(t, exitError, code)
+	require.Equal(t, 1, strings.Count(stderr, "\n"))
+}
+
 // A large message costs no memory. Not parallel, as it looks at what the process allocates.
 func TestLargeMessagesStayInTheirFile(t *testing.T) {
 	const size = 16 << 20
@@ -357,7 +390,7 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range []string{
 		"", "moo", "srs forward x", "saslprep", "sieve -svtest x", "mime x", "spf", "spf -ip 192.0.2.1 -helo x", "spf -ip 192.0.2 -helo x -from y",
 		"spf -ip= -helo x -from y", "spf -ip 192.0.2.1 -helo x -from y more", "spf -moo", "spf -ip", "dkim", "dkim a b", "dkim -time x a", "dkim -sign a",
-		"dkim -sign -domain d -selector s a", "dkim -domain d a", "dkim -c simple/simple a", "dkim -json=maybe a", "arc", "arc -seal a", "arc -authserv-id x a", "arc -domain d a", "dmarc a", "pw", "pw verify", "pw moo", "addr a", "idna a",
+		"dkim -sign -domain d -selector s a", "dkim -domain d a", "dkim -c simple/simple a", "dkim -json=maybe a", "arc", "arc -seal a", "arc -authserv-id x a", "arc -domain d a", "dmarc a", "dmarc-report", "dmarc-report a b", "pw", "pw verify", "pw moo", "addr a", "idna a",
 	} {
 		stdout, stderr, code := run(t, "", strings.Fields(args)...)
 		require.Equal(t, exitUsage, code, args)

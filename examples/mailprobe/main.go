@@ -38,11 +38,12 @@ type process struct {
 
 // cli is the command line. Its commands stand in the order in which help shows them.
 type cli struct {
-	SPF   spfCommand   `cmd:"" name:"spf" help:"May a host send for an address? (RFC 7208)"`
-	DKIM  dkimCommand  `cmd:"" name:"dkim" help:"Verify or make DKIM signatures (RFC 6376)."`
-	ARC   arcCommand   `cmd:"" name:"arc" help:"Verify or seal the chain of a forwarded message (RFC 8617)."`
-	DMARC dmarcCommand `cmd:"" name:"dmarc" help:"Does the author's domain stand behind a message? (RFC 9989)"`
-	PW    struct {
+	SPF    spfCommand    `cmd:"" name:"spf" help:"May a host send for an address? (RFC 7208)"`
+	DKIM   dkimCommand   `cmd:"" name:"dkim" help:"Verify or make DKIM signatures (RFC 6376)."`
+	ARC    arcCommand    `cmd:"" name:"arc" help:"Verify or seal the chain of a forwarded message (RFC 8617)."`
+	DMARC  dmarcCommand  `cmd:"" name:"dmarc" help:"Does the author's domain stand behind a message? (RFC 9989)"`
+	Report reportCommand `cmd:"" name:"dmarc-report" help:"Show a received aggregate report (RFC 9990)."`
+	PW     struct {
 		Verify pwVerify `cmd:"" help:"Does the password on standard input fit a hash? Exit 0 or 1."`
 		Hash   pwHash   `cmd:"" help:"Hash the password on standard input."`
 	} `cmd:"" name:"pw" help:"Password hashes."`
