@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/resolver"
@@ -488,6 +489,31 @@ func TestEarlyLookupsRunSideBySide(t *testing.T) {
 		require.Equal(t, 3*time.Second, time.Since(start))
 		require.Equal(t, "mail.sender.example", s.ReverseName)
 	})
+}
+
+// Keys for DKIM, the key for ARC and the records of DMARC, here four up the tree, do not wait for each other.
+func TestLookupsForTheMessageRunSideBySide(t *testing.T) {
+	t.Parallel()
+	deep := strings.Replace(letter, "ann@sender.example", "ann@a.b.sender.example", 1)
+	for raw, rounds := range map[string]time.Duration{
+		signed(t, sealed(t, letter, "list.example", arc.None, sawPass), "ed", "rsa"): 1,
+		signed(t, sealed(t, deep, "list.example", arc.None, sawPass), "ed", "rsa"):   4,
+	} {
+		resolver := zones(t, none).Resolver()
+		synctest.Test(t, func(t *testing.T) {
+			check := senderauth.Check(senderauth.Options{Resolver: slow{resolver}})
+			s := &smtpd.Session{Hostname: "mx.example.com", Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.25:4000"), Hello: "mail.sender.example"}}
+			tx := &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: "ann@sender.example"}}
+			require.NoError(t, check.Mail(t.Context(), tx))
+			msg := mailbricks.NewMessage([]byte(raw))
+			defer msg.Close()
+			start := time.Now()
+			require.NoError(t, check.Message(t.Context(), tx, msg))
+			require.Equal(t, rounds*3*time.Second, time.Since(start))
+			r, _ := tx.Value(senderauth.ResultKey).(*senderauth.Result)
+			require.Equal(t, []any{dkim.Pass, arc.Pass, dmarc.Pass}, []any{r.DKIM[0].Status, r.ARC.Status, r.DMARC.Result})
+		})
+	}
 }
 
 // hung never answers, but heeds its context.
