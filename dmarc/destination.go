@@ -3,7 +3,6 @@ package dmarc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -31,7 +30,7 @@ func (e *Evaluator) FailureDestinations(ctx context.Context, domain string, r *R
 func (e *Evaluator) destinations(ctx context.Context, domain string, uris []string, overriding func(*Record) []string) ([]string, error) {
 	name, ok := normalize(domain)
 	if !ok {
-		return nil, fmt.Errorf("dmarc: %.253q is no domain name", domain)
+		return nil, notDomain(domain)
 	}
 	ctx, cancel := e.limit(ctx)
 	defer cancel()

@@ -1,6 +1,13 @@
 package dmarc
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrManyRecords: a domain has more than one DMARC policy record, so that none of them counts (RFC 9989 §4.10).
+var ErrManyRecords = errors.New("more than one DMARC policy record")
 
 // session is one evaluation: it asks for no name twice.
 type session struct {
@@ -42,6 +49,39 @@ func (s *session) look(ctx context.Context, domain string) (published, error) {
 	}
 	s.published[domain] = found
 	return found, nil
+}
+
+// Lookup gives the policy record that a domain itself publishes, for a look at one's own: [Evaluator.Evaluate] looks
+// further up. The error is [ErrNoRecord], which tells of a text that is close to being one, [ErrManyRecords], or that the DNS
+// did not answer, or that domain is no domain name.
+func (e *Evaluator) Lookup(ctx context.Context, domain string) (*Record, error) {
+	name, ok := normalize(domain)
+	if !ok {
+		return nil, notDomain(domain)
+	}
+	ctx, cancel := e.limit(ctx)
+	defer cancel()
+	txts, err := e.text(ctx, "_dmarc."+name)
+	if err != nil {
+		return nil, err
+	}
+	var record *Record
+	reason := fail(name, ErrNoRecord)
+	for _, txt := range txts {
+		r, err := parseRecord(txt, e.PublicSuffixes != nil)
+		if err != nil {
+			reason = fmt.Errorf("%w: %+.80q", err, txt)
+			continue
+		}
+		if record != nil {
+			return nil, fail(name, ErrManyRecords)
+		}
+		record = r
+	}
+	if record == nil {
+		return nil, reason
+	}
+	return record, nil
 }
 
 // finding is the policy record that applies to an author domain.

@@ -17,11 +17,8 @@ const (
 // (RFC 9989 §5.3.1, RFC 4343).
 func normalize(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
-	if len(name) > 4*maxName { // no A-labels that are short enough; and the conversion takes more than linear time
-		return "", false
-	}
 	if strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
-		if !utf8.ValidString(name) {
+		if !utf8.ValidString(name) || !convertible(name) {
 			return "", false
 		}
 		ascii, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(name)
@@ -44,6 +41,24 @@ func normalize(name string) (string, bool) {
 		}
 	}
 	return strings.ToLower(name), true
+}
+
+// convertible says whether a name may have A-labels that are short enough. It keeps long labels from the conversion, which
+// takes time in step with the square of their length.
+func convertible(name string) bool {
+	label := 0
+	for _, r := range name {
+		switch r {
+		case '.', '\u3002', '\uff0e', '\uff61': // the dots of UTS #46 §4.5
+			label = 0
+		default:
+			label++
+		}
+		if label > maxLabel {
+			return false
+		}
+	}
+	return len(name) <= utf8.UTFMax*maxName
 }
 
 // parent removes the left-most label; it is empty for a name of one label.

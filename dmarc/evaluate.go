@@ -137,7 +137,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, m Message) Verdict {
 func (e *Evaluator) OrganizationalDomain(ctx context.Context, domain string) (string, error) {
 	name, ok := normalize(domain)
 	if !ok {
-		return "", fmt.Errorf("dmarc: %.253q is no domain name", domain)
+		return "", notDomain(domain)
 	}
 	ctx, cancel := e.limit(ctx)
 	defer cancel()
@@ -221,6 +221,8 @@ func (e *Evaluator) selected(percent int) bool {
 	}
 	return rand.IntN(100) < percent
 }
+
+func notDomain(domain string) error { return fmt.Errorf("dmarc: %.253q is no domain name", domain) }
 
 func fail(what string, err error) error {
 	if what == "" {

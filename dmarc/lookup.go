@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Resolver asks the DNS. *net.Resolver is one. A *net.DNSError with IsNotFound, anywhere in an error's chain, says that
+// Resolver asks the DNS. *net.Resolver is one. The strings of a TXT record come joined (RFC 9989 §4.5). A *net.DNSError with IsNotFound, anywhere in an error's chain, says that
 // the name or the type does not exist; any other error counts as temporary. Names come with a final dot.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
@@ -41,11 +41,11 @@ func notFound(err error) bool {
 }
 
 // text gives the TXT records of a name; none when it does not exist or would be too long.
-func (s *session) text(ctx context.Context, name string) ([]string, error) {
+func (e *Evaluator) text(ctx context.Context, name string) ([]string, error) {
 	if len(name) > maxName {
 		return nil, nil
 	}
-	txts, err := s.resolver().LookupTXT(ctx, absolute(name))
+	txts, err := e.resolver().LookupTXT(ctx, absolute(name))
 	if err != nil && !notFound(err) {
 		return nil, lookupError(name, err)
 	}
