@@ -1,6 +1,8 @@
 package reporting
 
 import (
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,11 +129,7 @@ func (r *Reporter) takeChanges(d *day) (img image, ok bool) {
 	img = image{whole: d.file.f == nil || d.file.size >= d.file.limit, id: d.id, closed: d.closed}
 	domains, rows := d.newDomains, d.newRows
 	if img.whole {
-		domains = slices.Collect(maps.Values(d.domains))
-		rows = nil
-		for _, dom := range domains {
-			rows = slices.AppendSeq(rows, maps.Values(dom.rows))
-		}
+		domains, rows = d.all()
 	}
 	img.domains = make([]entry, 0, len(domains))
 	for _, dom := range domains {
@@ -149,6 +147,23 @@ func (r *Reporter) takeChanges(d *day) (img image, ok bool) {
 	}
 	d.newDomains, d.newRows, d.changed = nil, nil, false
 	return img, true
+}
+
+// all gives the domains and their rows.
+func (d *day) all() (domains []*domain, rows []*countedRow) {
+	for _, dom := range d.domains {
+		domains = append(domains, dom)
+		rows = slices.AppendSeq(rows, maps.Values(dom.rows))
+	}
+	return domains, rows
+}
+
+// sort brings an image into an order of its own, so that the same is always written in the same way.
+func (img *image) sort() {
+	slices.SortFunc(img.domains, func(a, b entry) int { return cmp.Compare(a.Domain, b.Domain) })
+	slices.SortFunc(img.rows, func(a, b imageRow) int {
+		return cmp.Or(cmp.Compare(a.domain.name, b.domain.name), cmp.Compare(a.key, b.key))
+	})
 }
 
 func (dom *domain) entry() entry {
@@ -180,14 +195,12 @@ func (r *Reporter) rewrite(d *day, img image) error {
 		if err != nil {
 			return err
 		}
-		for _, e := range img.domains {
-			if dom := old.domains[e.Domain]; dom != nil {
-				for _, row := range dom.rows {
-					img.rows = append(img.rows, imageRow{countedRow: row, n: row.count})
-				}
-			}
+		_, rows := old.all()
+		for _, row := range rows { // their domains are in the image: while it has any, it has all
+			img.rows = append(img.rows, imageRow{countedRow: row, n: row.count})
 		}
 	}
+	img.sort()
 	for _, row := range img.rows {
 		row.number = 0
 	}
@@ -251,12 +264,15 @@ func (r *Reporter) readDay(date date) (d *day, skipped int, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reporting: read %s: %w", name, err)
 	}
+	if d.id == "" { // it was in a line that is lost
+		d.id = rand.Text()
+	}
 	return d, skipped, nil
 }
 
 // parseDay reads the contents of a day's file.
 func parseDay(f io.Reader, date date) (d *day, skipped int, err error) {
-	d = newDay(date)
+	d = &day{date: date, domains: map[string]*domain{}}
 	rows := map[int]*countedRow{}
 	skipped, err = readLines(f, dayFormat, dayVersion, func(line []byte) error {
 		var e entry

@@ -60,6 +60,9 @@ func FuzzDay(f *testing.F) {
 			require.ErrorIs(t, err, ErrVersion)
 			return
 		}
+		if d.id == "" {
+			d.id = "lost"
+		}
 		stored := d.closeStored
 		d.closeStored, d.changed = false, true
 		r := testReporter(t, "/")
