@@ -56,6 +56,17 @@ func forge(z *zone, t testing.TB, n int) *forgery {
 	return f
 }
 
+// use makes another key sign all sets.
+func (f *forgery) use(t testing.TB, z *zone, key crypto.Signer, algorithm string) *forgery {
+	f.key = key
+	for i := range f.sets {
+		z.publish(t, key, domainOf(i), "arc")
+		f.sets[i].message = mustReplace(f.sets[i].message, "rsa-sha256", algorithm)
+		f.sets[i].seal = mustReplace(f.sets[i].seal, "rsa-sha256", algorithm)
+	}
+	return f
+}
+
 // message is the forged message.
 func (f *forgery) message(t testing.TB) string {
 	header := f.fields

@@ -12,7 +12,7 @@ import (
 func FuzzVerify(f *testing.F) {
 	z := new(zone)
 	for _, n := range []int{1, 2, 3} {
-		f.Add(forge(z, f, n).message(f))
+		f.Add(forge(z, f, n).use(f, z, ed25519Key(), "ed25519-sha256").message(f))
 	}
 	f.Add(message)
 	f.Add(exampleB)
@@ -55,8 +55,10 @@ func requireClean(t *testing.T, texts ...string) {
 func FuzzSeal(f *testing.F) {
 	z := new(zone)
 	s := newSealer(f, z, "lists.example")
+	s.Key = ed25519Key()
+	z.publish(f, s.Key, s.Domain, s.Selector)
 	f.Add(message, "spf=pass smtp.mailfrom=example.com", "mx.example", true)
-	f.Add(forge(z, f, 2).message(f), "none; \r\nX: y", "a \"b\"", false)
+	f.Add(forge(z, f, 2).use(f, z, ed25519Key(), "ed25519-sha256").message(f), "none; \r\nX: y", "a \"b\"", false)
 	f.Add("From: a\n\nbody\n\n\n", "", "", false)
 	f.Add("no field\r\nFrom : b\r\n x\r\n", "\xff\x00", "\\", false)
 	f.Fuzz(func(t *testing.T, m, results, id string, sorted bool) {

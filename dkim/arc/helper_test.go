@@ -56,15 +56,10 @@ func (z *zone) publish(t testing.TB, key crypto.Signer, domain, selector string)
 }
 
 var (
-	rsaKey     = sync.OnceValue(func() crypto.Signer { return makeRSA(2048) })
-	smallKey   = sync.OnceValue(func() crypto.Signer { return makeRSA(1024) })
-	ed25519Key = sync.OnceValue(func() crypto.Signer {
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		return key
-	})
+	rsaKey   = sync.OnceValue(func() crypto.Signer { return makeRSA(2048) })
+	smallKey = sync.OnceValue(func() crypto.Signer { return makeRSA(1024) })
+	// the same key in all processes, as those of the fuzzer are to see the same
+	ed25519Key = sync.OnceValue(func() crypto.Signer { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) })
 )
 
 func isEd25519(key crypto.Signer) bool {
@@ -127,17 +122,6 @@ func verify(t testing.TB, z *zone, message string) arc.Result {
 	r, err := arc.Verify(context.Background(), strings.NewReader(message), z, arc.Options{Now: atThen})
 	require.NoError(t, err)
 	return r
-}
-
-// chainOf seals a message n times, each time as one more server.
-func chainOf(t testing.TB, z *zone, n int) string {
-	m := message
-	status := arc.None
-	for i := range n {
-		m = seal(t, newSealer(t, z, domainOf(i)), status, m)
-		status = arc.Pass
-	}
-	return m
 }
 
 func domainOf(i int) string { return string(rune('a'+i%26)) + string(rune('a'+i/26)) + ".example" }

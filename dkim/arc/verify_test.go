@@ -174,13 +174,11 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			z := new(zone)
-			f := forge(z, t, 1)
-			f.key = c.key
+			algorithm := "rsa-sha256"
 			if isEd25519(c.key) {
-				inMessage("rsa-sha256", "ed25519-sha256")(f)
-				inSeal("rsa-sha256", "ed25519-sha256")(f)
+				algorithm = "ed25519-sha256"
 			}
-			z.publish(t, c.key, "aa.example", "arc")
+			f := forge(z, t, 1).use(t, z, c.key, algorithm)
 			if c.change != nil {
 				z.records[place] = c.change(z.records[place])
 			}
