@@ -8,26 +8,35 @@ import (
 
 // AggregateDestinations gives the mail addresses to which the aggregate reports asked for by a record may go, each once, in
 // the record's order and as [MailAddress] gives them: those of its rua within the organizational domain of domain, which
-// has published the record, and those elsewhere whose domain agrees (RFC 9990 §4). A domain that agrees may name other
-// addresses of its own instead.
+// has published the record, and those elsewhere whose domain agrees (RFC 9990, "Verifying External Destinations"). A domain
+// that agrees may name other addresses of its own instead.
 //
 // Only the first MaxDestinations addresses of the record are looked at. Each costs at most nine questions, besides the eight
 // for domain. An error means that the DNS did not answer for some; the addresses found are valid nevertheless, and it may
 // be tried again.
 func (e *Evaluator) AggregateDestinations(ctx context.Context, domain string, r *Record) ([]string, error) {
-	return e.destinations(ctx, domain, r.AggregateURIs, func(r *Record) []string { return r.AggregateURIs })
+	return e.destinations(ctx, domain, r, aggregateURIs)
 }
 
-// FailureDestinations is [Evaluator.AggregateDestinations] for failure reports and ruf (RFC 9991 §5). There are none
-// for the record of a public suffix domain, psd=y (RFC 9991 §3).
+// FailureDestinations is [Evaluator.AggregateDestinations] for failure reports and ruf. There are none for the
+// record of a public suffix domain, psd=y (RFC 9991, "DMARC Failure Reports").
 func (e *Evaluator) FailureDestinations(ctx context.Context, domain string, r *Record) ([]string, error) {
-	if r.PSD == PSDYes {
+	if r != nil && r.PSD == PSDYes {
 		return nil, nil
 	}
-	return e.destinations(ctx, domain, r.FailureURIs, func(r *Record) []string { return r.FailureURIs })
+	return e.destinations(ctx, domain, r, failureURIs)
 }
 
-func (e *Evaluator) destinations(ctx context.Context, domain string, uris []string, overriding func(*Record) []string) ([]string, error) {
+// uriList gives one of a record's lists.
+type uriList func(*Record) []string
+
+func aggregateURIs(r *Record) []string { return r.AggregateURIs }
+func failureURIs(r *Record) []string   { return r.FailureURIs }
+
+func (e *Evaluator) destinations(ctx context.Context, domain string, r *Record, list uriList) ([]string, error) {
+	if r == nil {
+		return nil, nil
+	}
 	name, ok := normalize(domain)
 	if !ok {
 		return nil, notDomain(domain)
@@ -39,7 +48,7 @@ func (e *Evaluator) destinations(ctx context.Context, domain string, uris []stri
 	consents := map[string]consent{}
 	var out []string
 	var errs []error
-	for _, uri := range uris {
+	for _, uri := range list(r) {
 		address, ok := MailAddress(uri)
 		if !ok { // a scheme that is not supported (RFC 9989 §4.7, "rua")
 			continue
@@ -51,7 +60,7 @@ func (e *Evaluator) destinations(ctx context.Context, domain string, uris []stri
 		c, known := consents[host]
 		if !known {
 			var err error
-			if c, err = s.consent(ctx, name, host, overriding); err != nil {
+			if c, err = s.consent(ctx, name, host, list); err != nil {
 				errs = append(errs, err)
 			}
 			consents[host] = c
@@ -78,8 +87,8 @@ func (c consent) addresses(asked string) []string {
 	return c.others
 }
 
-// consent asks a destination host for its consent (RFC 9990 §4).
-func (s *session) consent(ctx context.Context, domain, host string, overriding func(*Record) []string) (consent, error) {
+// consent asks a destination host for its consent.
+func (s *session) consent(ctx context.Context, domain, host string, list uriList) (consent, error) {
 	if same, err := s.sameOrganization(ctx, domain, host); err != nil || same {
 		return consent{agrees: same}, err
 	}
@@ -95,7 +104,7 @@ func (s *session) consent(ctx context.Context, domain, host string, overriding f
 			continue
 		}
 		c.agrees = true
-		for _, uri := range overriding(r) {
+		for _, uri := range list(r) {
 			if uriHost(uri) != host { // then neither the one nor the other
 				return consent{}, nil
 			}

@@ -37,7 +37,7 @@ func destinations(t *testing.T, r dmarc.Resolver, domain, rua string) (string, e
 	return strings.Join(got, " "), err
 }
 
-// RFC 9990 §4, with its own examples first, and RFC 9989 Appendix B.2.
+// RFC 9990, "Verifying External Destinations", with its own examples first, and RFC 9989 Appendix B.2.
 func TestAggregateDestinations(t *testing.T) {
 	t.Parallel()
 	const org = "v=DMARC1; p=none"
@@ -91,9 +91,12 @@ func TestAggregateDestinations(t *testing.T) {
 	}
 	_, err := destinations(t, zone{}, "exa mple", "mailto:x@example.com")
 	require.Error(t, err)
+	none, err := (&dmarc.Evaluator{Resolver: zone{}}).AggregateDestinations(t.Context(), "example.com", nil)
+	require.NoError(t, err)
+	require.Empty(t, none, "the record of a verdict may be nil")
 }
 
-// RFC 9991 §3 and §5, RFC 9989 Appendix B.2.4.
+// RFC 9991 and RFC 9989 Appendix B.2.4.
 func TestFailureDestinations(t *testing.T) {
 	t.Parallel()
 	z := zone{"example.com._report._dmarc.thirdparty.example.net": {

@@ -17,9 +17,9 @@
 //
 //	evaluator := &dmarc.Evaluator{PublicSuffixes: publicsuffix.List} // golang.org/x/net/publicsuffix
 //
-// This package does not link that list, which is as large as itself and brings net/http along. A newer list than the
-// compiled one can be read from a file with [ParsePublicSuffixes].
+// This package does not link that list, which takes net/http and 1.7 MB along. A newer list than the compiled one can be
+// read from a file with [ParsePublicSuffixes].
 //
 // Where reports about the verdicts may go is found by [Evaluator.AggregateDestinations] and
-// [Evaluator.FailureDestinations] (RFC 9990 §4).
+// [Evaluator.FailureDestinations] (RFC 9990, "Verifying External Destinations").
 package dmarc

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Resolver asks the DNS. *net.Resolver is one. The strings of a TXT record come joined (RFC 9989 §4.5). A *net.DNSError with IsNotFound, anywhere in an error's chain, says that
-// the name or the type does not exist; any other error counts as temporary. Names come with a final dot.
+// Resolver asks the DNS. *net.Resolver is one. Names come with a final dot, and the strings of a TXT record are to be joined
+// (RFC 9989 §4.5). A *net.DNSError with IsNotFound, anywhere in an error's chain, says that the name or the type does not
+// exist; any other error counts as temporary.
 type Resolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }

@@ -72,7 +72,7 @@ const (
 	PublicSuffixes                  // a public suffix list and RFC 7489 §6.6.3
 )
 
-// String is the way as an aggregate report has it (RFC 9990 §3.1.1, "discovery_method").
+// String is the way as an aggregate report has it (RFC 9990, "discovery_method").
 func (d Discovery) String() string {
 	if d == PublicSuffixes {
 		return "psl"
