@@ -59,7 +59,8 @@ type Result struct {
 type Set struct {
 	// Instance is i=, from 1 for the oldest to 50.
 	Instance int
-	// CV is what the server found of the chain when the message came to it: None in the oldest set, else Pass.
+	// CV is what the server found of the chain when the message came to it: None in the oldest set, else Pass. In a chain
+	// that failed it may be anything.
 	CV Status
 	// MessageSignature is the set's ARC-Message-Signature, which covers the message.
 	MessageSignature Signature

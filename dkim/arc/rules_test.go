@@ -25,6 +25,9 @@ type rule struct {
 
 // The rules of RFC 8617 (and RFC 6376, 8301 and 8463, from which it takes its signatures), each with a chain that is
 // signed as it stands, so that nothing else is wrong with it.
+//
+// They go with the validation suite that the standard's authors published while it was a draft, except for two things
+// that its cases let pass: rsa-sha1 (RFC 8301 §3.1) and an h= without From, such as an empty one (RFC 6376 §3.5, §6.1.1).
 func TestRules(t *testing.T) {
 	t.Parallel()
 	var table bytes.Buffer

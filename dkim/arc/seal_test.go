@@ -208,6 +208,27 @@ func (k brokenKey) Public() crypto.PublicKey { return k.public }
 
 func (k brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, k.err }
 
+// longKey makes signatures as long as those of RSA with 8192 bits.
+type longKey struct{ crypto.PublicKey }
+
+func (k longKey) Public() crypto.PublicKey { return k.PublicKey }
+
+func (longKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return make([]byte, 1024), nil }
+
+func TestLinesAreNeverTooLong(t *testing.T) {
+	t.Parallel()
+	for _, sorted := range []bool{false, true} {
+		s := newSealer(t, new(zone), "lists.example")
+		s.Key, s.SortTags = longKey{smallKey().Public()}, sorted
+		set, err := s.Seal(strings.NewReader(message), arc.None, "")
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(strings.Fields(set), ""), strings.Repeat("A", 1360))
+		for line := range strings.SplitSeq(set, "\r\n") {
+			require.LessOrEqual(t, len(line), 998) // RFC 5322 §2.1.1
+		}
+	}
+}
+
 func TestSealingFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
