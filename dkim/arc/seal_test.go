@@ -213,7 +213,9 @@ type longKey struct{ crypto.PublicKey }
 
 func (k longKey) Public() crypto.PublicKey { return k.PublicKey }
 
-func (longKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return make([]byte, 1024), nil }
+func (longKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return make([]byte, 1024), nil
+}
 
 func TestLinesAreNeverTooLong(t *testing.T) {
 	t.Parallel()
