@@ -108,3 +108,24 @@ func BenchmarkRatio(b *testing.B) {
 	b.ReportMetric(float64(all[len(all)/2])/float64(one[len(one)/2]), "ratio")
 	b.ReportMetric(float64(one[len(one)/2].Nanoseconds()), "bare-ns/op")
 }
+
+// BenchmarkMail is what is done at MAIL.
+func BenchmarkMail(b *testing.B) {
+	check := senderauth.Check(senderauth.Options{Resolver: warm(b)})
+	b.ReportAllocs()
+	for b.Loop() {
+		s := &smtpd.Session{Hostname: "mx.example.com", Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.25:4000"), Hello: "mail.sender.example"}}
+		if err := check.Mail(context.Background(), &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: "ann@sender.example"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkField is the writing of the Authentication-Results field.
+func BenchmarkField(b *testing.B) {
+	r := full(b, senderauth.Check(senderauth.Options{Resolver: warm(b)}), usual(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = r.Field("mx.example.com").String()
+	}
+}

@@ -21,6 +21,12 @@ func Check(o Options) smtpd.Check {
 	if o.MaxTime <= 0 {
 		o.MaxTime = DefaultMaxTime
 	}
+	if o.SPF.MaxTime == 0 {
+		o.SPF.MaxTime = -1 // MaxTime is enough
+	}
+	if o.DMARC.MaxTime == 0 {
+		o.DMARC.MaxTime = -1
+	}
 	c := &checker{Options: o}
 	return smtpd.Check{Name: "senderauth", Mail: c.mail, Message: c.message}
 }
@@ -39,15 +45,11 @@ func (c *checker) trusted(s *smtpd.Session) bool { return c.Skip != nil && c.Ski
 
 // state is what is kept of a transaction from MAIL until the message is there.
 type state struct {
-	result *Result
-	dns    Resolver
-	spent  time.Duration // of MaxTime
+	dns   Resolver
+	spent time.Duration // of MaxTime
 }
 
-type (
-	stateKey struct{}
-	iprevKey struct{}
-)
+type iprevKey struct{}
 
 // mail does what can be done before the message is there.
 func (c *checker) mail(ctx context.Context, tx *smtpd.Transaction) error {
@@ -57,43 +59,41 @@ func (c *checker) mail(ctx context.Context, tx *smtpd.Transaction) error {
 	return nil
 }
 
-func (c *checker) begin(ctx context.Context, tx *smtpd.Transaction) *state {
-	st := &state{result: new(Result), dns: share(c.Resolver)}
+func (c *checker) begin(ctx context.Context, tx *smtpd.Transaction) *Result {
+	r := &Result{state: state{dns: share(c.Resolver)}}
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.MaxTime/3*2)
 	defer cancel()
-	c.early(ctx, tx, st)
-	st.spent = time.Since(start)
-	tx.Set(stateKey{}, st)
-	tx.Set(resultKey{}, st.result)
-	return st
+	c.early(ctx, tx, r)
+	r.state.spent = time.Since(start)
+	tx.Set(resultKey{}, r)
+	return r
 }
 
 // early checks what is known of the client, all at the same time.
-func (c *checker) early(ctx context.Context, tx *smtpd.Transaction, st *state) {
-	s, r := tx.Session, st.result
+func (c *checker) early(ctx context.Context, tx *smtpd.Transaction, r *Result) {
+	s := tx.Session
 	client := spf.Client{IP: s.Peer.Addr.Addr(), Helo: s.Peer.Hello, From: tx.Envelope.From}
 	checker := c.SPF
 	if checker.Hostname == "" {
 		checker.Hostname = s.Hostname
 	}
 	if checker.Resolver == nil {
-		checker.Resolver = st.dns
+		checker.Resolver = r.state.dns
 	}
-	var wg sync.WaitGroup
-	if known, ok := s.Value(iprevKey{}).(IPRev); ok {
-		r.IPRev = known
-	} else {
-		wg.Go(func() { r.IPRev = lookUp(ctx, st.dns, client.IP) })
-	}
+	others := []func(){func() { r.SPF = checker.Check(ctx, client) }}
 	if c.CheckHelo && client.From != "" {
-		wg.Go(func() {
+		others = append(others, func() {
 			v := checker.Check(ctx, spf.Client{IP: client.IP, Helo: client.Helo})
 			r.Helo = &v
 		})
 	}
-	r.SPF = checker.Check(ctx, client)
-	wg.Wait()
+	known, isKnown := s.Value(iprevKey{}).(IPRev)
+	sideBySide(func() {
+		if r.IPRev = known; !isKnown {
+			r.IPRev = lookUp(ctx, r.state.dns, client.IP)
+		}
+	}, others...)
 	if r.IPRev.Value != "temperror" { // that is worth another try with the next message
 		s.Set(iprevKey{}, r.IPRev)
 	}
@@ -115,12 +115,11 @@ func (c *checker) message(ctx context.Context, tx *smtpd.Transaction, msg *mailb
 		removeForged(msg, servID)
 		return nil
 	}
-	st, ok := tx.Value(stateKey{}).(*state)
+	r, ok := tx.Value(resultKey{}).(*Result)
 	if !ok {
-		st = c.begin(ctx, tx)
+		r = c.begin(ctx, tx)
 	}
-	r := st.result
-	if err := c.verify(ctx, st, msg); err != nil {
+	if err := c.verify(ctx, r, msg); err != nil {
 		return err
 	}
 	c.Policy.decide(r)

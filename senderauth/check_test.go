@@ -486,7 +486,7 @@ func TestEarlyLookupsRunSideBySide(t *testing.T) {
 		s := &smtpd.Session{Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.25:4000"), Hello: "mail.sender.example"}}
 		start := time.Now()
 		require.NoError(t, check.Mail(t.Context(), &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: "ann@sender.example"}}))
-		require.Equal(t, 3*time.Second, time.Since(start))
+		require.InDelta(t, 3, time.Since(start).Seconds(), 0.1)
 		require.Equal(t, "mail.sender.example", s.ReverseName)
 	})
 }
@@ -495,7 +495,7 @@ func TestEarlyLookupsRunSideBySide(t *testing.T) {
 func TestLookupsForTheMessageRunSideBySide(t *testing.T) {
 	t.Parallel()
 	deep := strings.Replace(letter, "ann@sender.example", "ann@a.b.sender.example", 1)
-	for raw, rounds := range map[string]time.Duration{
+	for raw, rounds := range map[string]int{
 		signed(t, sealed(t, letter, "list.example", arc.None, sawPass), "ed", "rsa"): 1,
 		signed(t, sealed(t, deep, "list.example", arc.None, sawPass), "ed", "rsa"):   4,
 	} {
@@ -509,7 +509,7 @@ func TestLookupsForTheMessageRunSideBySide(t *testing.T) {
 			defer msg.Close()
 			start := time.Now()
 			require.NoError(t, check.Message(t.Context(), tx, msg))
-			require.Equal(t, rounds*3*time.Second, time.Since(start))
+			require.InDelta(t, rounds*3, time.Since(start).Seconds(), 0.1)
 			r, _ := tx.Value(senderauth.ResultKey).(*senderauth.Result)
 			require.Equal(t, []any{dkim.Pass, arc.Pass, dmarc.Pass}, []any{r.DKIM[0].Status, r.ARC.Status, r.DMARC.Result})
 		})

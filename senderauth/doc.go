@@ -12,9 +12,9 @@
 //
 // # When it does what
 //
-// At MAIL it looks up the client's name (iprev, once a session) and evaluates SPF, both at the same time, so that later
-// checks can use the outcome at RCPT. When the message is there, it verifies the signatures in one pass over the message,
-// while it asks for DMARC's records; evaluates DMARC; removes every Authentication-Results field that could be taken for
+// At MAIL it looks up the client's name (iprev, once a session) and evaluates SPF, at the same time unless a cache has the
+// answers, so that later checks can use the outcome at RCPT. When the message is there, it verifies the signatures of DKIM
+// and ARC in one pass over the message, while it asks for DMARC's records; evaluates DMARC; removes every Authentication-Results field that could be taken for
 // its own and puts its own in front of all fields. [From] gives later checks and the Handler all that was found.
 //
 // # What it does about it

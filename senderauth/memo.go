@@ -2,6 +2,7 @@ package senderauth
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -13,15 +14,16 @@ const maxRemembered = 256
 // those that are asked at the same time. The zero value is ready for use.
 type memo[T any] struct {
 	mu    sync.Mutex
-	known map[string]*answer[T]
+	known []*answer[T] // mostly one or two
 }
 
 // answer is what is known or, until it is ready, asked for. Once ready it does not change.
 type answer[T any] struct {
-	ready bool
-	wait  chan struct{} // closed when somebody must look again; nil while nobody waits
-	value T
-	err   error
+	question string
+	ready    bool
+	wait     chan struct{} // closed when somebody must look again; nil while nobody waits
+	value    T
+	err      error
 }
 
 // get gives the answer to a question, from ask where it is not known. Who comes while it is asked waits; when the one
@@ -29,19 +31,16 @@ type answer[T any] struct {
 func (m *memo[T]) get(ctx context.Context, question string, ask func(context.Context) (T, error)) (T, error) {
 	for {
 		m.mu.Lock()
-		a := m.known[question]
+		a := m.find(question)
 		switch {
 		case a == nil && len(m.known) >= maxRemembered:
 			m.mu.Unlock()
 			return ask(ctx)
 		case a == nil:
-			if m.known == nil {
-				m.known = make(map[string]*answer[T])
-			}
-			a = new(answer[T])
-			m.known[question] = a
+			a = &answer[T]{question: question}
+			m.known = append(m.known, a)
 			m.mu.Unlock()
-			return m.fill(ctx, question, ask)
+			return m.fill(ctx, a, ask)
 		case a.ready:
 			m.mu.Unlock()
 			return a.value, a.err
@@ -59,18 +58,26 @@ func (m *memo[T]) get(ctx context.Context, question string, ask func(context.Con
 	}
 }
 
+func (m *memo[T]) find(question string) *answer[T] {
+	for _, a := range m.known {
+		if a.question == question {
+			return a
+		}
+	}
+	return nil
+}
+
 // fill asks, and wakes those who wait. When the time of the one who asks was over, or ask panicked, it is as if nobody
 // had asked.
-func (m *memo[T]) fill(ctx context.Context, question string, ask func(context.Context) (T, error)) (value T, err error) {
+func (m *memo[T]) fill(ctx context.Context, a *answer[T], ask func(context.Context) (T, error)) (value T, err error) {
 	returned := false
 	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		a := m.known[question]
 		if returned && (err == nil || ctx.Err() == nil) {
 			a.ready, a.value, a.err = true, value, err
 		} else {
-			delete(m.known, question)
+			m.known = slices.DeleteFunc(m.known, func(other *answer[T]) bool { return other == a })
 		}
 		if a.wait != nil {
 			close(a.wait)

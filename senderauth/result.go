@@ -37,6 +37,7 @@ type Result struct {
 	// Overrides are the reasons why Disposition is not what the domain's record has, for aggregate reports.
 	Overrides []dmarc.ReportOverride
 
+	state        state
 	mayBeVouched bool // a chain could not be checked for now that might have been trusted
 }
 

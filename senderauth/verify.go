@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
@@ -14,22 +15,19 @@ import (
 )
 
 // verify checks the signatures in one pass over the message, and evaluates DMARC. It fails when the message cannot be read.
-func (c *checker) verify(ctx context.Context, st *state, msg *mailbricks.Message) error {
-	left := c.MaxTime - st.spent
+func (c *checker) verify(ctx context.Context, r *Result, msg *mailbricks.Message) error {
+	left := c.MaxTime - r.state.spent
 	ctx, cancel := context.WithTimeout(ctx, left)
-	var wg sync.WaitGroup
-	defer wg.Wait()
 	defer cancel()
 	from := msg.Values("From")
 	evaluator := c.DMARC
 	if evaluator.Resolver == nil {
-		evaluator.Resolver = st.dns
-		wg.Go(func() { discover(ctx, &evaluator, from) })
+		evaluator.Resolver = r.state.dns
+		early := soon(func() { discover(ctx, &evaluator, from) })
+		defer early.join()
+		defer cancel()
 	}
-	keys, cancelKeys := context.WithTimeout(ctx, left/4*3) // the rest is DMARC's
-	defer cancelKeys()
-	r := st.result
-	if err := c.signatures(keys, st, msg); err != nil {
+	if err := c.signatures(ctx, r, msg, left/4*3); err != nil { // the rest is DMARC's
 		return err
 	}
 	m := dmarc.Message{From: from}
@@ -39,12 +37,16 @@ func (c *checker) verify(ctx context.Context, st *state, msg *mailbricks.Message
 	return nil
 }
 
-// signatures checks DKIM and ARC.
-func (c *checker) signatures(ctx context.Context, st *state, msg *mailbricks.Message) error {
-	r, signatures := st.result, dkim.NewVerifier(st.dns, c.DKIM)
+// signatures checks DKIM and ARC, whose look-ups may take limit.
+func (c *checker) signatures(ctx context.Context, r *Result, msg *mailbricks.Message, limit time.Duration) error {
+	o := c.DKIM
+	o.LookupTimeout = atMost(o.LookupTimeout, limit)
+	signatures := dkim.NewVerifier(r.state.dns, o)
 	to := sink{dkim: signatures, buffers: &c.buffers}
 	if mayHaveChain(msg.Header()) {
-		to.arc = arc.NewVerifier(st.dns, c.ARC)
+		o := c.ARC
+		o.LookupTimeout = atMost(o.LookupTimeout, limit)
+		to.arc = arc.NewVerifier(r.state.dns, o)
 	}
 	if _, err := msg.WriteTo(to); err != nil {
 		return fmt.Errorf("senderauth: reading the message: %w", err)
@@ -63,6 +65,14 @@ func (c *checker) signatures(ctx context.Context, st *state, msg *mailbricks.Mes
 		}
 	}
 	return nil
+}
+
+// atMost is a limit of time, 0 standing for the default, that another one bounds.
+func atMost(d, limit time.Duration) time.Duration {
+	if d <= 0 || d > limit {
+		return limit
+	}
+	return d
 }
 
 // identifiers are what DMARC compares with the author's domain.
