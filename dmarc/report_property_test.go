@@ -31,17 +31,17 @@ func cleanly(s string) string {
 	return strings.Trim(b.String(), " ")
 }
 
-// text draws what an enemy may put into a report, name the same, but not empty.
-func text(t *rapid.T, label string) string {
+// anyText draws what an enemy may put into a report, anyName the same, but not empty.
+func anyText(t *rapid.T, label string) string {
 	bytes := rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 30), func(b []byte) string { return string(b) })
 	return rapid.OneOf(rapid.StringN(0, 40, -1), bytes, rapid.SampledFrom([]string{
 		"", "example.com", "<![CDATA[x]]>", "&lt;", "</record>", "<!-- -->", "]]>", "a\r\nb", "'\"", "\ufffe", "\x00", "a  b", "\u00e4\u202e",
 	})).Draw(t, label)
 }
 
-func name(t *rapid.T, label string) string { return "n" + text(t, label) }
+func anyName(t *rapid.T, label string) string { return "n" + anyText(t, label) }
 
-func oneOf(t *rapid.T, label, words string) string {
+func anyOf(t *rapid.T, label, words string) string {
 	return rapid.SampledFrom(strings.Split(words, " ")).Draw(t, label)
 }
 
@@ -50,13 +50,13 @@ func anyReport(t *rapid.T) *dmarc.Report {
 	begin := time.Unix(rapid.Int64Range(1, 253402300799).Draw(t, "begin"), 0).UTC()
 	r := &dmarc.Report{
 		Metadata: dmarc.ReportMetadata{
-			OrgName: name(t, "org"), Email: name(t, "email"), ExtraContactInfo: text(t, "contact"), ReportID: name(t, "id"),
-			Begin: begin, End: begin, Errors: rapid.SampledFrom([][]string{nil, {"a&b"}}).Draw(t, "errors"), Generator: text(t, "generator"),
+			OrgName: anyName(t, "org"), Email: anyName(t, "email"), ExtraContactInfo: anyText(t, "contact"), ReportID: anyName(t, "id"),
+			Begin: begin, End: begin, Errors: rapid.SampledFrom([][]string{nil, {"a&b"}}).Draw(t, "errors"), Generator: anyText(t, "generator"),
 		},
 		Policy: dmarc.ReportPolicy{
-			Domain: name(t, "domain"), DiscoveryMethod: oneOf(t, "discovery", " psl treewalk"), Policy: oneOf(t, "p", "none quarantine reject"),
-			Subdomain: oneOf(t, "sp", " none reject"), Nonexistent: oneOf(t, "np", " none reject"), FailureOptions: oneOf(t, "fo", " 0 1:d:s"),
-			DKIMAlignment: oneOf(t, "adkim", " r s"), SPFAlignment: oneOf(t, "aspf", " r s"), Testing: oneOf(t, "t", " n y"),
+			Domain: anyName(t, "domain"), DiscoveryMethod: anyOf(t, "discovery", " psl treewalk"), Policy: anyOf(t, "p", "none quarantine reject"),
+			Subdomain: anyOf(t, "sp", " none reject"), Nonexistent: anyOf(t, "np", " none reject"), FailureOptions: anyOf(t, "fo", " 0 1:d:s"),
+			DKIMAlignment: anyOf(t, "adkim", " r s"), SPFAlignment: anyOf(t, "aspf", " r s"), Testing: anyOf(t, "t", " n y"),
 		},
 	}
 	for range rapid.IntRange(1, 4).Draw(t, "records") {
@@ -72,20 +72,20 @@ func anyRecord(t *rapid.T) dmarc.ReportRecord {
 	}
 	r := dmarc.ReportRecord{
 		Source: addr, Count: rapid.Int64Range(1, dmarc.MaxReportCount).Draw(t, "count"),
-		Disposition: oneOf(t, "disposition", "none pass quarantine reject"), DKIM: oneOf(t, "dkim", "pass fail"), SPF: oneOf(t, "spf", "pass fail"),
-		HeaderFrom: name(t, "from"), EnvelopeFrom: text(t, "mail from"), EnvelopeTo: text(t, "rcpt to"),
+		Disposition: anyOf(t, "disposition", "none pass quarantine reject"), DKIM: anyOf(t, "dkim", "pass fail"), SPF: anyOf(t, "spf", "pass fail"),
+		HeaderFrom: anyName(t, "from"), EnvelopeFrom: anyText(t, "mail from"), EnvelopeTo: anyText(t, "rcpt to"),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "overrides") {
-		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: oneOf(t, "type", "other mailing_list"), Comment: text(t, "comment")})
+		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: anyOf(t, "type", "other mailing_list"), Comment: anyText(t, "comment")})
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "signatures") {
 		r.DKIMResults = append(r.DKIMResults, dmarc.ReportDKIM{
-			Domain: text(t, "d"), Selector: text(t, "s"), Result: oneOf(t, "dkim result", "none pass permerror"), Human: text(t, "human"),
+			Domain: anyText(t, "d"), Selector: anyText(t, "s"), Result: anyOf(t, "dkim result", "none pass permerror"), Human: anyText(t, "human"),
 		})
 	}
 	if rapid.Bool().Draw(t, "has spf") {
 		r.SPFResults = []dmarc.ReportSPF{{
-			Domain: text(t, "spf domain"), Scope: oneOf(t, "scope", " mfrom"), Result: oneOf(t, "spf result", "none pass softfail"), Human: text(t, "spf human"),
+			Domain: anyText(t, "spf domain"), Scope: anyOf(t, "scope", " mfrom"), Result: anyOf(t, "spf result", "none pass softfail"), Human: anyText(t, "spf human"),
 		}}
 	}
 	return r
