@@ -209,3 +209,42 @@ func TestOneCallFails(t *testing.T) {
 		})
 	}
 }
+
+// What was sent is noted at once, not when all the others are.
+func TestWhatIsSentIsNotedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs := crashfs.New()
+		box := &outbox{}
+		blocked := make(chan struct{})
+		r := newReporter("/reports", box, nil)
+		reporting.SetFS(r, fs)
+		r.Send = func(ctx context.Context, m reporting.Mail) error {
+			if m.To == "b@b.example" {
+				<-blocked
+			}
+			return box.send(ctx, m)
+		}
+		require.NoError(t, r.Open())
+		record(t, r, evaluation("a.example", "v=DMARC1; p=none; rua=mailto:a@a.example"), evaluation("b.example", ruaB))
+		require.NoError(t, r.Close())
+		pass(2 * day) // both are due
+		start(t, r)
+		pass(time.Minute)
+		require.Equal(t, []string{"a@a.example"}, to(box.take()))
+		var states []*crashfs.FS
+		for state := range fs.States() {
+			states = append(states, state.FS)
+		}
+		close(blocked)
+		for _, state := range states {
+			after := &outbox{}
+			r := newReporter("/reports", after, nil)
+			reporting.SetFS(r, state)
+			stop := start(t, r)
+			pass(time.Minute)
+			require.Equal(t, []string{"b@b.example"}, to(after.take()))
+			stop()
+		}
+	})
+}

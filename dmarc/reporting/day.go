@@ -69,10 +69,11 @@ type domain struct {
 	rows     map[string]*countedRow // nil in a closed day
 	rowCount int
 
-	sent  []string // addresses that have got the report
-	done  bool     // nothing is left to be sent
-	retry time.Time
-	err   string // of the last try
+	sent  []string  // addresses that have got the report
+	done  bool      // nothing is left to be sent
+	tries int       // that failed
+	retry time.Time // not before that
+	err   string    // of the last try
 
 	listed bool // in day.newDomains
 }

@@ -288,3 +288,23 @@ func TestHostileFailures(t *testing.T) {
 		})
 	}
 }
+
+// A queue that is full does not end it.
+func TestFailureReportsGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		box := &outbox{}
+		box.fail(func(reporting.Mail) error { return errQueue })
+		r := failureReporter(t, box, nil)
+		report(t, r, asking("0"))
+		synctest.Wait()
+		box.fail(nil)
+		f := asking("0")
+		f.Source = netip.MustParseAddr("192.0.2.2")
+		report(t, r, f)
+		synctest.Wait()
+		require.Len(t, box.take(), 1)
+		require.NoError(t, r.Close())
+		require.ErrorIs(t, r.Failure(t.Context(), f), reporting.ErrClosed)
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -43,6 +42,7 @@ func (r *Reporter) Pending(ctx context.Context) ([]Pending, error) {
 	defer r.users.Done()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := r.time()
 	var out []Pending
 	for _, d := range r.days {
 		for _, dom := range d.domains {
@@ -54,7 +54,7 @@ func (r *Reporter) Pending(ctx context.Context) ([]Pending, error) {
 				Rows: dom.rowCount, Destinations: dom.policy.addresses(), Sent: slices.Clone(dom.sent), Err: dom.err,
 			}
 			if dom.wanted {
-				p.Due = r.dueAt(d, dom)
+				p.Due = r.dueAt(d, dom, now)
 			}
 			out = append(out, p)
 		}
@@ -85,30 +85,40 @@ func (r *Reporter) Preview(ctx context.Context, day time.Time, domain string) (*
 func (r *Reporter) find(n date, name string) (*day, *domain, error) {
 	r.files.Lock()
 	defer r.files.Unlock()
+	d, dom := r.current(n, name)
+	if dom == nil {
+		return nil, nil, ErrNoData
+	}
+	if dom.rows != nil {
+		return d, dom, nil
+	}
+	full, _, err := r.readDay(n)
+	if err != nil {
+		return nil, nil, err
+	}
+	if dom = full.domains[name]; dom == nil {
+		return nil, nil, ErrNoData
+	}
+	return full, dom, nil
+}
+
+// current gives a copy of a domain, without rows when they are on disk alone.
+func (r *Reporter) current(n date, name string) (*day, *domain) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.days[n]
 	if d == nil || d.domains[name] == nil {
-		return nil, nil, ErrNoData
+		return nil, nil
 	}
-	if !d.closeStored {
-		return &day{date: d.date, id: d.id}, d.domains[name].clone(), nil
-	}
-	r.mu.Unlock() // not while the disk works
-	full, _, err := r.readDay(n)
-	r.mu.Lock()
-	if err != nil {
-		return nil, nil, err
-	}
-	if full.domains[name] == nil {
-		return nil, nil, fmt.Errorf("%w of %s", ErrNoData, name)
-	}
-	return full, full.domains[name], nil
+	return &day{date: d.date, id: d.id}, d.domains[name].clone()
 }
 
 // clone is a domain that nobody changes any more.
 func (dom *domain) clone() *domain {
 	c := *dom
+	if dom.rows == nil {
+		return &c
+	}
 	c.rows = make(map[string]*countedRow, len(dom.rows))
 	for key, row := range dom.rows {
 		c.rows[key] = &countedRow{domain: &c, key: key, count: row.count}

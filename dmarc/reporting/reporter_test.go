@@ -356,3 +356,58 @@ func TestTheLastPolicyOfADayCounts(t *testing.T) {
 	_, err = r.Preview(context.Background(), time.Now(), "example.net")
 	require.ErrorIs(t, err, reporting.ErrNoData)
 }
+
+// What is pending can be looked at before and after the day has ended, until it is sent.
+func TestPendingAndPreview(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		box := &outbox{}
+		r := newReporter(t.TempDir(), box, nil)
+		start(t, r)
+		record(t, r, evaluation("b.example", "v=DMARC1; p=none; rua=mailto:d@b.example,mailto:x@third.example"))
+		record(t, r, evaluation("a.example", "v=DMARC1; p=none; rua=mailto:d@a.example"), evaluation("a.example", "v=DMARC1; p=none; rua=mailto:d@a.example"))
+		today := time.Now()
+		open := look(t, r, today)
+		require.Equal(t, []string{"a.example", "b.example"}, []string{open[0].Domain, open[1].Domain})
+		require.EqualValues(t, 2, open[0].Messages)
+		require.Equal(t, []string{"d@b.example", "x@third.example"}, open[1].Destinations)
+		midnight()
+		pass(10 * time.Minute) // closed, nothing is due
+		require.Equal(t, open, look(t, r, today))
+		pass(reporting.DefaultSpread + time.Hour)
+		require.Len(t, box.take(), 2)
+		require.Empty(t, look(t, r, today))
+		_, err := r.Preview(t.Context(), today, "a.example")
+		require.ErrorIs(t, err, reporting.ErrNoData)
+	})
+}
+
+// look lists what is pending, and checks that the previews say the same.
+func look(t *testing.T, r *reporting.Reporter, today time.Time) []reporting.Pending {
+	t.Helper()
+	pending, err := r.Pending(t.Context())
+	require.NoError(t, err)
+	for _, p := range pending {
+		rep, err := r.Preview(t.Context(), today, p.Domain)
+		require.NoError(t, err)
+		require.Equal(t, p.ReportID, rep.Metadata.ReportID)
+		require.Len(t, rep.Records, p.Rows)
+		require.Equal(t, p.Messages, rep.Records[0].Count)
+	}
+	return pending
+}
+
+// RFC 7489 has no np, and another way to find the record.
+func TestPoliciesByThePublicSuffixList(t *testing.T) {
+	t.Parallel()
+	r := newReporter(t.TempDir(), &outbox{}, nil)
+	require.NoError(t, r.Open())
+	defer r.Close()
+	e := evaluation("example.com", rejecting)
+	e.Verdict.Discovery = dmarc.PublicSuffixes
+	record(t, r, e)
+	rep, err := r.Preview(t.Context(), time.Now(), "example.com")
+	require.NoError(t, err)
+	require.Equal(t, "psl", rep.Policy.DiscoveryMethod)
+	require.Empty(t, rep.Policy.Nonexistent)
+}

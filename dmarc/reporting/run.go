@@ -13,19 +13,23 @@ import (
 )
 
 const (
-	// closeDelay is how long after its end a day is closed: messages that are under way may still belong to it.
+	// closeDelay is how long after its end a day is closed, so that a clock which is put right by seconds at midnight does
+	// not move messages to the next.
 	closeDelay = 5 * time.Minute
 	// spreadDelay is how long after its end the first reports of a day leave, and slot what their times are a multiple of,
 	// so that the rows are read from the disk once for many reports.
 	spreadDelay = 15 * time.Minute
 	slot        = 5 * time.Minute
-	// retryAfter is how long after a failure a report is tried again.
-	retryAfter = time.Hour
+	// firstRetry is how long after a failure a report is tried again. That is doubled with each failure, up to longestRetry.
+	firstRetry   = time.Hour
+	longestRetry = 8 * time.Hour
 	// longestWait is how long Run waits before it looks at the clock again, which may have been set, or have gone on while
 	// the machine slept.
 	longestWait = 5 * time.Minute
 	// maxSending is how many reports are made and sent at once.
 	maxSending = 4
+	// maxLogged is how much of an error is kept for Pending.
+	maxLogged = 500
 )
 
 // Run writes what is recorded to the disk and sends the reports when they are due, until ctx ends or Close is called. Then
@@ -168,7 +172,7 @@ func (r *Reporter) due(d *day, now time.Time) (names []string, later time.Time) 
 		if !dom.wanted || dom.done {
 			continue
 		}
-		switch at := r.dueAt(d, dom); {
+		switch at := r.dueAt(d, dom, now); {
 		case !at.After(now):
 			names = append(names, name)
 		case later.IsZero() || at.Before(later):
@@ -181,12 +185,12 @@ func (r *Reporter) due(d *day, now time.Time) (names []string, later time.Time) 
 
 // dueAt is when the report about a domain is to be sent: the same time of the day for each domain, but another one at
 // each receiver, so that neither all reports leave at midnight nor all arrive then.
-func (r *Reporter) dueAt(d *day, dom *domain) time.Time {
+func (r *Reporter) dueAt(d *day, dom *domain, now time.Time) time.Time {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s\x00%s", r.Hostname, dom.name)
 	slots := max(1, uint64(orDefault(r.Spread, DefaultSpread)/slot))
 	at := d.date.end().Add(spreadDelay + time.Duration(mix(h.Sum64())%slots)*slot)
-	if dom.retry.After(at) {
+	if dom.retry.After(at) && dom.retry.Sub(now) <= longestRetry { // else the clock was set back
 		return dom.retry
 	}
 	return at
@@ -238,7 +242,8 @@ func (r *Reporter) postpone(d *day, names []string, err error) {
 	defer r.mu.Unlock()
 	for _, name := range names {
 		if dom := d.domains[name]; dom != nil {
-			dom.retry, dom.err = r.time().Add(retryAfter), err.Error()
+			dom.retry, dom.err = r.time().Add(min(firstRetry<<min(dom.tries, 10), longestRetry)), cut(err.Error(), maxLogged)
+			dom.tries++
 		}
 	}
 }
