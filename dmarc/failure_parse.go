@@ -268,11 +268,13 @@ func (f *failureParser) numberField(name, text string) {
 	case "source-ip":
 		r.SourceIP, ok = parseLiteral(text)
 	case "source-port":
-		n, err := strconv.ParseUint(text, 10, 16)
-		r.SourcePort, ok = uint16(n), err == nil
+		var n uint64
+		n, ok = parseUint(text, 16)
+		r.SourcePort = uint16(n)
 	case "incidents":
-		n, err := strconv.ParseUint(text, 10, 32)
-		r.Incidents, ok = uint32(n), err == nil
+		var n uint64
+		n, ok = parseUint(text, 32)
+		r.Incidents = uint32(n)
 	case "reporting-mta":
 		kind, host, found := strings.Cut(text, ";")
 		if r.ReportingMTA = strings.TrimSpace(host); !found {
@@ -282,6 +284,15 @@ func (f *failureParser) numberField(name, text string) {
 	if !ok {
 		f.warning("%s %q cannot be read", name, cut(text, maxInternedText))
 	}
+}
+
+// parseUint reads a number of so many bits; 0 for what is none.
+func parseUint(text string, bits int) (uint64, bool) {
+	n, err := strconv.ParseUint(text, 10, bits)
+	if err != nil {
+		return 0, false
+	}
+	return n, true
 }
 
 // spf takes a field like: txt : example.com : "v=spf1 -all" (RFC 6591 §4).
