@@ -109,19 +109,16 @@ func (f *failureParser) leaf(part *mimeindex.Part) {
 	case f.feedback == nil && (isFeedback || part.Is("message", "feedback-report")):
 		f.feedback = content
 	case f.feedback == nil && f.report.Text == "" && part.Is("text", "plain"):
-		text, _ := io.ReadAll(io.LimitReader(part.NewTextReader(bytes.NewReader(f.raw(part))), maxFailureText))
-		f.text = strings.ReplaceAll(string(text), "\r\n", "\n")
+		text := decodeCharset(string(content[:min(len(content), maxFailureText)]), strings.ToLower(part.Param("charset")))
+		f.text = strings.ReplaceAll(text, "\r\n", "\n")
 		f.report.Text = cleanLines(f.text)
 	}
 }
 
-// raw is the body of a part as it stands in the mail, content the same without its transfer encoding.
-func (f *failureParser) raw(part *mimeindex.Part) []byte {
-	return f.data[part.BodyOffset() : part.BodyOffset()+part.BodySize()]
-}
-
+// content is the body of a part without its transfer encoding.
 func (f *failureParser) content(part *mimeindex.Part) []byte {
-	r, _ := mimeindex.NewTransferReader(bytes.NewReader(f.raw(part)), part.Encoding)
+	body := f.data[part.BodyOffset() : part.BodyOffset()+part.BodySize()]
+	r, _ := mimeindex.NewTransferReader(bytes.NewReader(body), part.Encoding)
 	content, _ := io.ReadAll(r) // what is in memory can be read
 	return content
 }

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/mailbricks/mailbricks/internal/mimeindex"
 )
 
 // Limits on what a parsed report may cost beside those of ReportParser.
@@ -305,10 +303,7 @@ func (d *reportDecoder) value(raw []byte) string {
 	if s, ok := d.interned[string(raw)]; ok {
 		return s
 	}
-	s := string(raw)
-	if d.charset != "" {
-		s = mimeindex.DecodeCharset(raw, d.charset)
-	}
+	s := decodeCharset(string(raw), d.charset)
 	if !utf8.ValidString(s) {
 		d.warning("a text that is not in its character set")
 	}

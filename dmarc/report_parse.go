@@ -46,8 +46,8 @@ func ParseReport(r io.Reader) (*Report, error) { return ReportParser{}.Parse(r) 
 // count for nothing, and no name is ever used as one. Of several reports in one input it is the first.
 //
 // Parse is tolerant. Of broken XML it takes what can be understood: see Report.Warnings. Unknown elements are passed over,
-// unknown values kept as text; white space around values is taken away, values from lists are given in lower case; texts in a
-// character set that is declared become UTF-8, and bytes that make no sense U+FFFD. No entity is expanded and no document
+// unknown values kept as text; white space around values is taken away, values from lists are given in lower case; texts in
+// UTF-16, ISO 8859-1 and Windows-1252 become UTF-8, and bytes that make no sense U+FFFD. No entity is expanded and no document
 // type heeded. An element that is missing leaves its field empty.
 //
 // Bare XML and XML in gzip are read as a stream: memory grows with the records and their texts only. A mail or zip archive

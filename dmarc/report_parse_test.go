@@ -280,7 +280,7 @@ func TestParseReportReadsOtherCharacterSets(t *testing.T) {
 		"UTF-16 little endian, BOM":  utf16Of("\ufeff"+body, false),
 		"UTF-16 big endian":          utf16Of(body, true),
 		"windows-1252":               encode(charmap.Windows1252, `<?xml version="1.0" encoding = "Windows-1252" ?>`+body),
-		"ISO-8859-15, single quotes": encode(charmap.ISO8859_15, `<?xml version='1.0' encoding='ISO-8859-15'?>`+body),
+		"ISO-8859-1, single quotes":  encode(charmap.Windows1252, `<?xml version='1.0' encoding='ISO-8859-1'?>`+body),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,6 +292,9 @@ func TestParseReportReadsOtherCharacterSets(t *testing.T) {
 	require.Equal(t, "\U0001f600", readReport(t, utf16Of(emoji, true)).Policy.Domain)
 	broken := strings.Replace(utf16Of(emoji, false), "\x00\xde", "A\x00", 1) // half a surrogate pair
 	require.Equal(t, "\ufffdA", readReport(t, broken).Policy.Domain)
+	other := encode(charmap.ISO8859_15, `<?xml version="1.0" encoding="ISO-8859-15"?>`+body)
+	require.Equal(t, "b\ufffdcher.example \ufffd", readReport(t, other).Policy.Domain)
+	require.Contains(t, readReport(t, other).Warnings, "line 1: a text that is not in its character set")
 	latin := "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>" + strings.Replace(oneRecord(""), "example.com", "b\xfccher.example", 1)
 	require.Equal(t, "b\u00fccher.example", readReport(t, latin).Policy.Domain)
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"github.com/mailbricks/mailbricks/internal/mimeindex"
 )
 
 // utf16Reader makes UTF-8 of UTF-16. Half of a surrogate pair becomes U+FFFD.
@@ -64,7 +62,7 @@ func (u *utf16Reader) Read(p []byte) (int, error) {
 }
 
 // encodingOf prepares a document for the scanner: it takes a byte order mark away and makes UTF-8 of UTF-16. The charset
-// it gives is that of the XML declaration, for the texts; empty for UTF-8. A declaration of UTF-16 in a document that is
+// it gives is that of the XML declaration, for the texts. A declaration of UTF-16 in a document that is
 // in bytes, as some programs write it, means nothing.
 func encodingOf(r *bufio.Reader) (*bufio.Reader, string) {
 	head, _ := r.Peek(sniffBytes)
@@ -79,10 +77,35 @@ func encodingOf(r *bufio.Reader) (*bufio.Reader, string) {
 		return bufio.NewReader(&utf16Reader{r: r, bigEndian: head[0] == 0xfe || head[0] == 0}), ""
 	}
 	charset := strings.ToLower(declaredEncoding(head))
-	if strings.HasPrefix(charset, "utf-") || charset == "utf8" || charset == "us-ascii" || !mimeindex.KnownCharset(charset) {
-		charset = ""
-	}
 	return r, charset
+}
+
+// c1 is what Windows-1252 has in place of the control characters from 0x80 to 0x9f.
+const c1 = "\u20ac\ufffd\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\ufffd\u017d\ufffd" +
+	"\ufffd\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\ufffd\u017e\u0178"
+
+// decodeCharset makes UTF-8 of a text in ISO 8859-1 or Windows-1252, which are taken for one as everywhere on the web. The
+// charset is in lower case. A text that already is UTF-8, and one in another charset, stay as they are: reports are in
+// ASCII but for names, and the tables of all charsets would be a high price for those.
+func decodeCharset(s, charset string) string {
+	switch charset {
+	case "iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "windows-1252", "cp1252":
+	default:
+		return s
+	}
+	if utf8.ValidString(s) {
+		return s
+	}
+	table := []rune(c1)
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c >= 0x80 && c < 0xa0 {
+			b.WriteRune(table[c-0x80])
+		} else {
+			b.WriteRune(rune(c))
+		}
+	}
+	return b.String()
 }
 
 // declaredEncoding is the encoding that an XML declaration names (XML 1.0 §4.3.3).
