@@ -68,7 +68,7 @@ func (r *Result) arcField() authres.Result {
 		out.Comment = fmt.Sprintf("i=%d %s", len(sets), newest(sets).Seal.Domain)
 		out.Props = append(out.Props, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(r.ARC.OldestPass)})
 	}
-	if ip := r.IPRev.Addr; r.ARC.Status != arc.None && ip.IsValid() {
+	if ip := r.IPRev.Addr; ip.IsValid() {
 		out.Props = append(out.Props, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})
 	}
 	return out

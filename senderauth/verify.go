@@ -16,7 +16,7 @@ import (
 
 // verify checks the signatures in one pass over the message, and evaluates DMARC. It fails when the message cannot be read.
 func (c *checker) verify(ctx context.Context, r *Result, msg *mailbricks.Message) error {
-	left := c.MaxTime - r.state.spent
+	left := max(c.MaxTime-r.state.spent, c.MaxTime/3)
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	from := msg.Values("From")
