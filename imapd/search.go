@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
-	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/mimetext"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -34,7 +34,7 @@ func (c *conn) search(ctx context.Context) error {
 	if !c.dec.SP() || !c.searchRequest(&req) || !c.dec.End() {
 		return c.dec.Err()
 	}
-	if !mimeindex.KnownCharset(req.charset) {
+	if !mimetext.KnownCharset(req.charset) {
 		return no(codeBadCharset, "Unknown character set")
 	}
 	hits, err := c.findAll(ctx, &req)
@@ -300,11 +300,11 @@ func (c *conn) searchText(req *searchRequest, word string, key *searchKey) bool 
 	if !c.dec.SP() || !c.dec.AString(&needle) {
 		return false
 	}
-	text := mimeindex.DecodeCharset([]byte(needle), req.charset)
-	if !utf8.ValidString(text) && mimeindex.KnownCharset(req.charset) {
+	text := mimetext.DecodeCharset([]byte(needle), req.charset)
+	if !utf8.ValidString(text) && mimetext.KnownCharset(req.charset) {
 		return c.dec.Fail("string is not in its character set")
 	}
-	matcher := mimeindex.NewMatcher(text)
+	matcher := mimetext.NewMatcher(text)
 	switch isBody := word == "BODY" || word == "TEXT"; {
 	case isBody && text == "": // it is in any message, also in one without text
 		*key = searchKey{cost: costNothing, match: func(*candidate) bool { return true }}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/mimetext"
 )
 
 // fieldTexts are the texts of a header field that a search looks into, decoded (RFC 2047): the value with each fold as one
@@ -13,7 +14,7 @@ import (
 func fieldTexts(f mimeindex.Field) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		text, value := f.Text(), f.Value()
-		if !yield(mimeindex.DecodeHeader(text)) || value != text && !yield(mimeindex.DecodeHeader(value)) {
+		if !yield(mimetext.DecodeHeader(text)) || value != text && !yield(mimetext.DecodeHeader(value)) {
 			return
 		}
 		if !hasAddresses(f.Name) {
@@ -40,7 +41,7 @@ func hasAddresses(name string) bool {
 func addressText(a mimeindex.Address) string {
 	switch a.Kind {
 	case mimeindex.GroupStart:
-		return mimeindex.DecodeHeader(a.Mailbox) + ":"
+		return mimetext.DecodeHeader(a.Mailbox) + ":"
 	case mimeindex.GroupEnd:
 		return ";"
 	}
@@ -51,5 +52,5 @@ func addressText(a mimeindex.Address) string {
 	if a.Name == "" {
 		return text
 	}
-	return mimeindex.DecodeHeader(a.Name) + " <" + text + ">"
+	return mimetext.DecodeHeader(a.Name) + " <" + text + ">"
 }

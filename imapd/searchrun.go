@@ -10,6 +10,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/mimetext"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -137,7 +138,7 @@ func (m *candidate) hasField(name string) bool {
 }
 
 // fieldContains looks into all fields of a name.
-func (m *candidate) fieldContains(name string, matcher *mimeindex.Matcher) bool {
+func (m *candidate) fieldContains(name string, matcher *mimetext.Matcher) bool {
 	if !m.withHeader() {
 		return false
 	}
@@ -154,7 +155,7 @@ func (m *candidate) fieldContains(name string, matcher *mimeindex.Matcher) bool 
 	return false
 }
 
-func contains(matcher *mimeindex.Matcher, text string) bool {
+func contains(matcher *mimetext.Matcher, text string) bool {
 	matcher.Reset()
 	_, _ = io.WriteString(matcher, text) // it never fails
 	return matcher.Found()
@@ -162,7 +163,7 @@ func contains(matcher *mimeindex.Matcher, text string) bool {
 
 // textContains looks into the text of all parts and the headers of those inside the message, with withHeader into the
 // message's own header, too (RFC 3501 §6.4.4: BODY, TEXT).
-func (m *candidate) textContains(withHeader bool, matcher *mimeindex.Matcher) bool {
+func (m *candidate) textContains(withHeader bool, matcher *mimetext.Matcher) bool {
 	if !m.try(m.open(m.ctx)) || !m.try(m.parse()) {
 		return false
 	}
@@ -184,7 +185,7 @@ func isText(part *mimeindex.Part) bool {
 }
 
 // headerContains looks into the header of a part, field by field.
-func (m *candidate) headerContains(part *mimeindex.Part, matcher *mimeindex.Matcher) bool {
+func (m *candidate) headerContains(part *mimeindex.Part, matcher *mimetext.Matcher) bool {
 	header := make(mimeindex.Header, min(part.HeaderSize(), mimeindex.DefaultHeaderBytes))
 	n, err := m.content.ReadAt(header, part.HeaderOffset())
 	if n < len(header) {
@@ -206,10 +207,10 @@ func (m *candidate) headerContains(part *mimeindex.Part, matcher *mimeindex.Matc
 	return false
 }
 
-func (m *candidate) bodyContains(part *mimeindex.Part, matcher *mimeindex.Matcher) bool {
+func (m *candidate) bodyContains(part *mimeindex.Part, matcher *mimetext.Matcher) bool {
 	body := io.NewSectionReader(m.content, part.BodyOffset(), part.BodySize())
 	matcher.Reset()
-	_, err := io.Copy(untilFound{matcher}, part.NewTextReader(body))
+	_, err := io.Copy(untilFound{matcher}, mimetext.NewReader(part, body))
 	if errors.Is(err, errFound) {
 		return true
 	}
@@ -219,7 +220,7 @@ func (m *candidate) bodyContains(part *mimeindex.Part, matcher *mimeindex.Matche
 // errFound ends the reading of a text in which the string was found.
 var errFound = errors.New("imapd: found")
 
-type untilFound struct{ *mimeindex.Matcher }
+type untilFound struct{ *mimetext.Matcher }
 
 func (u untilFound) Write(p []byte) (int, error) {
 	n, err := u.Matcher.Write(p)

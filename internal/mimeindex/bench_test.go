@@ -2,7 +2,6 @@ package mimeindex_test
 
 import (
 	"bytes"
-	"io"
 	"strings"
 	"testing"
 
@@ -42,22 +41,5 @@ func BenchmarkAppend(b *testing.B) {
 	for b.Loop() {
 		buf = root.Envelope.Append(buf[:0])
 		buf = root.AppendBody(buf, mimeindex.Extended)
-	}
-}
-
-func BenchmarkText(b *testing.B) {
-	message := letter(1 << 20)
-	root, err := mimeindex.Parse(bytes.NewReader(message), mimeindex.Limits{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	off, n, _ := root.Section([]int{2}, mimeindex.Body)
-	part := root.Find([]int{2})
-	b.SetBytes(n)
-	for b.Loop() {
-		m := mimeindex.NewMatcher("needle")
-		if _, err := io.Copy(m, part.NewTextReader(bytes.NewReader(message[off:off+n]))); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

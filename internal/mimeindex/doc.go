@@ -11,8 +11,7 @@
 //	off, n, ok := root.Section([]int{1, 2}, mimeindex.MIME) // FETCH BODY[1.2.MIME]: n raw bytes at off
 //	raw := mimeindex.Header(block).Subset(names, false)     // FETCH BODY[HEADER.FIELDS (...)]
 //
-// For SEARCH, SORT and THREAD there are [NewTextReader] (a part's body as UTF-8), [DecodeHeader] (RFC 2047),
-// [Matcher] (a streaming, case-insensitive search), [ParseDate], [BaseSubject] and [AddressList.All].
+// For SEARCH, SORT and THREAD there are [ParseDate] and [AddressList.All]; text is the affair of package mimetext.
 //
 // # What it makes of broken messages
 //

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/mimetext"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
 
@@ -117,7 +118,7 @@ func phrase(name string, smtputf8 bool) string {
 	if isAtoms(name) && len(name) <= maxName && !isBrokenWord(name) {
 		return name
 	}
-	name = strings.ToValidUTF8(mimeindex.DecodeHeader(name), "")
+	name = strings.ToValidUTF8(mimetext.DecodeHeader(name), "")
 	name = strings.Join(strings.Fields(strings.Map(visible, name)), " ")
 	for len(name) > maxName || !utf8.ValidString(name) {
 		name = strings.ToValidUTF8(name[:min(len(name), maxName)], "")

@@ -1,4 +1,4 @@
-package mimeindex
+package mimetext
 
 import (
 	"bytes"

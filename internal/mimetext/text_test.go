@@ -1,10 +1,7 @@
-package mimeindex_test
+package mimetext_test
 
 import (
-	"bytes"
-	"encoding/base64"
 	"io"
-	"mime/quotedprintable"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -13,84 +10,15 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/mimetext"
 )
-
-// decode reads a transfer encoding, whole and octet by octet.
-func decode(t rapid.TB, encoding, text string) string {
-	t.Helper()
-	var got [2]string
-	for i, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
-		decoded, ok := mimeindex.NewTransferReader(r, encoding)
-		require.True(t, ok)
-		b, err := io.ReadAll(decoded)
-		require.NoError(t, err)
-		got[i] = string(b)
-	}
-	require.Equal(t, got[0], got[1])
-	return got[0]
-}
-
-func TestTransferEncodings(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ encoding, text, want string }{
-		{"7bit", "a=3D", "a=3D"},
-		{"", "a", "a"},
-		{"BASE64", "YWJj", "abc"},
-		{"base64", "YW\r\nJj\r\n", "abc"},
-		{"base64", "YQ==YmM=ZA==", "abcd"},
-		{"base64", "YQ", "a"},
-		{"base64", "YWI", "ab"},
-		{"base64", "Y", ""},
-		{"base64", "!Y-W\xffJ_j*", "abc"},
-		{"base64", "====", ""},
-		{"quoted-printable", "a=3Db=\r\nc=e4=E4", "a=bc\xe4\xe4"},
-		{"quoted-printable", "a  \t\r\nb \n c ", "a\r\nb\n c"},
-		{"quoted-printable", "a= \t\r\nb=\nc=", "abc"},
-		{"quoted-printable", "a=XYb=4\r\n=", "a=XYb=4\r\n"},
-		{"quoted-printable", "==3D= =\r\n=4", "==" + "= " + "=4"},
-		{"quoted-printable", "a=\r\r\nb", "ab"},
-		{"quoted-printable", "a b\tc", "a b\tc"},
-	} {
-		require.Equal(t, test.want, decode(t, test.encoding, test.text), "%q", test.text)
-	}
-	r, ok := mimeindex.NewTransferReader(strings.NewReader("x"), "x-uuencode")
-	require.False(t, ok)
-	b, err := io.ReadAll(r)
-	require.NoError(t, err)
-	require.Equal(t, "x", string(b))
-	r, _ = mimeindex.NewTransferReader(iotest.ErrReader(io.ErrUnexpectedEOF), "base64")
-	_, err = io.ReadAll(r)
-	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-}
-
-// TestTransferEncodingsAgree: what the standard library encodes, we decode.
-func TestTransferEncodingsAgree(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		data := rapid.SliceOf(rapid.SampledFrom([]byte("a= \t\r\n\x00\xff.z"))).Draw(t, "data")
-		var qp bytes.Buffer
-		w := quotedprintable.NewWriter(&qp)
-		w.Binary = true
-		_, _ = w.Write(data)
-		require.NoError(t, w.Close())
-		require.Equal(t, string(data), decode(t, "quoted-printable", qp.String()))
-		require.Equal(t, string(data), decode(t, "base64", base64.StdEncoding.EncodeToString(data)))
-	})
-}
-
-// TestLongBlanks: blanks at the end of a line are held back only up to a limit, and none is lost.
-func TestLongBlanks(t *testing.T) {
-	t.Parallel()
-	blanks := strings.Repeat(" ", 5000)
-	require.Equal(t, "a"+blanks+"b", decode(t, "quoted-printable", "a"+blanks+"b"))
-	require.Equal(t, "a="+blanks+"b", decode(t, "quoted-printable", "a="+blanks+"b"))
-}
 
 func text(t *testing.T, message string) string {
 	t.Helper()
-	root := parse(t, []byte(message))
+	root, err := mimeindex.Parse(strings.NewReader(message), mimeindex.Limits{})
+	require.NoError(t, err)
 	off, n, _ := root.Section(nil, mimeindex.Text)
-	b, err := io.ReadAll(root.NewTextReader(io.NewSectionReader(strings.NewReader(message), off, n)))
+	b, err := io.ReadAll(mimetext.NewReader(root, io.NewSectionReader(strings.NewReader(message), off, n)))
 	require.NoError(t, err)
 	return string(b)
 }
@@ -128,10 +56,10 @@ func TestText(t *testing.T) {
 		require.Equal(t, test.want, text(t, "Content-Type: text/plain; charset=\""+charset+"\"\r\n\r\n"+test.raw), "%s", charset)
 	}
 	require.Equal(t, "ä", text(t, "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\n\r\n5A=="))
-	require.True(t, mimeindex.KnownCharset("US-ASCII"))
-	require.True(t, mimeindex.KnownCharset("iso-8859-7"))
-	require.False(t, mimeindex.KnownCharset("iso-2022-kr"))
-	require.False(t, mimeindex.KnownCharset("x-unknown"))
+	require.True(t, mimetext.KnownCharset("US-ASCII"))
+	require.True(t, mimetext.KnownCharset("iso-8859-7"))
+	require.False(t, mimetext.KnownCharset("iso-2022-kr"))
+	require.False(t, mimetext.KnownCharset("x-unknown"))
 }
 
 func TestDecodeHeader(t *testing.T) {
@@ -166,7 +94,7 @@ func TestDecodeHeader(t *testing.T) {
 		"=?utf-8?b?!!?=":          "",
 		"?=":                      "?=",
 	} {
-		require.Equal(t, want, mimeindex.DecodeHeader(value), "%q", value)
+		require.Equal(t, want, mimetext.DecodeHeader(value), "%q", value)
 	}
 }
 
@@ -194,9 +122,9 @@ func TestContains(t *testing.T) {
 		{"ab\xc3", "\xc3", true},
 		{"aab", "ab", true},
 	} {
-		require.Equal(t, test.want, mimeindex.Contains(test.text, test.needle), "%q in %q", test.needle, test.text)
+		require.Equal(t, test.want, mimetext.Contains(test.text, test.needle), "%q in %q", test.needle, test.text)
 	}
-	require.Equal(t, mimeindex.Fold("Ä"), mimeindex.Fold("a\u0308"))
+	require.Equal(t, mimetext.Fold("Ä"), mimetext.Fold("a\u0308"))
 }
 
 // TestMatcherPieces: where the text is cut does not matter.
@@ -205,7 +133,7 @@ func TestMatcherPieces(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		letters := rapid.StringOf(rapid.SampledFrom([]rune("aAäÄ\u0308ßé한")))
 		text, needle := letters.Draw(t, "text"), rapid.StringOfN(rapid.SampledFrom([]rune("aäÄ\u0308")), 0, 4, -1).Draw(t, "needle")
-		m := mimeindex.NewMatcher(needle)
+		m := mimetext.NewMatcher(needle)
 		for range 2 {
 			rest := []byte(text)
 			for len(rest) > 0 {
@@ -215,7 +143,7 @@ func TestMatcherPieces(t *testing.T) {
 				require.Equal(t, n, written)
 				rest = rest[n:]
 			}
-			require.Equal(t, strings.Contains(mimeindex.Fold(text), mimeindex.Fold(needle)), m.Found())
+			require.Equal(t, strings.Contains(mimetext.Fold(text), mimetext.Fold(needle)), m.Found())
 			m.Reset()
 			require.Equal(t, needle == "", m.Found())
 		}
@@ -224,7 +152,7 @@ func TestMatcherPieces(t *testing.T) {
 
 func TestMatcherForgets(t *testing.T) {
 	t.Parallel()
-	m := mimeindex.NewMatcher("ab")
+	m := mimetext.NewMatcher("ab")
 	_, _ = m.Write([]byte("xa"))
 	m.Reset()
 	_, _ = m.Write([]byte("b\xc3"))
@@ -240,22 +168,22 @@ func FuzzText(f *testing.F) {
 	f.Add("7bit", "hz-gb-2312", "~{Dc~}")
 	f.Fuzz(func(t *testing.T, encoding, charset, body string) {
 		part := &mimeindex.Part{Encoding: encoding, Params: []mimeindex.Param{{Name: "charset", Value: charset}}}
-		whole, err := io.ReadAll(part.NewTextReader(strings.NewReader(body)))
-		pieces, err2 := io.ReadAll(part.NewTextReader(iotest.OneByteReader(strings.NewReader(body))))
+		whole, err := io.ReadAll(mimetext.NewReader(part, strings.NewReader(body)))
+		pieces, err2 := io.ReadAll(mimetext.NewReader(part, iotest.OneByteReader(strings.NewReader(body))))
 		require.NoError(t, err)
 		require.NoError(t, err2)
 		require.Equal(t, whole, pieces)
-		mimeindex.DecodeHeader(body)
-		mimeindex.DecodeHeader("=?" + charset + "?q?" + body + "?=")
+		mimetext.DecodeHeader(body)
+		mimetext.DecodeHeader("=?" + charset + "?q?" + body + "?=")
 		mimeindex.ParseDate(body)
-		base, _ := mimeindex.BaseSubject(body)
-		again, reply := mimeindex.BaseSubject(base)
+		base, _ := mimetext.BaseSubject(body)
+		again, reply := mimetext.BaseSubject(base)
 		if !strings.Contains(base, "=?") { // a decoded word may look like another one
 			require.Equal(t, base, again)
 			require.False(t, reply && base == again && base == "")
 		}
 		if body != "" {
-			require.True(t, mimeindex.Contains("x"+body+"y", body) || !strings.Contains(mimeindex.Fold("x"+body+"y"), mimeindex.Fold(body)))
+			require.True(t, mimetext.Contains("x"+body+"y", body) || !strings.Contains(mimetext.Fold("x"+body+"y"), mimetext.Fold(body)))
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package mimeindex
+package mimetext
 
 import (
 	"io"
@@ -13,13 +13,15 @@ import (
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/encoding/unicode/utf32"
 	"golang.org/x/text/transform"
+
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
 )
 
-// NewTextReader gives the text of a part as UTF-8: the body without its transfer encoding and out of its character
-// set. Text in a character set or encoding that is not known comes as it is; the only errors are r's.
-func (p *Part) NewTextReader(body io.Reader) io.Reader {
-	body, _ = NewTransferReader(body, p.Encoding)
-	decoder := charsetDecoder(p.Param("charset"))
+// NewReader gives the text of a part as UTF-8: the body without its transfer encoding and out of its character set. Text
+// in a character set or encoding that is not known comes as it is; the only errors are those of body.
+func NewReader(part *mimeindex.Part, body io.Reader) io.Reader {
+	body, _ = mimeindex.NewTransferReader(body, part.Encoding)
+	decoder := charsetDecoder(part.Param("charset"))
 	if decoder == nil {
 		return body
 	}
@@ -97,6 +99,8 @@ func charsetEncoding(charset string) encoding.Encoding {
 	return nil
 }
 
+const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 // utf7Decoder decodes RFC 2152. What is no valid sequence stays as it is.
 type utf7Decoder struct {
 	shifted bool
@@ -126,8 +130,8 @@ func (u *utf7Decoder) Transform(dst, src []byte, _ bool) (nDst, nSrc int, err er
 			nDst++
 			continue
 		}
-		v := base64Value(c)
-		if v > 63 {
+		v := strings.IndexByte(base64Alphabet, c)
+		if v < 0 {
 			nDst += u.unshift(dst[nDst:], c)
 			continue
 		}

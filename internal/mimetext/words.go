@@ -1,6 +1,12 @@
-package mimeindex
+package mimetext
 
-import "strings"
+import (
+	"encoding/hex"
+	"io"
+	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
+)
 
 // DecodeHeader decodes the encoded words (RFC 2047) in an unfolded header value to UTF-8. Blanks between two encoded
 // words go; characters that were cut between words of one character set are put together. What does not decode
@@ -53,7 +59,8 @@ func parseEncodedWord(s string) (encodedWord, int) {
 	charset, _, _ = strings.Cut(charset, "*") // RFC 2231 §5: a language may follow
 	word := encodedWord{charset: charset}
 	if encoding == 'b' {
-		word.text = (&base64Decoder{}).decode(nil, []byte(text), true)
+		decoded, _ := mimeindex.NewTransferReader(strings.NewReader(text), "base64")
+		word.text, _ = io.ReadAll(decoded) // a string's reader does not fail
 	} else {
 		word.text = decodeQ(text)
 	}
@@ -64,15 +71,17 @@ func parseEncodedWord(s string) (encodedWord, int) {
 func decodeQ(s string) []byte {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
+		c := s[i]
 		switch {
-		case s[i] == '_':
-			out = append(out, ' ')
-		case s[i] == '=' && i+2 < len(s) && hexValue(s[i+1]) <= 15 && hexValue(s[i+2]) <= 15:
-			out = append(out, hexValue(s[i+1])<<4|hexValue(s[i+2]))
-			i += 2
-		default:
-			out = append(out, s[i])
+		case c == '_':
+			c = ' '
+		case c == '=' && i+2 < len(s):
+			if octet, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				c = octet[0]
+				i += 2
+			}
 		}
+		out = append(out, c)
 	}
 	return out
 }
