@@ -21,6 +21,10 @@ type dialogue struct {
 	in   *bufio.Reader
 }
 
+func newDialogue(t *testing.T, conn net.Conn) *dialogue {
+	return &dialogue{t: t, conn: conn, in: bufio.NewReader(conn)}
+}
+
 // talk connects to a port of the host and reads the greeting.
 func (h *host) talk(port int) *dialogue {
 	h.t.Helper()
@@ -28,7 +32,7 @@ func (h *host) talk(port int) *dialogue {
 	require.NoError(h.t, err)
 	require.NoError(h.t, conn.SetDeadline(time.Now().Add(patience)))
 	h.t.Cleanup(func() { _ = conn.Close() }) // where a test ends early
-	d := &dialogue{t: h.t, conn: conn, in: bufio.NewReader(conn)}
+	d := newDialogue(h.t, conn)
 	require.Regexp(h.t, `^220 `+h.name, d.reply())
 	return d
 }

@@ -33,9 +33,9 @@ type app struct {
 	store   *maildir.Maildir
 	keys    *sign.Dir
 	queue   *relay.Queue
-	dns     *resolver.Resolver // of the configuration at the start
-	next    switchTransport    // to the MX hosts or the smart host, as the configuration in force says
-	deliver mailbricks.Handler // every message goes this way, received or made here
+	dns     atomic.Pointer[resolver.Resolver] // of the configuration in force
+	next    switchTransport                   // to the MX hosts or the smart host, as the configuration in force says
+	deliver mailbricks.Handler                // every message goes this way, received or made here
 
 	watched watchedKeys
 	reports reports
@@ -98,8 +98,9 @@ func (a *app) open(c *config) (err error) {
 	a.store = maildir.New(c.path("mail"), maildir.AccountsFunc(a.account))
 	a.store.Logger = a.log
 	a.keys = &sign.Dir{Root: c.path("dkim"), State: c.path("state", "dkim"), Logger: a.log}
-	a.dns = a.resolver(c)
-	a.next.set(transport(c, a.dns))
+	dns := a.resolver(c)
+	a.dns.Store(dns)
+	a.next.set(transport(c, dns))
 
 	// Aliases first; then what a store or the queue could not take for now is filed in the queue, which tries again here.
 	here := relay.ToHandler(a.store)

@@ -131,8 +131,9 @@ func (c *config) keys() map[string]setter {
 		"dkim.rotation_settle":        duration(&c.dkim.settle),
 		"dkim.rotation_grace":         duration(&c.dkim.grace),
 		"reports.dmarc":               boolean(&c.reports.dmarc),
+		"reports.failure":             boolean(&c.reports.failure),
 		"reports.organization":        text(&c.reports.organization, oneLine),
-		"reports.email":               text(&c.reports.email, emptyOr(mailAddress)),
+		"reports.email":               text(&c.reports.email, emptyOr(reportAddress)),
 		"reports.contact":             text(&c.reports.contact, oneLine),
 		"run.user":                    text(&c.run.user, anything),
 		"log.level":                   text(&c.log.level, oneOf("debug", "info", "warn", "error")),
@@ -422,6 +423,14 @@ func retrySchedule(s string) error {
 func mailAddress(s string) error {
 	_, err := directory.Canonical(s)
 	return err
+}
+
+// reportAddress is a mail address that can be written everywhere.
+func reportAddress(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return fmt.Errorf("%q must be in ASCII", s)
+	}
+	return mailAddress(s)
 }
 
 // oneLine is text that can stand in a header field.

@@ -93,6 +93,7 @@ rotation_grace = "10d"
 
 [reports]
 dmarc = true
+failure = true
 organization = "Example Org"
 email = "dmarc@example.com"
 contact = "https://example.com/dmarc"
@@ -148,7 +149,7 @@ func TestConfigReadsEveryKey(t *testing.T) {
 	require.NotNil(t, evaluator(c).PublicSuffixes)
 	require.Equal(t, []string{"google.com", "Lists.example.org"}, c.policy.trustedSealers)
 	require.False(t, c.dkim.arcSeal)
-	require.Equal(t, reportConfig{dmarc: true, organization: "Example Org", email: "dmarc@example.com", contact: "https://example.com/dmarc"}, c.reports)
+	require.Equal(t, reportConfig{dmarc: true, failure: true, organization: "Example Org", email: "dmarc@example.com", contact: "https://example.com/dmarc"}, c.reports)
 	require.Equal(t, 2*time.Hour, c.dkim.settle)
 	require.Equal(t, 240*time.Hour, c.dkim.grace)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")}, c.policy.trustedNetworks)
@@ -214,6 +215,7 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"bad seal":            {"[dkim]\narc_seal = \"maybe\"\n", "line 2: dkim.arc_seal: must be true or false"},
 		"bad reports":         {"[reports]\ndmarc = \"daily\"\n", "line 2: reports.dmarc: must be true or false"},
 		"bad reporter":        {"[reports]\nemail = \"me\"\n", "line 2: reports.email"},
+		"reporter in UTF-8":   {"[reports]\nemail = \"b\u00fc@example.com\"\n", "line 2: reports.email: \"b\u00fc@example.com\" must be in ASCII"},
 		"bad organization":    {"[reports]\norganization = \"a\\nb\"\n", "line 2: reports.organization: must be one line"},
 		"bad settle":          {"[dkim]\nrotation_settle = \"soon\"\n", "line 2: dkim.rotation_settle"},
 		"bad grace":           {"[dkim]\nrotation_grace = \"-7d\"\n", "line 2: dkim.rotation_grace"},

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/dmarc/reporting"
 )
 
@@ -17,7 +19,7 @@ func (a *app) withReports(f func(*reporting.Reporter) error) error {
 	if !errors.Is(err, errReportsOff) || !a.config().reports.dmarc {
 		return err
 	}
-	if err := a.setReports(a.config(), a.dns, false); err != nil {
+	if err := a.setReports(a.config(), false); err != nil {
 		return err
 	}
 	return a.reports.use(f)
@@ -92,6 +94,7 @@ func (c *dmarcSuppress) runOn(ctx context.Context, a *app, _ io.Writer) error {
 type dmarcPreview struct {
 	Domain string `arg:""`
 	Day    string `help:"The day, such as 2026-11-24 (today)."`
+	XML    bool   `name:"xml" help:"As it is sent."`
 }
 
 func (c *dmarcPreview) runOn(ctx context.Context, a *app, out io.Writer) error {
@@ -107,6 +110,34 @@ func (c *dmarcPreview) runOn(ctx context.Context, a *app, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return report.WriteXML(out)
+		if c.XML {
+			return report.WriteXML(out)
+		}
+		return report.WriteText(out)
 	})
+}
+
+type dmarcReport struct {
+	File string `arg:"" help:"The mail that brought it, or the XML, gzip or zip file in it; - reads standard input."`
+	HTML bool   `name:"html" help:"As an HTML page."`
+}
+
+func (c *dmarcReport) run(_ context.Context, p *process, _ *config) error {
+	in := p.stdin
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	report, err := dmarc.ParseReport(in)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	if c.HTML {
+		return report.WriteHTML(p.stdout)
+	}
+	return report.WriteText(p.stdout)
 }

@@ -68,6 +68,7 @@ type cli struct {
 		Remove  queueRemove  `cmd:"" help:"Remove a message."`
 	} `cmd:"" help:"The outbound queue."`
 	Dmarc struct {
+		Report   dmarcReport   `cmd:"" help:"Show an aggregate report that came, for people."`
 		Pending  dmarcPending  `cmd:"" help:"List the reports that will be sent."`
 		Preview  dmarcPreview  `cmd:"" help:"Show a report as it would be sent now."`
 		Suppress dmarcSuppress `cmd:"" help:"Send no reports to an address for some time."`
@@ -132,8 +133,11 @@ type ownCommand interface {
 
 // independent says whether a command needs no configuration.
 func independent(command any) bool {
-	_, ok := command.(*versionCommand)
-	return ok
+	switch command.(type) {
+	case *versionCommand, *dmarcReport:
+		return true
+	}
+	return false
 }
 
 // usageCode is 2 for a command that does not exist and 1 for anything else that is wrong with a command line.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/relay"
@@ -17,13 +18,28 @@ import (
 // prepare signs what leaves: mail of this server's own with DKIM; what an alias sends on gets an ARC set.
 func (a *app) prepare(c *config) func(context.Context, *mailbricks.Envelope, *mailbricks.Message) error {
 	own := &sign.Step{Keys: a.keys, Own: a.isOwn, Logger: a.log}
-	forward := &sign.Forward{Keys: a.keys, Own: a.isOwn, AuthServID: c.hostname, Resolver: a.dns, Logger: a.log}
+	forward := &sign.Forward{Keys: a.keys, Own: a.isOwn, AuthServID: c.hostname, Resolver: lookups{&a.dns}, Logger: a.log}
 	return func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
 		if err := own.Sign(ctx, env, msg); err != nil || !a.config().dkim.arcSeal {
 			return err
 		}
 		return forward.Seal(ctx, env, msg)
 	}
+}
+
+// lookups asks the DNS servers of the configuration in force, for what outlives a reload.
+type lookups struct {
+	now *atomic.Pointer[resolver.Resolver]
+}
+
+// LookupTXT implements the Resolver of packages dkim and dmarc.
+func (l lookups) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	return l.now.Load().LookupTXT(ctx, name)
+}
+
+// Lookup implements dmarc.ExactResolver.
+func (l lookups) Lookup(ctx context.Context, name, rrtype string) (resolver.Answer, error) {
+	return l.now.Load().Lookup(ctx, name, rrtype)
 }
 
 // resolver asks the DNS servers of a configuration. All that look names up for it share one, and so its cache.

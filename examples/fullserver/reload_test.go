@@ -17,17 +17,41 @@ import (
 	"github.com/mailbricks/mailbricks/mailtest"
 )
 
-// ehlo gives the SIZE that a server announces.
+// ehlo gives the SIZE that a server announces. Where there is no room for a connection, as one that was closed just now still
+// counts, it tries again.
 func ehlo(t *testing.T, addr string) (size string, conn net.Conn) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		size, conn = tryEhlo(addr)
+		return conn != nil
+	}, 10*time.Second, 10*time.Millisecond)
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	_, err = conn.Write([]byte("EHLO x.example\r\n"))
-	require.NoError(t, err)
-	return regexp.MustCompile(`250.SIZE (\d+)`).FindStringSubmatch(readTo(t, conn, "250 "))[1], conn
+	return size, conn
 }
+
+func tryEhlo(addr string) (size string, conn net.Conn) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return "", nil
+	}
+	if err = conn.SetDeadline(time.Now().Add(20 * time.Second)); err == nil {
+		_, err = conn.Write([]byte("EHLO x.example\r\n"))
+	}
+	for in := bufio.NewReader(conn); err == nil; {
+		var line string
+		line, err = in.ReadString('\n')
+		if found := sizeLine.FindStringSubmatch(line); found != nil {
+			size = found[1]
+		}
+		if strings.HasPrefix(line, "250 ") {
+			return size, conn
+		}
+	}
+	_ = conn.Close()
+	return "", nil
+}
+
+var sizeLine = regexp.MustCompile(`^250.SIZE (\d+)`)
 
 // readTo reads lines up to one that begins like this.
 func readTo(t *testing.T, conn net.Conn, last string) string {
@@ -75,8 +99,10 @@ func TestReloadKeepsLocksAndCounts(t *testing.T) {
 	_, conn := ehlo(t, ports["smtp"])
 	require.NoError(t, os.WriteFile(file, []byte(config+"recipients = 7\nmessage_size = \"3M\"\n"), 0o600))
 	require.Eventually(t, func() bool {
-		size, conn := ehlo(t, ports["smtp"])
-		_ = conn.Close()
+		size, conn := tryEhlo(ports["smtp"])
+		if conn != nil {
+			_ = conn.Close()
+		}
 		return size == "3145728"
 	}, 10*time.Second, 50*time.Millisecond)
 	pop("[IN-USE]")
@@ -121,8 +147,10 @@ func TestChangedFilesAreReloaded(t *testing.T) {
 	write(strings.Replace(config, `"1M"`+"\n[tls]", `"2M"`+"\n[tls]", 1))
 	cert("new.example.com")
 	require.Eventually(t, func() bool {
-		size, conn := ehlo(t, ports["smtp"])
-		_ = conn.Close()
+		size, conn := tryEhlo(ports["smtp"])
+		if conn != nil {
+			_ = conn.Close()
+		}
 		return size == "2097152" && names()[0] == "new.example.com"
 	}, 10*time.Second, 50*time.Millisecond)
 
@@ -138,4 +166,24 @@ func TestChangedFilesAreReloaded(t *testing.T) {
 	_, err = session.Write([]byte("NOOP\r\n"))
 	require.NoError(t, err)
 	require.Contains(t, readTo(t, session, "250"), "250", "the first session has lived on")
+}
+
+// Reports begin and end with a reload, and what cannot be is said at once and changes nothing.
+func TestReportsFollowTheConfiguration(t *testing.T) {
+	t.Parallel()
+	file, _ := testConfig(t, "smtp")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	serve(t, file)
+	pending := func() string {
+		out, errs, _ := run(t, "", "-config", file, "dmarc", "pending")
+		return out + errs
+	}
+	require.Contains(t, pending(), "reports are off")
+	for _, on := range []bool{true, false, true} {
+		require.NoError(t, os.WriteFile(file, []byte(string(text)+fmt.Sprintf("[reports]\ndmarc = %v\n", on)), 0o600))
+		require.Eventually(t, func() bool {
+			return strings.Contains(pending(), map[bool]string{true: "No reports are pending", false: "reports are off"}[on])
+		}, 10*time.Second, 50*time.Millisecond)
+	}
 }

@@ -9,17 +9,18 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/auth/directory"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/dmarc/reporting"
 	"github.com/mailbricks/mailbricks/relay"
-	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/spf"
 )
 
 const (
 	// reportKey is what the queue's keys of reports begin with, as package reporting makes them.
-	reportKey = "dmarc-report/"
+	reportKey = "dmarc-"
 	// suppressTime is how long no report goes to an address to which one could not be delivered.
 	suppressTime = 7 * 24 * time.Hour
 )
@@ -28,22 +29,25 @@ const (
 type reports struct {
 	mu  sync.RWMutex
 	now *reporting.Reporter
-	of  reportConfig // of now
+	of  reportConfig // of now, to see what a reload changes
 }
 
 // reportConfig are the keys of the section reports.
 type reportConfig struct {
-	dmarc                        bool
+	dmarc, failure               bool
 	organization, email, contact string
+	mode                         string // policy.dmarc_mode
 }
 
 // setReports opens the Reporter that a configuration asks for, or closes the one there is. Who calls it with run sends
 // reports; others only look at them.
-func (a *app) setReports(c *config, dns *resolver.Resolver, run bool) error {
+func (a *app) setReports(c *config, run bool) error {
 	r := &a.reports
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.reports == r.of {
+	of := c.reports
+	of.mode = c.policy.dmarcMode
+	if of == r.of || !of.dmarc && r.now == nil {
 		return nil
 	}
 	var err error
@@ -54,14 +58,14 @@ func (a *app) setReports(c *config, dns *resolver.Resolver, run bool) error {
 	if err != nil || !c.reports.dmarc {
 		return err
 	}
-	next := a.reporter(c, dns)
+	next := a.reporter(c)
 	if err := next.Open(); err != nil {
 		return err
 	}
-	r.now, r.of = next, c.reports
+	r.now, r.of = next, of
 	if run {
 		a.background.Go(func() {
-			if err := next.Run(context.Background()); err != nil { // it ends with Close
+			if err := next.Run(context.Background()); err != nil && !errors.Is(err, reporting.ErrClosed) { // it ends with Close
 				a.log.Error("DMARC reports are not sent", "error", err)
 			}
 		})
@@ -69,12 +73,21 @@ func (a *app) setReports(c *config, dns *resolver.Resolver, run bool) error {
 	return nil
 }
 
-func (a *app) reporter(c *config, dns *resolver.Resolver) *reporting.Reporter {
+func (a *app) reporter(c *config) *reporting.Reporter {
 	return &reporting.Reporter{
-		Dir: c.path("state", "dmarc"), Hostname: c.hostname,
+		Dir: c.path("state", "dmarc"), Hostname: reportHost(c),
 		Organization: c.reports.organization, Email: a.reportAddress(c), Contact: c.reports.contact,
-		Send: a.sendReport, Resolver: dns, DMARC: evaluator(c), Logger: a.log,
+		FailureReports: c.reports.failure,
+		Send:           a.sendReport, Resolver: lookups{&a.dns}, DMARC: evaluator(c), Logger: a.log,
 	}
+}
+
+// reportHost is the name of this server as it can stand in file names.
+func reportHost(c *config) string {
+	if host, err := directory.CanonicalDomain(c.hostname); err == nil {
+		return host
+	}
+	return c.hostname
 }
 
 // reportAddress is from whom reports are: postmaster, at the hosted domain in which this server is, as that has keys and
@@ -83,7 +96,7 @@ func (a *app) reportAddress(c *config) string {
 	if c.reports.email != "" {
 		return c.reports.email
 	}
-	domain := c.hostname
+	domain := reportHost(c)
 	for parent := domain; strings.Contains(parent, "."); _, parent, _ = strings.Cut(parent, ".") {
 		if a.dir.Hosts(parent) {
 			domain = parent
@@ -155,7 +168,11 @@ func (a *app) record(ctx context.Context, tx *smtpd.Transaction, msg *mailbricks
 	err := a.reports.use(func(reporter *reporting.Reporter) error {
 		e := evaluation(tx, r)
 		e.Automated = reporting.Automated(msg.Get)
-		return reporter.Record(ctx, e)
+		err := reporter.Record(ctx, e)
+		if reporter.FailureReports && err == nil {
+			err = reporter.Failure(ctx, a.failure(ctx, e, tx, msg, r))
+		}
+		return err
 	})
 	if err != nil && !errors.Is(err, errReportsOff) {
 		a.log.Error("message is missing in the DMARC reports", "envelope", tx.Envelope.ID, "error", err)
@@ -178,4 +195,29 @@ func evaluation(tx *smtpd.Transaction, r *senderauth.Result) reporting.Evaluatio
 		}
 	}
 	return e
+}
+
+// failure is what failure reports tell of a message besides.
+func (a *app) failure(ctx context.Context, e reporting.Evaluation, tx *smtpd.Transaction, msg *mailbricks.Message, r *senderauth.Result) reporting.Failure {
+	f := reporting.Failure{Evaluation: e, Header: msg.Header()}
+	f.Details = dmarc.FailureReport{
+		ArrivalDate: tx.Envelope.Received, SourcePort: tx.Session.Peer.Addr.Port(), OriginalEnvelopeID: tx.Envelope.EnvelopeID,
+		DeliveryResult: dmarc.DeliveryDelivered,
+	}
+	switch r.Decision.Action {
+	case senderauth.Junk:
+		f.Details.DeliveryResult = dmarc.DeliverySpam
+	case senderauth.Reject:
+		f.Details.DeliveryResult = dmarc.DeliveryReject
+	}
+	if r.SPF.Result != spf.Fail || r.SPF.Domain == "" {
+		return f
+	}
+	texts, _ := a.dns.Load().LookupTXT(ctx, r.SPF.Domain+".") // it has just been asked for; without it there is less to tell
+	for _, text := range texts {
+		if strings.HasPrefix(strings.ToLower(text), "v=spf1") {
+			f.Details.SPFDNS = append(f.Details.SPFDNS, dmarc.FailureSPF{Domain: r.SPF.Domain, Record: text})
+		}
+	}
+	return f
 }

@@ -55,7 +55,7 @@ func TestReportsAreOffUnlessAskedFor(t *testing.T) {
 	c := defaults()
 	require.False(t, c.reports.dmarc)
 	a := openTestApp(t)
-	require.NoError(t, a.setReports(a.config(), a.dns, true))
+	require.NoError(t, a.setReports(a.config(), true))
 	tx, r := failed(t)
 	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
 	var out strings.Builder
@@ -67,7 +67,7 @@ func TestMessagesBecomeReports(t *testing.T) {
 	t.Parallel()
 	a := openTestApp(t, "FULLSERVER_REPORTS_DMARC=true", "FULLSERVER_REPORTS_ORGANIZATION=Example Org")
 	require.NoError(t, a.dir.AddAccount("ann@example.com", "secret"))
-	require.NoError(t, a.setReports(a.config(), a.dns, true))
+	require.NoError(t, a.setReports(a.config(), true))
 	tx, r := failed(t)
 	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
 	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
@@ -83,6 +83,9 @@ func TestMessagesBecomeReports(t *testing.T) {
 
 	out.Reset()
 	require.NoError(t, (&dmarcPreview{Domain: "far.example"}).runOn(t.Context(), a, &out))
+	require.Contains(t, out.String(), "192.0.2.1")
+	out.Reset()
+	require.NoError(t, (&dmarcPreview{Domain: "far.example", XML: true}).runOn(t.Context(), a, &out))
 	report, err := dmarc.ParseReport(strings.NewReader(out.String()))
 	require.NoError(t, err)
 	require.Equal(t, "Example Org", report.Metadata.OrgName)
@@ -98,9 +101,9 @@ func TestMessagesBecomeReports(t *testing.T) {
 	old := a.config()
 	off := *old
 	off.reports = reportConfig{}
-	require.NoError(t, a.setReports(&off, a.dns, true))
+	require.NoError(t, a.setReports(&off, true))
 	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
-	require.NoError(t, a.setReports(old, a.dns, true))
+	require.NoError(t, a.setReports(old, true))
 	out.Reset()
 	require.NoError(t, (&dmarcPending{}).runOn(t.Context(), a, &out))
 	require.Contains(t, out.String(), "far.example  messages 2  to reports@far.example  due ")
@@ -112,7 +115,7 @@ func TestBouncedReportsSuppressTheAddress(t *testing.T) {
 	_, dns := serveDNS(t)
 	a := openTestApp(t, "FULLSERVER_REPORTS_DMARC=true", "FULLSERVER_DNS_SERVERS="+dns)
 	require.NoError(t, a.dir.AddAccount("ann@example.com", "secret"))
-	require.NoError(t, a.setReports(a.config(), a.dns, true))
+	require.NoError(t, a.setReports(a.config(), true))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.queue.Run(ctx) }()
@@ -155,4 +158,78 @@ func TestBouncedReportsSuppressTheAddress(t *testing.T) {
 	require.NoError(t, (&dmarcSuppress{Address: "x@example.org", For: "0"}).runOn(t.Context(), a, &out))
 	require.Len(t, suppressed(), 1)
 	require.Error(t, (&dmarcSuppress{Address: "x@example.org", For: "long"}).runOn(t.Context(), a, &out))
+}
+
+// A failure report leaves at once, where it is switched on and asked for.
+func TestFailureReports(t *testing.T) {
+	t.Parallel()
+	for _, on := range []string{"true", "false"} {
+		t.Run(on, func(t *testing.T) {
+			t.Parallel()
+			dns, addr := serveDNS(t)
+			require.NoError(t, dns.Replace("far.example. IN TXT \"v=spf1 -all\"\n"))
+			a := openTestApp(t, "FULLSERVER_REPORTS_DMARC=true", "FULLSERVER_REPORTS_FAILURE="+on, "FULLSERVER_DNS_SERVERS="+addr)
+			require.NoError(t, a.dir.AddAccount("ann@far.example", "secret"))
+			require.NoError(t, a.setReports(a.config(), true))
+			tx, r := failed(t)
+			tx.Envelope.Received = time.Now()
+			record, err := dmarc.ParseRecord("v=DMARC1; p=reject; fo=1; rua=mailto:reports@far.example; ruf=mailto:ann@far.example")
+			require.NoError(t, err)
+			r.DMARC.Record, r.SPF.Result = record, spf.Fail
+			r.Decision.Action = senderauth.Reject
+			a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\nSubject: forged\r\n\r\nSecret\r\n")), r)
+			letters := func() []string {
+				files, err := filepath.Glob(a.config().path("mail", "far.example", "ann", "new", "*"))
+				require.NoError(t, err)
+				return files
+			}
+			if on == "false" {
+				require.NoError(t, a.reports.close())
+				require.Empty(t, letters())
+				return
+			}
+			require.Eventually(t, func() bool { return len(letters()) > 0 }, 20*time.Second, 20*time.Millisecond)
+			f, err := os.Open(letters()[0])
+			require.NoError(t, err)
+			defer f.Close()
+			report, err := dmarc.ParseFailureReport(f)
+			require.NoError(t, err)
+			require.Equal(t, "far.example", report.ReportedDomain)
+			require.Equal(t, dmarc.DeliveryReject, report.DeliveryResult)
+			require.Equal(t, []dmarc.FailureSPF{{Type: "txt", Domain: "far.example", Record: "v=spf1 -all"}}, report.SPFDNS)
+			require.Contains(t, string(report.Header), "Subject: forged")
+		})
+	}
+}
+
+// A report that came is shown without a configuration, from a file or standard input.
+func TestReportIsShown(t *testing.T) {
+	t.Parallel()
+	report := &dmarc.Report{
+		Metadata: dmarc.ReportMetadata{
+			OrgName: "Far Org", Email: "x@far.example", ReportID: "1",
+			Begin: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC),
+		},
+		Policy: dmarc.ReportPolicy{Domain: "example.com", Policy: "reject", Testing: "n"},
+		Records: []dmarc.ReportRecord{{
+			Source: netip.MustParseAddr("192.0.2.77"), Count: 41, Disposition: "reject", DKIM: "fail", SPF: "fail", HeaderFrom: "example.com",
+			SPFResults: []dmarc.ReportSPF{{Domain: "evil.example", Scope: "mfrom", Result: "pass"}},
+		}},
+	}
+	var xml strings.Builder
+	require.NoError(t, report.WriteXML(&xml))
+	file := filepath.Join(t.TempDir(), "report.xml")
+	require.NoError(t, os.WriteFile(file, []byte(xml.String()), 0o600))
+	for _, args := range [][]string{{"dmarc", "report", file}, {"dmarc", "report", "-"}, {"dmarc", "report", "-html", file}} {
+		out, errs, code := run(t, xml.String(), args...)
+		require.Equal(t, exitOK, code, errs)
+		for _, want := range []string{"Far Org", "example.com", "192.0.2.77", "41"} {
+			require.Contains(t, out, want, args)
+		}
+	}
+	_, errs, code := run(t, "no report", "dmarc", "report", "-")
+	require.Equal(t, exitError, code)
+	require.Contains(t, errs, "no DMARC aggregate report")
+	_, _, code = run(t, "", "dmarc", "report", filepath.Join(t.TempDir(), "missing"))
+	require.Equal(t, exitError, code)
 }

@@ -135,7 +135,7 @@ func (r *running) serve(ctx context.Context, c *config) error {
 	if err != nil {
 		return errors.Join(err, a.close())
 	}
-	if err := a.setReports(c, a.dns, true); err != nil {
+	if err := a.setReports(c, true); err != nil {
 		_ = control.Close()
 		return errors.Join(err, a.close())
 	}
@@ -148,7 +148,7 @@ func (r *running) serve(ctx context.Context, c *config) error {
 	})
 	a.background.Go(func() { a.serveControl(queueCtx, control) })
 	a.background.Go(func() { a.keepKeys(queueCtx) })
-	r.now.Store(a.settings(c, r.certs, a.dns))
+	r.now.Store(a.settings(c, r.certs, a.dns.Load()))
 	servers := r.start(ctx)
 	r.watch(ctx)
 	a.log.Info("stopping")
@@ -257,11 +257,12 @@ func (r *running) take(old, next *config) error {
 	if err := a.dir.Configure(a.directoryOptions(next)); err != nil {
 		return err
 	}
-	dns := a.resolver(next)
-	if err := a.setReports(next, dns, true); err != nil {
-		return errors.Join(err, a.setReports(old, a.dns, true), a.dir.Configure(a.directoryOptions(old)))
+	if err := a.setReports(next, true); err != nil {
+		return errors.Join(err, a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
 	}
 	r.certs.take(next, pair)
+	dns := a.resolver(next)
+	a.dns.Store(dns)
 	a.next.set(transport(next, dns))
 	a.queue.Reschedule(next.schedule(), next.outbound.lifetime)
 	a.logging.set(next)
