@@ -98,6 +98,40 @@ func TestParseTheStandardsExamples(t *testing.T) {
 	require.False(t, ok)
 }
 
+// RFC 8601 §2.2, rule by rule.
+func TestParseFollowsTheGrammar(t *testing.T) {
+	t.Parallel()
+	spf := func(id string, version int, value string) authres.Field {
+		return authres.Field{ServID: id, Version: version, Results: []authres.Result{
+			{Method: "spf", Value: "pass", Props: []authres.Property{prop("smtp", "mailfrom", value)}},
+		}}
+	}
+	for text, want := range map[string]authres.Field{
+		// authres-payload, authserv-id, authres-version, no-result
+		"x;none": {ServID: "x"}, "\r\n\t(c) x (c)\r\n ; (c) NONE (c)": {ServID: "x"}, "x 1;none": {ServID: "x", Version: 1}, "x (c) 01 (c) ;none": {ServID: "x", Version: 1},
+		"\"x\";none": {ServID: "x"}, "\"x y;\\\"\";none": {ServID: `x y;"`}, "xn--bcher-kva.example;none": {ServID: "xn--bcher-kva.example"},
+		// resinfo, methodspec, result
+		"x;spf=pass smtp.mailfrom=a":                                 spf("x", 0, "a"),
+		"x; spf (c)\r\n = (c) pass\tsmtp . mailfrom = (c)\r\n a (c)": {ServID: "x", Results: []authres.Result{{Method: "spf", Value: "pass", Comment: "c", Props: []authres.Property{prop("smtp", "mailfrom", "a")}}}},
+		"x;spf/1=pass":             {ServID: "x", Results: []authres.Result{{Method: "spf", Version: 1, Value: "pass"}}},
+		"x;spf / (c) 2 (c) = pass": {ServID: "x", Results: []authres.Result{{Method: "spf", Version: 2, Value: "pass"}}},
+		// reasonspec
+		"x;spf=pass reason=ok":                   {ServID: "x", Results: []authres.Result{{Method: "spf", Value: "pass", Reason: "ok"}}},
+		"x;spf=pass REASON (c) = \"o;(k\" a.b=c": {ServID: "x", Results: []authres.Result{{Method: "spf", Value: "pass", Comment: "c", Reason: "o;(k", Props: []authres.Property{prop("a", "b", "c")}}}},
+		// propspec, pvalue: a value, a domain name, an address, an address without local part, with a quoted one
+		"x;spf=pass smtp.mailfrom=\"\"":               spf("x", 0, ""),
+		"x;spf=pass smtp.mailfrom=a.example":          spf("x", 0, "a.example"),
+		"x 1;spf=pass smtp.mailfrom=@a.example":       spf("x", 1, "@a.example"),
+		"x;spf=pass smtp.mailfrom=a.b+c=d@a.example;": spf("x", 0, "a.b+c=d@a.example"),
+		"x;spf=pass smtp.mailfrom=\"a@b\"@a.example":  spf("x", 0, "a@b@a.example"),
+		"x;spf=pass smtp.mailfrom=zoë@bücher.example": spf("x", 0, "zoë@bücher.example"),
+	} {
+		got, err := authres.Parse(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, want, got, "%q", text)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	t.Parallel()
 	for text, id := range map[string]string{
