@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/mailtest"
 )
 
@@ -124,4 +126,32 @@ func TestMissingRecordsAreReported(t *testing.T) {
 	a.watched.next["example.com"] = time.Time{}
 	a.findRecords(t.Context())
 	require.Empty(t, a.watched.warnings())
+}
+
+// What an alias sends on is sealed, unless that is switched off; what a user sends is signed.
+func TestWhatLeavesIsSignedOrSealed(t *testing.T) {
+	t.Parallel()
+	for _, seal := range []string{"true", "false"} {
+		a := openTestApp(t, "FULLSERVER_DKIM_ARC_SEAL="+seal)
+		_, _, err := a.keys.Ensure("example.com", "mail", "rsa", 1024)
+		require.NoError(t, err)
+		prepare := a.prepare(a.config())
+		letter := func() *mailbricks.Message {
+			return mailbricks.NewMessage([]byte("Authentication-Results: mail.example.com; arc=none; dmarc=pass\r\nFrom: x@example.com\r\n\r\nHello\r\n"))
+		}
+		forwarded := &mailbricks.Envelope{
+			Peer:       mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.1:25")},
+			Recipients: []mailbricks.Recipient{{Address: "ann@example.net", Alias: "sales@example.com"}},
+		}
+		msg := letter()
+		require.NoError(t, prepare(t.Context(), forwarded, msg))
+		require.Equal(t, seal == "true", len(msg.Values("ARC-Seal")) == 1)
+		require.Empty(t, msg.Values("DKIM-Signature"))
+		own := *forwarded
+		own.Peer.Identity = &mailbricks.Identity{User: "x@example.com"}
+		msg = letter()
+		require.NoError(t, prepare(t.Context(), &own, msg))
+		require.Empty(t, msg.Values("ARC-Seal"))
+		require.Len(t, msg.Values("DKIM-Signature"), 1)
+	}
 }

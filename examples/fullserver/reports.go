@@ -165,12 +165,17 @@ func (a *app) record(ctx context.Context, tx *smtpd.Transaction, msg *mailbricks
 	if r.Decision.Action == senderauth.Defer {
 		return
 	}
+	e := evaluation(tx, r)
+	e.Automated = reporting.Automated(msg.Get)
+	failure := reporting.Failure{Evaluation: e, Header: msg.Header()}
+	wanted := a.config().reports.failure && r.DMARC.Record != nil && len(r.DMARC.Record.FailureURIs) > 0
+	if wanted {
+		failure.Details = a.failure(ctx, tx, r)
+	}
 	err := a.reports.use(func(reporter *reporting.Reporter) error {
-		e := evaluation(tx, r)
-		e.Automated = reporting.Automated(msg.Get)
 		err := reporter.Record(ctx, e)
-		if reporter.FailureReports && err == nil {
-			err = reporter.Failure(ctx, a.failure(ctx, e, tx, msg, r))
+		if wanted && err == nil {
+			err = reporter.Failure(ctx, failure)
 		}
 		return err
 	})
@@ -198,17 +203,16 @@ func evaluation(tx *smtpd.Transaction, r *senderauth.Result) reporting.Evaluatio
 }
 
 // failure is what failure reports tell of a message besides.
-func (a *app) failure(ctx context.Context, e reporting.Evaluation, tx *smtpd.Transaction, msg *mailbricks.Message, r *senderauth.Result) reporting.Failure {
-	f := reporting.Failure{Evaluation: e, Header: msg.Header()}
-	f.Details = dmarc.FailureReport{
+func (a *app) failure(ctx context.Context, tx *smtpd.Transaction, r *senderauth.Result) dmarc.FailureReport {
+	f := dmarc.FailureReport{
 		ArrivalDate: tx.Envelope.Received, SourcePort: tx.Session.Peer.Addr.Port(), OriginalEnvelopeID: tx.Envelope.EnvelopeID,
 		DeliveryResult: dmarc.DeliveryDelivered,
 	}
 	switch r.Decision.Action {
 	case senderauth.Junk:
-		f.Details.DeliveryResult = dmarc.DeliverySpam
+		f.DeliveryResult = dmarc.DeliverySpam
 	case senderauth.Reject:
-		f.Details.DeliveryResult = dmarc.DeliveryReject
+		f.DeliveryResult = dmarc.DeliveryReject
 	}
 	if r.SPF.Result != spf.Fail || r.SPF.Domain == "" {
 		return f
@@ -216,7 +220,7 @@ func (a *app) failure(ctx context.Context, e reporting.Evaluation, tx *smtpd.Tra
 	texts, _ := a.dns.Load().LookupTXT(ctx, r.SPF.Domain+".") // it has just been asked for; without it there is less to tell
 	for _, text := range texts {
 		if strings.HasPrefix(strings.ToLower(text), "v=spf1") {
-			f.Details.SPFDNS = append(f.Details.SPFDNS, dmarc.FailureSPF{Domain: r.SPF.Domain, Record: text})
+			f.SPFDNS = append(f.SPFDNS, dmarc.FailureSPF{Domain: r.SPF.Domain, Record: text})
 		}
 	}
 	return f

@@ -87,7 +87,7 @@ func parseState(text string) (*state, error) {
 func parseLine(text string, version int) (stateLine, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 || words[0][0] == '#' {
-		return stateLine{comment: text}, nil
+		return stateLine{comment: strings.TrimRight(text, "\r")}, nil
 	}
 	var line stateLine
 	if version > 1 && slices.Contains([]string{lineNext, lineOld, lineGone}, words[0]) {
