@@ -13,6 +13,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 var (
@@ -163,7 +164,7 @@ func (j *job) preparePlace() error {
 	if j.servID = wire.Clean(j.AuthServID); j.servID == "" {
 		j.servID = j.domain
 	}
-	if len(j.servID) > wire.MaxDomain {
+	if len(j.servID) > domainname.MaxName {
 		return fmt.Errorf("authserv-id of %d octets", len(j.servID))
 	}
 	return nil

@@ -212,10 +212,26 @@ func TestForged(t *testing.T) {
 	require.False(t, authres.SameID("a.example", "b.example"))
 }
 
+func TestSpellingsOfAnID(t *testing.T) {
+	t.Parallel()
+	for _, same := range [][2]string{
+		{"MX.example.", "mx.example"}, {"bücher.example", "XN--BCHER-KVA.example"}, {"mx_1.example", "MX_1.Example"}, {"例え。テスト", "xn--r8jz45g.xn--zckzah."},
+		{"no name!", " NO NAME! "}, {"1א.example", "1א.EXAMPLE"},
+	} {
+		require.True(t, authres.SameID(same[0], same[1]), "%q", same)
+	}
+	require.False(t, authres.SameID("bücher.example", "bucher.example"))
+}
+
+func TestAHugeIDIsNotConverted(t *testing.T) {
+	id := strings.Repeat("例", 5000) + ".example" // a quarter of a second of punycode
+	require.Zero(t, testing.AllocsPerRun(5, func() { authres.SameID(id, "mx.example.com") }), "memory that only a conversion needs")
+}
+
 func TestAHugeFieldCostsLittle(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
-	for _, part := range []string{"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "; a=b c.d=e", "=?", "ü ", "a.b=(", "/1"} {
+	for _, part := range []string{"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "; a=b c.d=e", "=?", "ü ", "例", "a.b=(", "/1"} {
 		text := strings.Repeat(part, 1<<16/len(part))
 		for _, head := range []string{"", "x; ", "x; a=b ", "x; a=b c.d="} {
 			_, _ = authres.Parse(head + text)

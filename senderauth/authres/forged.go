@@ -5,23 +5,20 @@ import (
 	"mime"
 	"strings"
 
-	"golang.org/x/net/idna"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // SameID says whether two authserv-ids are one: case, a final dot and the difference between A-labels and U-labels do
 // not count (RFC 8601 §2.5, §5).
 func SameID(a, b string) bool { return canonicalID(a) == canonicalID(b) }
 
+// canonicalID takes a name in any spelling that means the same in the DNS, and anything else as it is but for case.
 func canonicalID(id string) string {
-	id = strings.ToLower(strings.TrimSuffix(strings.TrimSpace(id), "."))
-	if strings.IndexFunc(id, func(r rune) bool { return r >= 0x80 }) < 0 {
-		return id
+	id = strings.TrimSpace(id)
+	if name, ok := domainname.Identity(id); ok {
+		return name
 	}
-	ascii, err := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false)).ToASCII(id)
-	if err != nil {
-		return id
-	}
-	return strings.TrimSuffix(ascii, ".")
+	return strings.ToLower(strings.TrimSuffix(id, "."))
 }
 
 // maxHead is how many octets may stand in front of the results of a field that stays.
@@ -31,8 +28,9 @@ const maxHead = 998
 // whose authserv-id is id adds its own (RFC 8601 §5): when any reading of it claims that id, when it has no authserv-id
 // that can be read, as then nobody knows what others will read, and when its version is not known.
 func Forged(value, id string) bool {
+	own := canonicalID(id)
 	f, err := Parse(value)
-	if f.ServID == "" || errors.Is(err, ErrVersion) || SameID(f.ServID, id) {
+	if f.ServID == "" || errors.Is(err, ErrVersion) || canonicalID(f.ServID) == own {
 		return true
 	}
 	// Who reads carelessly takes what is in front of the first semicolon.
@@ -45,7 +43,7 @@ func Forged(value, id string) bool {
 			text = decoded
 		}
 		for word := range strings.FieldsSeq(text) {
-			if SameID(strings.Trim(word, `"'<>(),`), id) {
+			if canonicalID(strings.Trim(word, `"'<>(),`)) == own {
 				return true
 			}
 		}
