@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -151,17 +154,45 @@ func TestAnAbortedReadLeavesNothing(t *testing.T) {
 	require.Less(t, time.Since(start), time.Minute, "MaxTime is longer")
 }
 
-// A client that leaves ends the look-ups.
+// A client that leaves ends all look-ups, at whatever step; the bubble does not end with one under way.
 func TestAClientThatLeavesLeavesNothing(t *testing.T) {
 	t.Parallel()
 	raw := signed(t, sealed(t, letter, "list.example", arc.None, sawPass), "rsa", "ed")
-	check := senderauth.Check(senderauth.Options{Resolver: hung{}, MaxTime: time.Hour, CheckHelo: true})
-	s := &smtpd.Session{Hostname: "mx.example.com"}
-	tx := &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: "a@sender.example"}}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.NoError(t, check.Mail(ctx, tx))
-	msg := mailbricks.NewMessage([]byte(raw))
-	defer msg.Close()
-	require.NoError(t, check.Message(ctx, tx, msg))
+	synctest.Test(t, func(t *testing.T) {
+		asked := &counting{Resolver: hung{}}
+		check := senderauth.Check(senderauth.Options{Resolver: asked, MaxTime: time.Hour, CheckHelo: true})
+		s := &smtpd.Session{Hostname: "mx.example.com", Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("192.0.2.25:4000"), Hello: "mail.sender.example"}}
+		tx := &smtpd.Transaction{Session: s, Envelope: &mailbricks.Envelope{From: "a@sender.example"}}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		require.NoError(t, check.Mail(ctx, tx))
+		require.Equal(t, 3*time.Second, time.Since(start))
+		require.EqualValues(t, 3, asked.n.Swap(0), "PTR and two SPF records")
+
+		ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		msg := mailbricks.NewMessage([]byte(raw))
+		defer msg.Close()
+		start = time.Now()
+		require.NoError(t, check.Message(ctx, tx, msg))
+		require.Equal(t, 5*time.Second, time.Since(start))
+		require.EqualValues(t, 4, asked.n.Load(), "two keys of DKIM, one of ARC, a policy")
+	})
+}
+
+// counting counts the questions.
+type counting struct {
+	senderauth.Resolver
+	n atomic.Int32
+}
+
+func (c *counting) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	c.n.Add(1)
+	return c.Resolver.LookupTXT(ctx, name)
+}
+
+func (c *counting) LookupAddr(ctx context.Context, addr string) ([]string, error) {
+	c.n.Add(1)
+	return c.Resolver.LookupAddr(ctx, addr)
 }

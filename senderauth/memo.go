@@ -28,11 +28,14 @@ type answer[T any] struct {
 
 // get gives the answer to a question, from ask where it is not known. Who comes while it is asked waits; when the one
 // who asks gives up because its own time is over, the next one asks. The answer is shared: nobody may change it.
-func (m *memo[T]) get(ctx context.Context, question string, ask func(context.Context) (T, error)) (T, error) {
+func (m *memo[T]) get(ctx context.Context, question string, ask func(context.Context) (T, error)) (none T, err error) {
 	for {
 		m.mu.Lock()
 		a := m.find(question)
 		switch {
+		case a == nil && ctx.Err() != nil:
+			m.mu.Unlock()
+			return none, ctx.Err()
 		case a == nil && len(m.known) >= maxRemembered:
 			m.mu.Unlock()
 			return ask(ctx)
@@ -52,7 +55,6 @@ func (m *memo[T]) get(ctx context.Context, question string, ask func(context.Con
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			var none T
 			return none, ctx.Err()
 		}
 	}
