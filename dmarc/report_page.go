@@ -1,7 +1,7 @@
 package dmarc
 
-// reportPage is the template of WriteHTML. The colours of the chart differ in lightness as well, and the numbers stand
-// beside it.
+// reportPage is the template of WriteHTML. Colours never stand alone: the numbers are beside them. The roles of the table
+// are those that its elements have anyway, for they lose them where a narrow screen shows its rows as blocks.
 const reportPage = `<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -38,7 +38,8 @@ svg .p { fill: var(--pass); }
 svg .f { fill: var(--fail); }
 .key span { margin-right: 1.25rem; }
 .key span::before { content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .4em; background: currentColor; }
-table { width: 100%; border-collapse: collapse; font-size: .9rem; }
+table { width: 100%; border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
+.d { overflow-wrap: anywhere; min-width: 8rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .5rem; border-bottom: 1px solid var(--line); }
 th { color: var(--quiet); font-weight: 600; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
@@ -94,17 +95,17 @@ th { color: var(--quiet); font-weight: 600; }
 {{end}}</section>
 <section aria-labelledby="sources-heading">
 <h2 id="sources-heading">All sources</h2>
-<table>
-<thead><tr><th scope="col">Source</th><th scope="col" class="n">Messages</th><th scope="col" class="n">Passed</th><th scope="col" class="n">DKIM</th>` +
-	`<th scope="col" class="n">SPF</th><th scope="col" class="n">Quarantined</th><th scope="col" class="n">Rejected</th>` +
-	`<th scope="col">From</th><th scope="col">Identified as</th></tr></thead>
-<tbody>
-{{range .Rows}}<tr><th scope="row">{{.Name}}</th><td class="n" data-name="Messages">{{.Messages}}</td>` +
-	`<td class="n" data-name="Passed">{{if .Failed}}<span class="fail">{{.Passed}}</span>{{else}}{{.Passed}}{{end}}</td>` +
-	`<td class="n" data-name="DKIM">{{.DKIM}}</td><td class="n" data-name="SPF">{{.SPF}}</td>` +
-	`<td class="n" data-name="Quarantined">{{.Quarantined}}</td><td class="n" data-name="Rejected">{{.Rejected}}</td>` +
-	`<td data-name="From">{{range $i, $d := .From}}{{if $i}}, {{end}}{{$d}}{{end}}</td>` +
-	`<td data-name="Identified as">{{range $i, $d := .Identified}}{{if $i}}, {{end}}{{$d}}{{else}}nobody{{end}}</td></tr>
+<table role="table" aria-labelledby="sources-heading">
+<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Source</th><th scope="col" role="columnheader" class="n">Messages</th><th scope="col" role="columnheader" class="n">Passed</th><th scope="col" role="columnheader" class="n">DKIM</th>` +
+	`<th scope="col" role="columnheader" class="n">SPF</th><th scope="col" role="columnheader" class="n">Quarantined</th><th scope="col" role="columnheader" class="n">Rejected</th>` +
+	`<th scope="col" role="columnheader">From</th><th scope="col" role="columnheader">Identified as</th></tr></thead>
+<tbody role="rowgroup">
+{{range .Rows}}<tr role="row"><th scope="row" role="rowheader">{{.Name}}</th><td class="n" role="cell" data-name="Messages">{{.Messages}}</td>` +
+	`<td class="n" role="cell" data-name="Passed">{{if .Failed}}<span class="fail">{{.Passed}}</span>{{else}}{{.Passed}}{{end}}</td>` +
+	`<td class="n" role="cell" data-name="DKIM">{{.DKIM}}</td><td class="n" role="cell" data-name="SPF">{{.SPF}}</td>` +
+	`<td class="n" role="cell" data-name="Quarantined">{{.Quarantined}}</td><td class="n" role="cell" data-name="Rejected">{{.Rejected}}</td>` +
+	`<td class="d" role="cell" data-name="From">{{range $i, $d := .From}}{{if $i}}, {{end}}{{$d}}{{end}}</td>` +
+	`<td class="d" role="cell" data-name="Identified as">{{range $i, $d := .Identified}}{{if $i}}, {{end}}{{$d}}{{else}}nobody{{end}}</td></tr>
 {{end}}</tbody>
 </table>
 {{with .MoreRows}}<p class="quiet">{{.}} more sources are not in the table.</p>
