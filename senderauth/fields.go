@@ -44,14 +44,19 @@ func spfField(v spf.Verdict) authres.Result {
 	return r
 }
 
-// dkimField has header.b so that the results of several signatures can be told apart (RFC 6008).
+// dkimField has header.b so that the results of several signatures can be told apart (RFC 6008), and header.i where it says
+// more than header.d.
 func dkimField(d dkim.Result) authres.Result {
 	r := authres.Result{Method: "dkim", Value: string(d.Status), Reason: dkimReason(d.Err)}
 	if d.Testing {
 		r.Comment = "testing"
 	}
-	for _, p := range []authres.Property{
-		{Name: "d", Value: d.Domain}, {Name: "s", Value: d.Selector}, {Name: "a", Value: d.Algorithm}, {Name: "b", Value: d.Prefix},
+	identifier := d.Identifier
+	if identifier == "@"+d.Domain {
+		identifier = ""
+	}
+	for _, p := range [...]authres.Property{
+		{Name: "d", Value: d.Domain}, {Name: "i", Value: identifier}, {Name: "s", Value: d.Selector}, {Name: "a", Value: d.Algorithm}, {Name: "b", Value: d.Prefix},
 	} {
 		if p.Value != "" {
 			p.Type = "header"

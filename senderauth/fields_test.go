@@ -1,8 +1,10 @@
 package senderauth_test
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
@@ -22,5 +24,21 @@ func TestSPFSaysTheSameByItself(t *testing.T) {
 		theirs, err := authres.Parse("mx.example.com; " + r.SPF.Resinfo())
 		require.NoError(t, err)
 		require.Equal(t, theirs.Results[0], ours.Results[1], from)
+	}
+}
+
+func TestWhoSignedIsTold(t *testing.T) {
+	t.Parallel()
+	for identifier, want := range map[string]string{
+		"":                        "dkim=pass header.d=sender.example header.s=ed",
+		"@sender.example":         "dkim=pass header.d=sender.example header.s=ed",
+		"ann@mail.sender.example": "dkim=pass header.d=sender.example header.i=ann@mail.sender.example",
+	} {
+		s := &dkim.Signer{Domain: "sender.example", Selector: "ed", Key: keys().ed, Identifier: identifier, Now: longAgo}
+		field, err := s.Sign(strings.NewReader(letter))
+		require.NoError(t, err)
+		_, got, err := outcome(t, senderauth.Options{Resolver: zones(t, none).Resolver()}, honest(field+letter))
+		require.NoError(t, err)
+		require.Contains(t, got, want)
 	}
 }
