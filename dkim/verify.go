@@ -86,12 +86,9 @@ func (v *Verifier) parseHeader() {
 		return
 	}
 	v.header = v.split.Header()
-	fields := v.header.All(fieldName)
-	if len(fields) > v.opts.MaxSignatures {
-		v.skipped = len(fields) - v.opts.MaxSignatures
-		fields = fields[:v.opts.MaxSignatures]
-	}
-	froms := len(v.header.All("from"))
+	fields, all := v.header.First(fieldName, v.opts.MaxSignatures)
+	v.skipped = all - len(fields)
+	_, froms := v.header.First("from", 0)
 	for _, field := range fields {
 		s := parseSignature(field, froms)
 		v.checkTimes(s)

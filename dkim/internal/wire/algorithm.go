@@ -32,10 +32,17 @@ func KeyType(algorithm string) (string, error) {
 	case Ed25519SHA256:
 		return Ed25519, nil
 	case "rsa-sha1": // RFC 8301 §3.1: must not be used for verifying, has permanently failed
-		return "", fmt.Errorf("%w: rsa-sha1 is no longer valid", ErrAlgorithm)
+		return "", algorithmError("rsa-sha1 is no longer valid")
 	}
-	return "", fmt.Errorf("%w: a=%.40s is unknown", ErrAlgorithm, Clean(algorithm))
+	return "", algorithmError(fmt.Sprintf("a=%.40s is unknown", Clean(algorithm)))
 }
+
+// algorithmError is an ErrAlgorithm that says no more than why, as all errors of signature tags do.
+type algorithmError string
+
+func (e algorithmError) Error() string { return string(e) }
+
+func (e algorithmError) Is(target error) bool { return target == ErrAlgorithm }
 
 // Algorithm is what a private key with this public key signs with; "" when it cannot.
 func Algorithm(pub crypto.PublicKey) string {

@@ -38,14 +38,34 @@ func (h Header) Fields() iter.Seq[Field] {
 
 // All has the fields with this name, given in lower case, from top to bottom.
 func (h Header) All(name string) []Field {
-	var all []Field
-	var lower []byte
+	all, _ := h.First(name, len(h))
+	return all
+}
+
+// First has the first so many of the fields with this name, given in lower case, and says how many there are.
+func (h Header) First(name string, most int) (fields []Field, all int) {
 	for f := range h.Fields() {
-		if lower = appendLower(lower[:0], f.name); len(lower) > 0 && string(lower) == name {
-			all = append(all, f)
+		if !isNamed(f.name, name) {
+			continue
+		}
+		if all++; all <= most {
+			fields = append(fields, f)
 		}
 	}
-	return all
+	return fields, all
+}
+
+// isNamed compares a field's name with one in lower case.
+func isNamed(field []byte, name string) bool {
+	if len(field) != len(name) || len(name) == 0 {
+		return false
+	}
+	for i, c := range field {
+		if lower(c) != name[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // Counts says how often each of the names, in lower case, occurs.
@@ -54,11 +74,11 @@ func (h Header) Counts(names []string) map[string]int {
 	for _, name := range names {
 		counts[name] = 0
 	}
-	var lower []byte
+	var name []byte
 	for f := range h.Fields() {
-		lower = appendLower(lower[:0], f.name)
-		if n, listed := counts[string(lower)]; listed && len(lower) > 0 {
-			counts[string(lower)] = n + 1
+		name = appendLower(name[:0], f.name)
+		if n, listed := counts[string(name)]; listed && len(name) > 0 {
+			counts[string(name)] = n + 1
 		}
 	}
 	return counts
@@ -72,11 +92,11 @@ func (h Header) Select(names []string, skip int, yield func(raw []byte)) {
 	for _, name := range names {
 		places[name] = nil
 	}
-	var lower []byte
+	var lowered []byte
 	for f := range h.Fields() {
-		lower = appendLower(lower[:0], f.name)
-		if list, listed := places[string(lower)]; listed && f.At != skip && len(lower) > 0 {
-			places[string(lower)] = append(list, f.At)
+		lowered = appendLower(lowered[:0], f.name)
+		if list, listed := places[string(lowered)]; listed && f.At != skip && len(lowered) > 0 {
+			places[string(lowered)] = append(list, f.At)
 		}
 	}
 	for _, name := range names {
@@ -133,10 +153,14 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 // would be is not the signature's business.
 func appendLower(dst, p []byte) []byte {
 	for _, c := range p {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
+		dst = append(dst, lower(c))
 	}
 	return dst
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
