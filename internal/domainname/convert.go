@@ -146,3 +146,13 @@ func isASCII(s string) bool {
 	}
 	return true
 }
+
+// letDig says whether no label of a name has a "-" at an end.
+func letDig(name string) bool {
+	for i := range len(name) {
+		if name[i] == '-' && (i == 0 || name[i-1] == '.' || i+1 == len(name) || name[i+1] == '.') {
+			return false
+		}
+	}
+	return true
+}

@@ -2,7 +2,8 @@
 // (RFC 4343), A-labels for U-labels (RFC 5890 §2.3.2.1), no final dot.
 //
 // There are three profiles, each a part of the next: [Host] for names that mail is taken for, [Identity] for names that are
-// compared in the authentication of mail, [DNS] for names that are only looked up. All of them hold labels of 1 to 63 octets
+// compared in the authentication of mail, [DNS] for names that are only looked up. [DKIM] is [Identity] as strict as the
+// grammar of signatures. All of them hold labels of 1 to 63 octets
 // and 253 octets with the dots between them (RFC 1035 §2.3.4).
 //
 // Names are converted label by label. A label of ASCII stays as it is: one like "_dmarc" is no business of IDNA (RFC 5890

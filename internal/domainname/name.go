@@ -20,27 +20,24 @@ func Identity(name string) (string, bool) {
 	return canonical(name, underscore)
 }
 
+// DKIM gives the form of a name or selector for a signature. It is [Identity] for what sub-domain of RFC 5321 §4.1.2 allows
+// (RFC 6376 §3.5): no final dot, and no "-" at an end of a label.
+func DKIM(name string) (string, bool) {
+	form, ok := canonical(name, underscore)
+	if !ok || trimDot(name) != name || !letDig(form) {
+		return "", false
+	}
+	return form, true
+}
+
 // Host gives the form of a name that mail can be taken for. It is [Identity] without "_", without "-" at an end of a label
 // (RFC 952, RFC 1123 §2.1), and with a last label that is not all digits, as no host name looks like an IP address.
 func Host(name string) (string, bool) {
 	name, ok := canonical(name, 0)
-	if !ok || !LetDig(name) || strings.Trim(TopLabel(name), "0123456789") == "" {
+	if !ok || !letDig(name) || strings.Trim(TopLabel(name), "0123456789") == "" {
 		return "", false
 	}
 	return name, true
-}
-
-// LetDig says whether no label of a name has a "-" at an end, which the mail standards ask for (sub-domain in RFC 5321
-// §4.1.2) and the DNS does not.
-func LetDig(name string) bool {
-	edge := true // the octet before this one was no part of the same label
-	for i := range len(name) {
-		if name[i] == '-' && (edge || i+1 == len(name) || name[i+1] == '.') {
-			return false
-		}
-		edge = name[i] == '.'
-	}
-	return true
 }
 
 // Parent removes the left-most label. It is empty for a name of one label.

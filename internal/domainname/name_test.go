@@ -120,10 +120,17 @@ func TestRelationsOfNames(t *testing.T) {
 	} {
 		require.Equal(t, c.want, domainname.Within(c.name, c.domain), "%q in %q", c.name, c.domain)
 	}
-	for name, want := range map[string]bool{
-		"a.b": true, "a-b.c": true, "_a.b_": true, "": true, "-": false, "-a": false, "a-": false, "a-.b": false, "a.-b": false, "a.b-": false,
+}
+
+func TestSignaturesHaveAStricterGrammar(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"Example.COM": "example.com", "_a.b_": "_a.b_", "a-b.c--d": "a-b.c--d", "märz": "xn--mrz-qla",
+		"a.b.": "", "例え。": "", "-": "", "-a": "", "a-": "", "a-.b": "", "a.-b": "", "a.b-": "", "": "", "a b": "", "1א": "",
 	} {
-		require.Equal(t, want, domainname.LetDig(name), name)
+		got, ok := domainname.DKIM(in)
+		require.Equal(t, want, got, in)
+		require.Equal(t, want != "", ok, in)
 	}
 }
 
@@ -163,6 +170,11 @@ func checkForm(t require.TestingT, in string) {
 			require.True(t, c >= ' ' && c <= '~' && (c < 'A' || c > 'Z'), "%s(%q) gives %q", p.name, in, got)
 			plain := 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.'
 			require.True(t, plain || p.name == "DNS" || p.name == "Identity" && c == '_', "%s(%q) gives %q", p.name, in, got)
+		}
+		if signer, ok := domainname.DKIM(in); ok {
+			require.Equal(t, got, signer, in)
+		} else if p.name == "Host" {
+			require.NotEqual(t, in, strings.TrimRight(in, ".。．｡"), "a host name that signs nothing has a final dot")
 		}
 		dotted, ok := p.form(got + ".")
 		require.True(t, ok && dotted == got, "%q with a dot", got)

@@ -2,17 +2,15 @@ package wire
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // ASCII gives a domain name or selector in lower case with A-labels (RFC 8616 §5), or an error that completes a sentence
-// like "d= is no domain name". Labels may hold "_", which selectors and domains in use do; the rest is as RFC 6376 §3.5 has
-// it, with RFC 5321's sub-domain, thus also without a final dot.
+// like "d= is no domain name". Labels may hold "_", which selectors and domains in use do.
 func ASCII(name string) (string, error) {
-	ascii, ok := domainname.Identity(name)
-	if !ok || strings.HasSuffix(name, ".") || !domainname.LetDig(ascii) {
+	ascii, ok := domainname.DKIM(name)
+	if !ok {
 		return "", errors.New("is no domain name")
 	}
 	return ascii, nil
