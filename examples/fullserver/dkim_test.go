@@ -123,9 +123,24 @@ func TestMissingRecordsAreReported(t *testing.T) {
 	require.NoError(t, dns.Replace(record.Zone()+"\n"))
 	a.findRecords(t.Context())
 	require.Len(t, a.watched.warnings(), 1, "it is not looked for all the time")
-	a.watched.next["example.com"] = time.Time{}
-	a.findRecords(t.Context())
-	require.Empty(t, a.watched.warnings())
+	again := func() []string {
+		a.watched.next["example.com"] = time.Time{}
+		a.findRecords(t.Context())
+		return a.watched.warnings()
+	}
+	require.Empty(t, again())
+
+	// What is said of a key ends with it, and what fails in the same way is said once.
+	_, _, err = a.keys.Ensure("example.com", "second", "ed25519", 0)
+	require.NoError(t, err)
+	require.Len(t, again(), 1)
+	require.NoError(t, a.keys.Activate("example.com", "mail"))
+	require.NoError(t, os.Remove(a.config().path("dkim", "example.com", "second.key")))
+	require.Empty(t, again())
+	require.True(t, a.watched.news("x", os.ErrNotExist))
+	require.False(t, a.watched.news("x", os.ErrNotExist))
+	require.False(t, a.watched.news("x", nil))
+	require.True(t, a.watched.news("x", os.ErrNotExist))
 }
 
 // What an alias sends on is sealed, unless that is switched off; what a user sends is signed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,23 @@ type watchedKeys struct {
 	rotation map[string]sign.Status // by domain: rotations under way
 	missing  map[string]string      // by record name: keys that sign and cannot be verified
 	next     map[string]time.Time   // when a domain's records are looked for
+	failed   map[string]string      // what has failed last, and why
+}
+
+// news says whether what failed is to be logged: not what has failed in the same way before. nil is that it went well.
+func (w *watchedKeys) news(what string, err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		delete(w.failed, what)
+		return false
+	}
+	if w.failed == nil {
+		w.failed = make(map[string]string)
+	}
+	was := w.failed[what]
+	w.failed[what] = err.Error()
+	return was != err.Error()
 }
 
 // warnings are what the administrator should see to.
@@ -66,12 +84,14 @@ func (a *app) keepKeys(ctx context.Context) {
 
 // rotateKeys makes the steps of rotations that are due.
 func (a *app) rotateKeys(ctx context.Context) {
+	w := &a.watched
 	domains, err := a.keys.Rotating()
-	if err != nil {
+	if w.news("rotation", err) {
 		a.log.Error("DKIM keys are not rotated", "error", err)
+	}
+	if err != nil {
 		return
 	}
-	w := &a.watched
 	w.mu.Lock()
 	known := w.rotation
 	w.rotation = make(map[string]sign.Status)
@@ -83,10 +103,10 @@ func (a *app) rotateKeys(ctx context.Context) {
 		} else if !time.Now().Before(status.Next) {
 			status, err = a.rotation(domain).Step(ctx)
 		}
+		if ctx.Err() == nil && w.news("rotation of "+domain, err) {
+			a.log.Error("DKIM keys are not rotated", "domain", domain, "error", err)
+		}
 		if err != nil {
-			if ctx.Err() == nil {
-				a.log.Error("DKIM keys are not rotated", "domain", domain, "error", err)
-			}
 			continue
 		}
 		if status.Text != known[domain].Text {
@@ -107,13 +127,12 @@ func (w *watchedKeys) noteRotation(s sign.Status) {
 
 // findRecords looks for the records of keys that sign, where it is time.
 func (a *app) findRecords(ctx context.Context) {
+	w := &a.watched
 	domains, err := a.keys.Domains()
-	if err != nil {
+	if w.news("records", err) {
 		a.log.Error("DKIM records are not looked for", "error", err)
-		return
 	}
 	for _, domain := range domains {
-		w := &a.watched
 		w.mu.Lock()
 		due := !time.Now().Before(w.next[domain])
 		w.mu.Unlock()
@@ -124,9 +143,13 @@ func (a *app) findRecords(ctx context.Context) {
 }
 
 func (a *app) findRecord(ctx context.Context, domain string) {
+	w := &a.watched
 	keys, err := a.keys.List(domain)
-	if err != nil {
+	if w.news("records of "+domain, err) {
 		a.log.Error("DKIM records are not looked for", "domain", domain, "error", err)
+	}
+	if err == nil {
+		w.forgetOthers(domain, keys)
 	}
 	next := time.Now().Add(recordsInterval)
 	dns := a.rotation(domain).Resolver
@@ -143,13 +166,22 @@ func (a *app) findRecord(ctx context.Context, domain string) {
 			a.noteRecord(k.Record.Name, err)
 		}
 	}
-	w := &a.watched
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.next == nil {
 		w.next = make(map[string]time.Time)
 	}
 	w.next[domain] = next
+}
+
+// forgetOthers forgets records of a domain's keys that are no more.
+func (w *watchedKeys) forgetOthers(domain string, keys []sign.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.missing, func(name, _ string) bool {
+		return strings.HasSuffix(name, "._domainkey."+domain) &&
+			!slices.ContainsFunc(keys, func(k sign.Key) bool { return k.Record.Name == name })
+	})
 }
 
 // noteRecord takes down whether a record is as it should be, and logs what is new.

@@ -44,3 +44,31 @@ func Example() {
 	// publish mail._domainkey.example.com
 	// 2 signatures
 }
+
+// A domain's key is replaced. In life that takes days, and Run makes the steps.
+func ExampleRotation() {
+	data, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(data)
+	keys := &sign.Dir{Root: filepath.Join(data, "dkim"), State: filepath.Join(data, "state", "dkim")}
+	old, _, err := keys.Ensure("example.com", "mail", "ed25519", 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	dns := &zone{} // in which somebody publishes what is asked for
+	dns.set(old.Name, old.Value)
+	rotation := &sign.Rotation{Keys: keys, Domain: "example.com", Resolver: dns, Settle: -1, Grace: -1}
+	status, err := rotation.Start(context.Background())
+	for err == nil && status.Phase != sign.Idle {
+		fmt.Println(status.Phase, len(status.Publish), "to publish,", len(status.Withdraw), "to withdraw")
+		dns.publish(status)
+		status, err = rotation.Step(context.Background())
+	}
+	fmt.Println(status.Text, err)
+	// Output:
+	// publish 1 to publish, 0 to withdraw
+	// withdraw 0 to publish, 1 to withdraw
+	// no rotation is under way <nil>
+}
