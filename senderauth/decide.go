@@ -36,12 +36,16 @@ type opinion struct {
 
 // decide takes the strictest of all opinions, of equal ones the first.
 func (p Policy) decide(r *Result) {
-	all := make([]opinion, 0, 5)
-	all = append(all, p.onDMARC(r), p.onFrom(r.DMARC))
+	all := append(make([]opinion, 0, 5), p.onDMARC(r))
 	if !r.authentic() { // RFC 9989 §7.1
 		all = append(all, p.onSPF(r), p.onDKIM(r.DKIM))
 	}
-	all = append(all, p.onIPRev(r.IPRev))
+	if r.mayBeVouched {
+		for i := range all {
+			all[i].action = all[i].action.forNow()
+		}
+	}
+	all = append(all, p.onFrom(r.DMARC), p.onIPRev(r.IPRev))
 	strictest := all[0]
 	for _, o := range all[1:] {
 		if o.action > strictest.action {
@@ -68,12 +72,14 @@ func (r *Result) applied(a Action) {
 	if r.DMARC.SampledOut {
 		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: "sampled_out"}) // RFC 7489 §7.2 has no other word
 	}
-	switch {
-	case r.Vouched != "":
-		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverrideLocalPolicy, Comment: chainComment(r.ARC.Sets)})
-	case r.Disposition != r.DMARC.Disposition:
-		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverrideLocalPolicy})
+	if r.Disposition == r.DMARC.Disposition {
+		return
 	}
+	local := dmarc.ReportOverride{Type: dmarc.OverrideLocalPolicy}
+	if r.Vouched != "" {
+		local.Comment = chainComment(r.ARC.Sets)
+	}
+	r.Overrides = append(r.Overrides, local)
 }
 
 func (o opinion) decision(all []opinion) Decision {
@@ -131,11 +137,8 @@ func (p Policy) onDMARC(r *Result) opinion {
 	case v.Disposition == dmarc.PolicyQuarantine:
 		o.action = p.DMARCQuarantine
 	}
-	if r.mayBeVouched {
-		o.action = o.action.forNow()
-	}
 	o.text = "Email rejected per DMARC policy for " + v.AuthorDomain // RFC 9989 §7.2
-	if o.action == Defer {
+	if o.action == Defer || r.mayBeVouched {
 		o.text = "Email deferred per DMARC policy for " + v.AuthorDomain
 	}
 	return o

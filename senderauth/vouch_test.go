@@ -135,6 +135,14 @@ func TestAChainThatCannotBeCheckedForNow(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.True(t, r.Undecided())
 		require.Contains(t, field, `arc=fail reason="key lookup failed"`)
+
+		// Nor is it refused for good because of what DMARC would have made unimportant.
+		o.Policy = senderauth.Policy{SPFFail: senderauth.Reject, DKIMNone: senderauth.Reject}
+		m := fromList(raw)
+		m.from = "ann@sender.example"
+		r, _, err = outcome(t, o, m)
+		require.Error(t, err)
+		require.Equal(t, map[bool]senderauth.Action{true: senderauth.Defer, false: senderauth.Reject}[trusted], r.Decision.Action)
 	}
 }
 
