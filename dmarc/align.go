@@ -3,6 +3,8 @@ package dmarc
 import (
 	"context"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // candidate is an identifier that is, or may have been, authenticated.
@@ -21,7 +23,7 @@ func candidates(m Message, r *Record) []candidate {
 			if passed != pass || !passed && !temp {
 				return
 			}
-			name, ok := normalize(domain)
+			name, ok := domainname.Identity(domain)
 			c := candidate{Identifier{method, name}, strict, pass}
 			if ok && !seen[c] {
 				seen[c] = true
@@ -93,7 +95,7 @@ func (s *session) relaxed(ctx context.Context, v *Verdict, domain string) (same,
 			return false, false, err
 		}
 	}
-	if !within(domain, v.OrgDomain) {
+	if !domainname.Within(domain, v.OrgDomain) {
 		return false, false, nil
 	}
 	org, err := s.organization(ctx, domain)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // AggregateDestinations gives the mail addresses to which the aggregate reports asked for by a record may go, each once, in
@@ -37,7 +39,7 @@ func (e *Evaluator) destinations(ctx context.Context, domain string, r *Record, 
 	if r == nil {
 		return nil, nil
 	}
-	name, ok := normalize(domain)
+	name, ok := domainname.Identity(domain)
 	if !ok {
 		return nil, notDomain(domain)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // ErrManyRecords: a domain has more than one DMARC policy record, so that none of them counts (RFC 9989 §4.10).
@@ -55,7 +57,7 @@ func (s *session) look(ctx context.Context, domain string) (published, error) {
 // further up. The error is [ErrNoRecord], which tells of a text that is close to being one, [ErrManyRecords], or that the DNS
 // did not answer, or that domain is no domain name.
 func (e *Evaluator) Lookup(ctx context.Context, domain string) (*Record, error) {
-	name, ok := normalize(domain)
+	name, ok := domainname.Identity(domain)
 	if !ok {
 		return nil, notDomain(domain)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // The defaults of an Evaluator's limits.
@@ -135,7 +137,7 @@ func (e *Evaluator) Evaluate(ctx context.Context, m Message) Verdict {
 // OrganizationalDomain finds the organizational domain of a domain, by the tree walk of RFC 9989 §4.10 or with
 // PublicSuffixes. An error means that the DNS did not answer or that domain is no domain name.
 func (e *Evaluator) OrganizationalDomain(ctx context.Context, domain string) (string, error) {
-	name, ok := normalize(domain)
+	name, ok := domainname.Identity(domain)
 	if !ok {
 		return "", notDomain(domain)
 	}

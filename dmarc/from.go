@@ -6,6 +6,8 @@ import (
 	"mime"
 	"slices"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // What [AuthorDomains] finds wrong.
@@ -68,7 +70,7 @@ type finder struct {
 }
 
 func (f *finder) add(domain string) {
-	name, ok := normalize(domain)
+	name, ok := domainname.Identity(domain)
 	if !ok {
 		f.malformed = true
 	} else if len(f.domains) < maxDomains && !slices.Contains(f.domains, name) {
@@ -219,7 +221,7 @@ func (f *finder) hidden(value string, tokens []token) {
 			if end < 0 {
 				end = len(behind)
 			}
-			if name, ok := normalize(behind[:end]); ok {
+			if name, ok := domainname.Identity(behind[:end]); ok {
 				f.malformed = true
 				f.add(name)
 			}

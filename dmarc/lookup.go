@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // Resolver asks the DNS. *net.Resolver is one. Names come with a final dot, and the strings of a TXT record are to be joined
@@ -43,7 +45,7 @@ func notFound(err error) bool {
 
 // text gives the TXT records of a name; none when it does not exist or would be too long.
 func (e *Evaluator) text(ctx context.Context, name string) ([]string, error) {
-	if len(name) > maxName {
+	if len(name) > domainname.MaxName {
 		return nil, nil
 	}
 	txts, err := e.resolver().LookupTXT(ctx, absolute(name))

@@ -1,6 +1,10 @@
 package dmarc
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
+)
 
 // PublicSuffixList says under which domains the public registers names: golang.org/x/net/publicsuffix.List is one, and so
 // is what [ParsePublicSuffixes] makes of a file. An [Evaluator] that has one follows RFC 7489.
@@ -14,7 +18,7 @@ type PublicSuffixList interface {
 // public suffix is its own, as no label stands in front of it.
 func orgByList(list PublicSuffixList, domain string) string {
 	suffix := list.PublicSuffix(domain)
-	if !within(domain, suffix) { // no answer
+	if !domainname.Within(domain, suffix) { // no answer
 		suffix = topLabel(domain)
 	}
 	front := strings.TrimSuffix(strings.TrimSuffix(domain, suffix), ".")

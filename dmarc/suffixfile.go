@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // SuffixList is a public suffix list that was read from a file. It does not change, and any number of goroutines may use it.
@@ -52,8 +54,8 @@ func (l *SuffixList) add(rule string) bool {
 	} else if name, ok := strings.CutPrefix(rule, "!"); ok {
 		kind, rule = suffixExcepted, name
 	}
-	name, ok := normalize(rule)
-	if !ok || kind == suffixExcepted && parent(name) == "" {
+	name, ok := domainname.Identity(rule)
+	if !ok || kind == suffixExcepted && domainname.Parent(name) == "" {
 		return false
 	}
 	l.rules[name] |= kind
@@ -62,13 +64,13 @@ func (l *SuffixList) add(rule string) bool {
 
 // PublicSuffix gives the public suffix of a domain; see [PublicSuffixList].
 func (l *SuffixList) PublicSuffix(domain string) string {
-	for name := domain; name != ""; name = parent(name) { // an exception goes before all else
+	for name := domain; name != ""; name = domainname.Parent(name) { // an exception goes before all else
 		if l.rules[name]&suffixExcepted != 0 {
-			return parent(name)
+			return domainname.Parent(name)
 		}
 	}
-	for name := domain; name != ""; name = parent(name) {
-		if l.rules[name]&suffixItself != 0 || l.rules[parent(name)]&suffixBelow != 0 {
+	for name := domain; name != ""; name = domainname.Parent(name) {
+		if l.rules[name]&suffixItself != 0 || l.rules[domainname.Parent(name)]&suffixBelow != 0 {
 			return name
 		}
 	}

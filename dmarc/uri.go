@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 const (
@@ -93,7 +95,7 @@ func MailAddress(uri string) (string, bool) {
 	if err != nil || at < 0 || strings.Contains(raw, "/") { // mailto://a@b
 		return "", false
 	}
-	domain, ok := normalize(text[at+1:])
+	domain, ok := domainname.Identity(text[at+1:])
 	if local := text[:at]; ok && dotString(local) {
 		return local + "@" + domain, true
 	}
@@ -127,7 +129,7 @@ func uriHost(uri string) string {
 	if err != nil {
 		return ""
 	}
-	name, _ := normalize(u.Hostname())
+	name, _ := domainname.Identity(u.Hostname())
 	return name
 }
 

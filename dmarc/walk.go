@@ -3,6 +3,8 @@ package dmarc
 import (
 	"context"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // maxLabels is the number of labels from which on a tree walk leaves names out, so that it never asks for more than
@@ -11,9 +13,9 @@ const maxLabels = 8
 
 // next is the name behind name in a tree walk; empty at the end (RFC 9989 §4.10, steps 4 and 7).
 func next(name string) string {
-	name = parent(name)
+	name = domainname.Parent(name)
 	for n := strings.Count(name, ".") + 1; n >= maxLabels; n-- {
-		name = parent(name)
+		name = domainname.Parent(name)
 	}
 	return name
 }
@@ -30,8 +32,8 @@ func (s *session) walk(ctx context.Context, domain string) (place, error) {
 	p := place{org: domain}
 	below := domain // the name one label below the target
 	for target := domain; target != ""; target = next(target) {
-		for below != target && parent(below) != target {
-			below = parent(below)
+		for below != target && domainname.Parent(below) != target {
+			below = domainname.Parent(below)
 		}
 		found, err := s.look(ctx, target)
 		if err != nil {
