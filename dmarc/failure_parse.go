@@ -215,7 +215,8 @@ func (f *failureParser) field(name, text string) {
 	case "delivery-result":
 		r.DeliveryResult = strings.ToLower(value(text))
 	case "identity-alignment":
-		r.IdentityAlignment = alignmentMethods(strings.FieldsFunc(value(text), func(c rune) bool { return c == ',' || c == ' ' }))
+		list := strings.ReplaceAll(value(text), ",", " ")
+		r.IdentityAlignment = alignmentMethods(strings.Fields(list))
 	case "original-mail-from":
 		r.OriginalMailFrom = fromASCII(mailAddress(text))
 	case "original-rcpt-to":

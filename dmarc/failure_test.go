@@ -26,12 +26,15 @@ import (
 // sampleFailure has all fields of RFC 5965 §3, RFC 6591 §3 and RFC 9991 §4.
 func sampleFailure() *dmarc.FailureReport {
 	return &dmarc.FailureReport{
-		UserAgent: "DMARC-Filter/1.2.3", AuthFailure: "dmarc", AuthenticationResults: "gen.example; dmarc=fail header.from=consumer.example",
-		IdentityAlignment: []string{"dkim", "spf"}, DeliveryResult: dmarc.DeliveryReject, ReportedDomain: "consumer.example",
-		OriginalMailFrom: "author=gen.example@forwarder.example", OriginalRecipients: []string{"a@gen.example", "b@gen.example"},
+		UserAgent: "DMARC-Filter/1.2.3", AuthFailure: "dmarc",
+		AuthenticationResults: "gen.example; dmarc=fail header.from=consumer.example",
+		IdentityAlignment:     []string{"dkim", "spf"}, DeliveryResult: dmarc.DeliveryReject, ReportedDomain: "consumer.example",
+		OriginalMailFrom: "author=gen.example@forwarder.example", OriginalRecipients: []string{"a@gen.example",
+			"b@gen.example"},
 		OriginalEnvelopeID: "65E1A3F0A0", ArrivalDate: time.Date(2022, 7, 19, 0, 57, 48, 0, time.FixedZone("", -5*3600)),
 		SourceIP: netip.MustParseAddr("192.0.2.2"), SourcePort: 12345, ReportingMTA: "mx.gen.example", Incidents: 3,
-		DKIMDomain: "consumer.example", DKIMIdentity: "@consumer.example", DKIMSelector: "epsilon", DKIMSelectorDNS: `v=DKIM1; n="a\b"; p=AB`,
+		DKIMDomain: "consumer.example", DKIMIdentity: "@consumer.example", DKIMSelector: "epsilon",
+		DKIMSelectorDNS:         `v=DKIM1; n="a\b"; p=AB`,
 		DKIMCanonicalizedHeader: []byte("from:a\r\n"), DKIMCanonicalizedBody: bytes.Repeat([]byte("body\r\n"), 40),
 		SPFDNS: []dmarc.FailureSPF{{Type: "txt", Domain: "consumer.example", Record: "v=spf1 ip4:192.0.2.1 -all"}},
 		Text:   "One line.\nAnother one, with \u00fcml\u00e4uts.",
@@ -81,7 +84,7 @@ func TestFailureReportHasTheFieldsOfRFC9991(t *testing.T) {
 	headers, contents := failureParts(t, failureMail(t, sampleFailure()))
 	require.Len(t, headers, 3)
 	require.Equal(t, "message/feedback-report", headers[1].Get("Content-Type"))
-	require.Equal(t, "7bit", headers[1].Get("Content-Transfer-Encoding")) // RFC 5965 §7.2
+	require.Equal(t, "7bit", headers[1].Get("Content-Transfer-Encoding")) // RFC 5965 §7.1
 	body := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("body\r\n"), 40))
 	require.Equal(t, strings.ReplaceAll(`Feedback-Type: auth-failure
 Version: 1
@@ -116,7 +119,8 @@ SPF-DNS: txt : consumer.example : "v=spf1 ip4:192.0.2.1 -all"
 
 func TestFailureReportHasDefaults(t *testing.T) {
 	t.Parallel()
-	r := &dmarc.FailureReport{ReportedDomain: "b\u00fccher.example", ReportingMTA: "mx.example.net", Header: []byte("Subject: x\n\nnot this\n")}
+	r := &dmarc.FailureReport{ReportedDomain: "b\u00fccher.example", ReportingMTA: "mx.example.net",
+		Header: []byte("Subject: x\n\nnot this\n")}
 	headers, contents := failureParts(t, failureMail(t, r))
 	require.Equal(t, strings.ReplaceAll(`Feedback-Type: auth-failure
 Version: 1
@@ -161,9 +165,11 @@ func TestFailureReportCannotBeInjectedInto(t *testing.T) {
 	t.Parallel()
 	const evil = "x\r\nDKIM-Domain: evil\r\n\r\n--=_b\n\rSubject: \"evil\\\" (\x00\x1b\u202e\u00e9 > <y"
 	text := failureMail(t, &dmarc.FailureReport{
-		UserAgent: evil, AuthFailure: evil, AuthenticationResults: evil, IdentityAlignment: []string{evil, "SPF", "spf"}, DeliveryResult: evil,
-		ReportedDomain: evil, OriginalMailFrom: evil, OriginalRecipients: []string{evil, strings.Repeat("a", 5000)}, OriginalEnvelopeID: evil,
-		ReportingMTA: evil, DKIMDomain: evil, DKIMIdentity: evil, DKIMSelector: evil, DKIMSelectorDNS: evil,
+		UserAgent: evil, AuthFailure: evil, AuthenticationResults: evil, IdentityAlignment: []string{evil, "SPF", "spf"},
+		DeliveryResult: evil,
+		ReportedDomain: evil, OriginalMailFrom: evil, OriginalRecipients: []string{evil, strings.Repeat("a", 5000)},
+		OriginalEnvelopeID: evil,
+		ReportingMTA:       evil, DKIMDomain: evil, DKIMIdentity: evil, DKIMSelector: evil, DKIMSelectorDNS: evil,
 		SPFDNS: []dmarc.FailureSPF{{Type: evil, Domain: evil, Record: evil}}, Text: evil, Header: []byte(evil),
 	})
 	headers, contents := failureParts(t, text)
@@ -181,7 +187,8 @@ func TestFailureReportCannotBeInjectedInto(t *testing.T) {
 	require.Len(t, m.Header, 17)
 	require.Equal(t, "spf", m.Header.Get("Identity-Alignment"))
 	require.Equal(t, "other", m.Header.Get("Delivery-Result"))
-	got, err := dmarc.ParseFailureReport(strings.NewReader(strings.Replace(text, "Auth-Failure: x", "Auth-Failure: dmarc (", 1)))
+	got, err := dmarc.ParseFailureReport(strings.NewReader(strings.Replace(text, "Auth-Failure: x", "Auth-Failure: dmarc (",
+		1)))
 	require.NoError(t, err)
 	require.Equal(t, `xDKIM-Domain:evil--=_bSubject:"evil\"(`, strings.Split(got.DKIMDomain, "\ufffd")[0])
 	// A field in front of the report's own that has no line end: Write begins with a field of its own.
@@ -285,12 +292,14 @@ func TestFailureReportsComeBackAsTheyWereWritten(t *testing.T) {
 		words := rapid.StringMatching(`[!-~]{1,8}( [!-~]{1,8}){0,30}`)
 		domain := rapid.StringMatching(`[a-z]{1,10}(\.[a-z]{1,10}){1,3}`)
 		r := &dmarc.FailureReport{
-			UserAgent: word.Draw(t, "agent"), AuthFailure: "dmarc", AuthenticationResults: words.Draw(t, "results"), ReportedDomain: domain.Draw(t, "domain"),
+			UserAgent: word.Draw(t, "agent"), AuthFailure: "dmarc", AuthenticationResults: words.Draw(t, "results"),
+			ReportedDomain:    domain.Draw(t, "domain"),
 			IdentityAlignment: rapid.SampledFrom([][]string{nil, {"dkim"}, {"spf"}, {"dkim", "spf"}}).Draw(t, "alignment"),
-			DeliveryResult:    rapid.SampledFrom([]string{"", "delivered", "spam", "policy", "reject", "other"}).Draw(t, "delivery"),
-			OriginalMailFrom:  word.Draw(t, "local part") + "@" + domain.Draw(t, "mail from"),
-			SourceIP:          netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "ip"))).Unmap(),
-			SourcePort:        rapid.Uint16().Draw(t, "port"), Incidents: rapid.Uint32Min(2).Draw(t, "incidents"),
+			DeliveryResult: rapid.SampledFrom([]string{"", "delivered", "spam", "policy", "reject", "other"}).Draw(t,
+				"delivery"),
+			OriginalMailFrom: word.Draw(t, "local part") + "@" + domain.Draw(t, "mail from"),
+			SourceIP:         netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "ip"))).Unmap(),
+			SourcePort:       rapid.Uint16().Draw(t, "port"), Incidents: rapid.Uint32Min(2).Draw(t, "incidents"),
 			SPFDNS: []dmarc.FailureSPF{{Type: "txt", Domain: domain.Draw(t, "spf domain"), Record: words.Draw(t, "record")}},
 			Text:   words.Draw(t, "text"),
 			Header: []byte(rapid.StringMatching("([A-Z]{1,9}: [ -~\u00e9]{0,60}\r\n){1,5}").Draw(t, "header")),
@@ -314,13 +323,17 @@ func TestParseFailureReportTakesEveryShape(t *testing.T) {
 	quoted := "Content-Type: message/rfc822\r\n\r\nFrom: a@example.com\r\nContent-Type: multipart/report; boundary=z\r\n\r\n--z\r\n" +
 		"Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n--z--\r\n"
 	for name, input := range map[string]string{
-		"a report":        mixed(textPart, part, quoted),
-		"base64":          mixed(textPart, "Content-Type: message/feedback-report\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(fields), quoted),
-		"another type":    mixed(textPart, "Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(fields), quoted),
-		"plain text":      mixed("Content-Type: text/plain\r\n\r\n"+fields, quoted),
-		"an mbox line":    "From a@example.net Tue Apr 30 02:09:16 2019\r\n" + mixed(part, quoted),
-		"in another part": mixed("Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + part + "\r\n--c\r\n" + quoted + "\r\n--c--"),
-		"forwarded":       "Content-Type: multipart/mixed; boundary=f\r\n\r\n--f\r\nContent-Type: message/rfc822\r\n\r\n" + strings.Replace(mixed(part, quoted), "mixed", "report", 1) + "--f--\r\n",
+		"a report": mixed(textPart, part, quoted),
+		"base64": mixed(textPart,
+			"Content-Type: message/feedback-report\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(fields), quoted),
+		"another type": mixed(textPart,
+			"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(fields), quoted),
+		"plain text":   mixed("Content-Type: text/plain\r\n\r\n"+fields, quoted),
+		"an mbox line": "From a@example.net Tue Apr 30 02:09:16 2019\r\n" + mixed(part, quoted),
+		"in another part": mixed("Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + part + "\r\n--c\r\n" + quoted +
+			"\r\n--c--"),
+		"forwarded": "Content-Type: multipart/mixed; boundary=f\r\n\r\n--f\r\nContent-Type: message/rfc822\r\n\r\n" +
+			strings.Replace(mixed(part, quoted), "mixed", "report", 1) + "--f--\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -330,11 +343,13 @@ func TestParseFailureReportTakesEveryShape(t *testing.T) {
 				require.True(t, r.ArrivalDate.Equal(time.Date(2022, 7, 19, 5, 57, 48, 0, time.UTC)))
 				require.Contains(t, string(r.Header), "From: a@example.com")
 				require.Contains(t, string(r.Body), "Feedback-Type: abuse")
-				require.Equal(t, []string{`source-port "99999" cannot be read`, `incidents "x" cannot be read`, `SPF-DNS "nonsense" cannot be read`}, r.Warnings)
+				require.Equal(t, []string{`source-port "99999" cannot be read`, `incidents "x" cannot be read`,
+					`SPF-DNS "nonsense" cannot be read`}, r.Warnings)
 				r.ArrivalDate, r.Header, r.Body, r.Warnings, r.Text = time.Time{}, nil, nil, nil, ""
 				require.Equal(t, &dmarc.FailureReport{
 					AuthFailure: "dmarc", ReportedDomain: "example.com", SourceIP: netip.MustParseAddr("2001:db8::1"),
-					DeliveryResult: "smg-policy-action", SPFDNS: []dmarc.FailureSPF{{Type: "spf", Domain: "example.com", Record: "v=spf1"}},
+					DeliveryResult: "smg-policy-action", SPFDNS: []dmarc.FailureSPF{{Type: "spf", Domain: "example.com",
+						Record: "v=spf1"}},
 					ReportingMTA: "mx.example.net",
 				}, r)
 			}
@@ -348,12 +363,14 @@ func TestParseFailureReportRefusesOtherMail(t *testing.T) {
 		input string
 		want  error
 	}{
-		"nothing":             {"", dmarc.ErrNoReport},
-		"a mail":              {mixed(textPart), dmarc.ErrNoReport},
-		"abuse":               {mixed("Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n"), dmarc.ErrNoReport},
-		"no type":             {mixed("Content-Type: message/feedback-report\r\n\r\nVersion: 1\r\n"), dmarc.ErrNoReport},
-		"an aggregate report": {mixed(textPart, "Content-Type: text/xml\r\n\r\n"+reportXML(t, sampleReport())), dmarc.ErrNoReport},
-		"too large":           {strings.Repeat("x", dmarc.MaxFailureBytes+1), dmarc.ErrReportTooLarge},
+		"nothing": {"", dmarc.ErrNoReport},
+		"a mail":  {mixed(textPart), dmarc.ErrNoReport},
+		"abuse": {mixed("Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n"),
+			dmarc.ErrNoReport},
+		"no type": {mixed("Content-Type: message/feedback-report\r\n\r\nVersion: 1\r\n"), dmarc.ErrNoReport},
+		"an aggregate report": {mixed(textPart, "Content-Type: text/xml\r\n\r\n"+reportXML(t, sampleReport())),
+			dmarc.ErrNoReport},
+		"too large": {strings.Repeat("x", dmarc.MaxFailureBytes+1), dmarc.ErrReportTooLarge},
 	} {
 		_, err := dmarc.ParseFailureReport(strings.NewReader(c.input))
 		require.ErrorIs(t, err, c.want, name)
@@ -366,7 +383,8 @@ func TestParseFailureReportRefusesOtherMail(t *testing.T) {
 func TestParseFailureReportBoundsFields(t *testing.T) {
 	t.Parallel()
 	r, err := dmarc.ParseFailureReport(strings.NewReader(mixed("Content-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nUser-Agent: " +
-		strings.Repeat("a", 10_000) + "\r\n" + strings.Repeat("Original-Rcpt-To: a@b\r\n", 300) + strings.Repeat("SPF-DNS: txt:a:b\r\n", 300) + strings.Repeat("X: y\r\n", 1000) +
+		strings.Repeat("a", 10_000) + "\r\n" + strings.Repeat("Original-Rcpt-To: a@b\r\n", 300) +
+		strings.Repeat("SPF-DNS: txt:a:b\r\n", 300) + strings.Repeat("X: y\r\n", 1000) +
 		"DKIM-Domain: late\r\n")))
 	require.NoError(t, err)
 	require.Len(t, r.UserAgent, dmarc.MaxReportText)
@@ -394,7 +412,8 @@ func TestFailureSuiteParsesToWhatItSays(t *testing.T) {
 		arrival                   int64
 		check                     func(r *dmarc.FailureReport)
 	}{
-		"DMARC Failure Report for domain.de (mail-from=sharepoint@domain.de, ip=10.10.10.10).eml": {"dmarc", "domain.de", "10.10.10.10", "sharepoint@domain.de", 1538385627,
+		"DMARC Failure Report for domain.de (mail-from=sharepoint@domain.de, ip=10.10.10.10).eml": {"dmarc", "domain.de",
+			"10.10.10.10", "sharepoint@domain.de", 1538385627,
 			func(r *dmarc.FailureReport) {
 				require.Equal(t, "smg-policy-action", r.DeliveryResult)
 				require.Equal(t, []string{"peter.pan@domain.de"}, r.OriginalRecipients)
@@ -402,7 +421,8 @@ func TestFailureSuiteParsesToWhatItSays(t *testing.T) {
 				require.Contains(t, string(r.Body), "wettbewerb")
 				require.Contains(t, r.Text, "did not meet the sending domain's DMARC policy")
 			}},
-		"[Netease DMARC Failure Report] Rent Reminder.eml": {"", "cardinal.com", "167.89.69.24", "bounces+1137616-c1ad-xsj399=163.com@email.entrata.com", 1538124522,
+		"[Netease DMARC Failure Report] Rent Reminder.eml": {"", "cardinal.com", "167.89.69.24",
+			"bounces+1137616-c1ad-xsj399=163.com@email.entrata.com", 1538124522,
 			func(r *dmarc.FailureReport) {
 				require.Equal(t, []string{"dkim", "spf"}, r.IdentityAlignment)
 				require.Equal(t, "entrata.com", r.DKIMDomain)
@@ -412,12 +432,13 @@ func TestFailureSuiteParsesToWhatItSays(t *testing.T) {
 			}},
 		"dmarc_ruf_report_linkedin.eml":      {"dmarc", "example.com", "10.10.10.10", "", 1556590140, linkedIn},
 		"dmarc_ruf_report_linkedin.crlf.eml": {"dmarc", "example.com", "10.10.10.10", "", 1556590140, linkedIn},
-		"exim_plain_text_only_no_arf_part.eml": {"dmarc", "example.com", "203.0.113.68", "", 1744060569, func(r *dmarc.FailureReport) {
-			require.Equal(t, []string{"dkim", "spf"}, r.IdentityAlignment)
-			require.Equal(t, []string{"no machine-readable part"}, r.Warnings)
-			require.Contains(t, string(r.Header), "\n\tby node04.mailgate.example.net with esmtp")
-			require.Contains(t, string(r.Header), "Subject: Payment from your account.")
-		}},
+		"exim_plain_text_only_no_arf_part.eml": {"dmarc", "example.com", "203.0.113.68", "", 1744060569,
+			func(r *dmarc.FailureReport) {
+				require.Equal(t, []string{"dkim", "spf"}, r.IdentityAlignment)
+				require.Equal(t, []string{"no machine-readable part"}, r.Warnings)
+				require.Contains(t, string(r.Header), "\n\tby node04.mailgate.example.net with esmtp")
+				require.Contains(t, string(r.Header), "Subject: Payment from your account.")
+			}},
 	} {
 		table.test(t, filepath.Join("failure", file), func(t *testing.T) {
 			f, err := os.Open(reportSuite(t, filepath.Join("failure", file)))
@@ -455,8 +476,10 @@ func FuzzParseFailureReport(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(r.Header), dmarc.MaxFailureHeader)
-		for _, s := range append([]string{r.UserAgent, r.AuthFailure, r.AuthenticationResults, r.ReportedDomain, r.OriginalMailFrom, r.DKIMIdentity}, r.OriginalRecipients...) {
-			require.True(t, utf8.ValidString(s) && len(s) <= dmarc.MaxReportText && !strings.ContainsAny(s, "\x00\x1b\r\n\t"), "%q", s)
+		for _, s := range append([]string{r.UserAgent, r.AuthFailure, r.AuthenticationResults, r.ReportedDomain,
+			r.OriginalMailFrom, r.DKIMIdentity}, r.OriginalRecipients...) {
+			require.True(t, utf8.ValidString(s) && len(s) <= dmarc.MaxReportText && !strings.ContainsAny(s, "\x00\x1b\r\n\t"),
+				"%q", s)
 		}
 		r.ReportingMTA = "mx.example.net"
 		var b strings.Builder

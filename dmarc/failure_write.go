@@ -32,7 +32,7 @@ const dateFormat = "Mon, 2 Jan 2006 15:04:05 -0700"
 // Message-ID belong in front of it.
 //
 // Whatever is in the values, each stays in its field: they are cleaned, folded, and characters outside ASCII are written
-// as RFC 6533 §3 writes them in addresses, \x{E9}, since the format is ASCII (RFC 5965 §7.2), or in the case of domains
+// as RFC 6533 §3 writes them in addresses, \x{E9}, since the format is ASCII (RFC 5965 §7.1), or in the case of domains
 // as A-labels. The quoted header goes as text/rfc822-headers, and as message/global-headers (RFC 6533 §4.3) if there is
 // UTF-8 in it; with a Body the message is a message/rfc822 or message/global. Bare LFs in both become CRLF.
 //
@@ -46,7 +46,8 @@ func (r *FailureReport) Write(w io.Writer) error {
 	sum := sha256.Sum256(bytes.Join(parts, nil)) // no text can have its own hash in it
 	boundary := "=_" + hex.EncodeToString(sum[:16])
 	var b bytes.Buffer
-	b.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report;\r\n boundary=\"" + boundary + "\"\r\n\r\n")
+	b.WriteString("MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report;\r\n")
+	b.WriteString(" boundary=\"" + boundary + "\"\r\n\r\n")
 	for _, part := range parts {
 		b.WriteString("--" + boundary + "\r\n")
 		b.Write(part)
@@ -89,8 +90,8 @@ func (r *FailureReport) textPart() []byte {
 
 func (r *FailureReport) defaultText() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "This is an authentication failure report (RFC 9991) for a message that\nhas an address of %s in its From field",
-		cleanText(r.ReportedDomain))
+	b.WriteString("This is an authentication failure report (RFC 9991) for a message that\n")
+	fmt.Fprintf(&b, "has an address of %s in its From field", cleanText(r.ReportedDomain))
 	if r.SourceIP.IsValid() {
 		fmt.Fprintf(&b, ".\nIt was received from IP %s", r.SourceIP.Unmap())
 		if !r.ArrivalDate.IsZero() {
@@ -149,7 +150,8 @@ func (r *FailureReport) feedbackPart() []byte {
 	f.field("Version", "1")
 	f.field("User-Agent", orElse(r.UserAgent, "mailbricks"))
 	f.field("Auth-Failure", orElse(r.AuthFailure, AuthFailureDMARC))
-	f.field("Authentication-Results", orElse(r.AuthenticationResults, domainText(r.ReportingMTA)+"; dmarc=fail header.from="+domainText(r.ReportedDomain)))
+	f.field("Authentication-Results", orElse(r.AuthenticationResults,
+		domainText(r.ReportingMTA)+"; dmarc=fail header.from="+domainText(r.ReportedDomain)))
 	f.field("Identity-Alignment", orElse(strings.Join(alignmentMethods(r.IdentityAlignment), ", "), "none"))
 	f.field("Delivery-Result", deliveryResult(r.DeliveryResult))
 	f.field("Reported-Domain", domainText(r.ReportedDomain))

@@ -244,7 +244,8 @@ func (d *reportDecoder) finish() error {
 		d.warning("date_range ends before it begins")
 	}
 	for _, w := range []*string{
-		&p.Policy, &p.Subdomain, &p.Nonexistent, &p.DiscoveryMethod, &p.FailureOptions, &p.DKIMAlignment, &p.SPFAlignment, &p.Testing,
+		&p.Policy, &p.Subdomain, &p.Nonexistent, &p.DiscoveryMethod, &p.FailureOptions, &p.DKIMAlignment, &p.SPFAlignment,
+		&p.Testing,
 	} {
 		*w = word(*w)
 	}

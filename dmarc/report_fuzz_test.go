@@ -21,7 +21,8 @@ func parsedReport(t *testing.T, input []byte) {
 	}
 	require.LessOrEqual(t, len(r.Records), records)
 	require.LessOrEqual(t, len(r.Warnings), dmarc.MaxReportWarnings)
-	texts := append([]string{r.Metadata.OrgName, r.Metadata.Email, r.Metadata.ReportID, r.Policy.Domain, r.Policy.Policy}, r.Metadata.Errors...)
+	texts := append([]string{r.Metadata.OrgName, r.Metadata.Email, r.Metadata.ReportID, r.Policy.Domain, r.Policy.Policy},
+		r.Metadata.Errors...)
 	for i := range r.Records {
 		rec := &r.Records[i]
 		require.True(t, rec.Count >= 0 && rec.Count <= dmarc.MaxReportCount)
@@ -31,7 +32,8 @@ func parsedReport(t *testing.T, input []byte) {
 		}
 	}
 	for _, s := range texts {
-		require.True(t, utf8.ValidString(s) && len(s) <= dmarc.MaxReportText && !strings.ContainsAny(s, "\x00\x1b\r\n\t\u202e"), "%q", s)
+		require.True(t, utf8.ValidString(s) && len(s) <= dmarc.MaxReportText && !strings.ContainsAny(s, "\x00\x1b\r\n\t\u202e"),
+			"%q", s)
 	}
 	require.NoError(t, r.WriteText(io.Discard))
 	require.NoError(t, r.WriteHTML(io.Discard))

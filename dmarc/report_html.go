@@ -55,7 +55,8 @@ func (v *reportView) html() *htmlView {
 	h.MoreBars, h.MoreRows, h.MoreGroups = len(v.Sources)-len(bars), len(v.Sources)-len(h.Rows), len(v.Advice)-len(h.Groups)
 	for i := range bars {
 		s := &bars[i]
-		b := bar{Source: s, NameY: i*chartStep + chartName, Y: i*chartStep + chartTop, NumberY: i*chartStep + chartTop + chartBar/2}
+		top := i * chartStep
+		b := bar{Source: s, NameY: top + chartName, Y: top + chartTop, NumberY: top + chartTop + chartBar/2}
 		b.Passed, b.Failed = width(s.Passed, bars[0].Messages), width(s.Failed(), bars[0].Messages) // the first has the most
 		b.NumberX = b.Passed + b.Failed + 8
 		h.Bars = append(h.Bars, b)
@@ -73,13 +74,14 @@ func width(n, most int64) int64 {
 
 // Label tells a bar in words.
 func (b bar) Label() string {
-	return fmt.Sprintf("%s: %s, %d passed, %d failed", b.Source.Name(), count(b.Source.Messages, "message", "messages"), b.Source.Passed, b.Source.Failed())
+	s := b.Source
+	return fmt.Sprintf("%s: %s, %d passed, %d failed", s.Name(), count(s.Messages, "message", "messages"), s.Passed, s.Failed())
 }
 
 // WriteHTML writes the report for a person as one page of HTML that needs nothing else: no script, no font, no image and
 // no network. It has the sums, a chart of what passed and failed by source, why messages failed and what to do, and a
-// table; of many sources it shows the largest. It follows the reader's choice of light or dark, fits a telephone, and is made to be
-// read aloud. All that comes from the report is escaped. The only errors are w's.
+// table; of many sources it shows the largest. It follows the reader's choice of light or dark, fits a telephone, and is
+// made to be read aloud. All that comes from the report is escaped. The only errors are w's.
 func (r *Report) WriteHTML(w io.Writer) error {
 	page, err := template.New("report").Parse(reportPage)
 	if err != nil {

@@ -2,7 +2,7 @@ package dmarc
 
 // reportPage is the template of WriteHTML. Colours never stand alone: the numbers are beside them. The roles of the table
 // are those that its elements have anyway, for they lose them where a narrow screen shows its rows as blocks.
-const reportPage = `<!DOCTYPE html>
+const reportPage = `{{define "list"}}{{range $i, $d := .}}{{if $i}}, {{end}}{{$d}}{{end}}{{end}}<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -14,7 +14,9 @@ const reportPage = `<!DOCTYPE html>
 <style>
 :root { --page: #fff; --text: #1c1f23; --quiet: #57606a; --line: #d5dae0; --box: #f4f6f8; --pass: #1a7f4b; --fail: #c2410c; }
 @media (prefers-color-scheme: dark) {
-  :root { --page: #14171b; --text: #e6e9ec; --quiet: #9aa4af; --line: #333a42; --box: #1d2127; --pass: #3fb97c; --fail: #ff8a4c; }
+  :root {
+    --page: #14171b; --text: #e6e9ec; --quiet: #9aa4af; --line: #333a42; --box: #1d2127; --pass: #3fb97c; --fail: #ff8a4c;
+  }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 62rem; background: var(--page); color: var(--text);
@@ -37,7 +39,8 @@ svg text { font: 15px ui-monospace, monospace; fill: var(--text); dominant-basel
 svg .p { fill: var(--pass); }
 svg .f { fill: var(--fail); }
 .key span { margin-right: 1.25rem; }
-.key span::before { content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .4em; background: currentColor; }
+.key span::before { content: ""; display: inline-block; width: .8em; height: .8em; margin-right: .4em;
+  background: currentColor; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
 .d { overflow-wrap: anywhere; min-width: 8rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .5rem; border-bottom: 1px solid var(--line); }
@@ -96,16 +99,31 @@ th { color: var(--quiet); font-weight: 600; }
 <section aria-labelledby="sources-heading">
 <h2 id="sources-heading">All sources</h2>
 <table role="table" aria-labelledby="sources-heading">
-<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Source</th><th scope="col" role="columnheader" class="n">Messages</th><th scope="col" role="columnheader" class="n">Passed</th><th scope="col" role="columnheader" class="n">DKIM</th>` +
-	`<th scope="col" role="columnheader" class="n">SPF</th><th scope="col" role="columnheader" class="n">Quarantined</th><th scope="col" role="columnheader" class="n">Rejected</th>` +
-	`<th scope="col" role="columnheader">From</th><th scope="col" role="columnheader">Identified as</th></tr></thead>
+<thead role="rowgroup">
+<tr role="row">
+<th scope="col" role="columnheader">Source</th>
+<th scope="col" role="columnheader" class="n">Messages</th>
+<th scope="col" role="columnheader" class="n">Passed</th>
+<th scope="col" role="columnheader" class="n">DKIM</th>
+<th scope="col" role="columnheader" class="n">SPF</th>
+<th scope="col" role="columnheader" class="n">Quarantined</th>
+<th scope="col" role="columnheader" class="n">Rejected</th>
+<th scope="col" role="columnheader">From</th>
+<th scope="col" role="columnheader">Identified as</th>
+</tr>
+</thead>
 <tbody role="rowgroup">
-{{range .Rows}}<tr role="row"><th scope="row" role="rowheader">{{.Name}}</th><td class="n" role="cell" data-name="Messages">{{.Messages}}</td>` +
-	`<td class="n" role="cell" data-name="Passed">{{if .Failed}}<span class="fail">{{.Passed}}</span>{{else}}{{.Passed}}{{end}}</td>` +
-	`<td class="n" role="cell" data-name="DKIM">{{.DKIM}}</td><td class="n" role="cell" data-name="SPF">{{.SPF}}</td>` +
-	`<td class="n" role="cell" data-name="Quarantined">{{.Quarantined}}</td><td class="n" role="cell" data-name="Rejected">{{.Rejected}}</td>` +
-	`<td class="d" role="cell" data-name="From">{{range $i, $d := .From}}{{if $i}}, {{end}}{{$d}}{{end}}</td>` +
-	`<td class="d" role="cell" data-name="Identified as">{{range $i, $d := .Identified}}{{if $i}}, {{end}}{{$d}}{{else}}nobody{{end}}</td></tr>
+{{range .Rows}}<tr role="row">
+<th scope="row" role="rowheader">{{.Name}}</th>
+<td class="n" role="cell" data-name="Messages">{{.Messages}}</td>
+<td class="n" role="cell" data-name="Passed">{{if .Failed}}<span class="fail">{{.Passed}}</span>{{else}}{{.Passed}}{{end}}</td>
+<td class="n" role="cell" data-name="DKIM">{{.DKIM}}</td>
+<td class="n" role="cell" data-name="SPF">{{.SPF}}</td>
+<td class="n" role="cell" data-name="Quarantined">{{.Quarantined}}</td>
+<td class="n" role="cell" data-name="Rejected">{{.Rejected}}</td>
+<td class="d" role="cell" data-name="From">{{template "list" .From}}</td>
+<td class="d" role="cell" data-name="Identified as">{{with .Identified}}{{template "list" .}}{{else}}nobody{{end}}</td>
+</tr>
 {{end}}</tbody>
 </table>
 {{with .MoreRows}}<p class="quiet">{{.}} more sources are not in the table.</p>
@@ -125,8 +143,11 @@ th { color: var(--quiet); font-weight: 600; }
 {{end}}</main>
 <footer>
 <h2>About this report</h2>
-<p class="quiet">Anybody can send a report: it shows what its sender says.{{with .ID}} Report {{.}}.{{end}}{{with .Email}} Contact: {{.}}.{{end}}` +
-	`{{with .Contact}} More: {{.}}.{{end}}{{with .Generator}} Made by {{.}}.{{end}}</p>
+<p class="quiet">Anybody can send a report: it shows what its sender says.
+{{with .ID}}Report {{.}}.{{end}}
+{{with .Email}}Contact: {{.}}.{{end}}
+{{with .Contact}}More: {{.}}.{{end}}
+{{with .Generator}}Made by {{.}}.{{end}}</p>
 </footer>
 </body>
 </html>

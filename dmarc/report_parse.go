@@ -245,8 +245,9 @@ func (u *unpacker) mail(in *bufio.Reader, layer int) (*Report, error) {
 		if len(part.Children) > 0 {
 			return true
 		}
-		body, _ := mimeindex.NewTransferReader(io.NewSectionReader(bytes.NewReader(data), part.BodyOffset(), part.BodySize()), part.Encoding)
-		report, err = u.unpack(u.limit(body), layer+1)
+		body := data[part.BodyOffset() : part.BodyOffset()+part.BodySize()]
+		decoded, _ := mimeindex.NewTransferReader(bytes.NewReader(body), part.Encoding)
+		report, err = u.unpack(u.limit(decoded), layer+1)
 		best = worse(best, err)
 		return report == nil && !errors.Is(err, ErrReportTooLarge)
 	})

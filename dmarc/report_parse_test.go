@@ -100,26 +100,30 @@ func TestParseReportUnpacksEverything(t *testing.T) {
 	want.Metadata.Begin, want.Metadata.End = want.Metadata.Begin.UTC(), want.Metadata.End.UTC()
 	gz, archive := gzipped(t, doc), zipped(t, "a!b!1!2.xml", doc)
 	for name, input := range map[string]string{
-		"xml":                        doc,
-		"xml with BOM":               "\ufeff" + doc,
-		"xml behind blank lines":     "\r\n \t\n" + doc,
-		"gzip":                       gz,
-		"gzip of two members":        gzipped(t, doc[:500], doc[500:]),
-		"zip":                        archive,
-		"zip without a name":         zipped(t, "", doc),
-		"zip with other files first": zipped(t, "__MACOSX/._a.xml", doc[:100], "dir/", "", "readme.txt", "hello", "b.html", "<html></html>", "a", doc),
-		"zip with hostile names":     zipped(t, "../../etc/passwd", "root", "C:\\x\x00\r\n", doc),
-		"gzip in a zip":              zipped(t, "a.gz", gz),
-		"zip in a gzip":              gzipped(t, archive),
+		"xml":                    doc,
+		"xml with BOM":           "\ufeff" + doc,
+		"xml behind blank lines": "\r\n \t\n" + doc,
+		"gzip":                   gz,
+		"gzip of two members":    gzipped(t, doc[:500], doc[500:]),
+		"zip":                    archive,
+		"zip without a name":     zipped(t, "", doc),
+		"zip with other files first": zipped(t, "__MACOSX/._a.xml", doc[:100], "dir/", "", "readme.txt", "hello", "b.html",
+			"<html></html>", "a", doc),
+		"zip with hostile names": zipped(t, "../../etc/passwd", "root", "C:\\x\x00\r\n", doc),
+		"gzip in a zip":          zipped(t, "a.gz", gz),
+		"zip in a gzip":          gzipped(t, archive),
 		"mail that is the attachment": "Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n" +
 			"Content-Disposition: attachment; filename=\"x.xml.gz\"\r\n\r\n" + inBase64(gz),
 		"mail with bare LF": strings.ReplaceAll("Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(archive), "\r\n", "\n"),
 		"mail in binary":    "Content-Type: application/zip\r\nContent-Transfer-Encoding: binary\r\n\r\n" + archive,
-		"mixed":             mixed(textPart, "Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(gz)),
-		"quoted-printable":  mixed(textPart, "Content-Type: text/xml\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"+inQuotedPrintable(t, doc)),
-		"wrong media type":  mixed(textPart, "Content-Type: image/png; name=cat.png\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(archive)),
-		"no media type":     mixed(textPart, "Content-Transfer-Encoding: base64\r\n\r\n"+inBase64(archive)),
-		"no encoding told":  mixed(textPart, "Content-Type: application/zip; name=x.zip\r\n\r\n"+inBase64(archive)),
+		"mixed": mixed(textPart,
+			"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(gz)),
+		"quoted-printable": mixed(textPart,
+			"Content-Type: text/xml\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"+inQuotedPrintable(t, doc)),
+		"wrong media type": mixed(textPart,
+			"Content-Type: image/png; name=cat.png\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(archive)),
+		"no media type":    mixed(textPart, "Content-Transfer-Encoding: base64\r\n\r\n"+inBase64(archive)),
+		"no encoding told": mixed(textPart, "Content-Type: application/zip; name=x.zip\r\n\r\n"+inBase64(archive)),
 		"an html part first": mixed("Content-Type: text/html\r\n\r\n<html><body>your <b>feedback</b></body></html>",
 			"Content-Type: text/xml\r\n\r\n"+doc),
 		"nested": mixed(textPart, "Content-Type: multipart/related; boundary=c\r\n\r\n--c\r\n"+
@@ -128,7 +132,8 @@ func TestParseReportUnpacksEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, r := range []io.Reader{strings.NewReader(input), iotest.OneByteReader(strings.NewReader(input)), iotest.DataErrReader(strings.NewReader(input))} {
+			for _, r := range []io.Reader{strings.NewReader(input), iotest.OneByteReader(strings.NewReader(input)),
+				iotest.DataErrReader(strings.NewReader(input))} {
 				got, err := dmarc.ParseReport(r)
 				require.NoError(t, err)
 				require.Equal(t, want, got)
@@ -167,7 +172,9 @@ func TestParseReportRefusesWhatHasNoReport(t *testing.T) {
 		"cut off zip":           {archive[:len(archive)-30], dmarc.ErrReportInvalid, "zip"},
 		"encrypted zip":         {string(encrypted), dmarc.ErrReportInvalid, "encrypted"},
 		"the error of the attachment": {
-			mixed(textPart, "Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(gz[:len(gz)/2]), textPart),
+			mixed(textPart,
+				"Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"+inBase64(gz[:len(gz)/2]),
+				textPart),
 			dmarc.ErrReportInvalid, "it ends in line",
 		},
 		"deep": {"<feedback>" + strings.Repeat("<x>", 100), dmarc.ErrReportInvalid, "inside each other"},
@@ -188,7 +195,8 @@ func TestParseReportGivesTheReadersError(t *testing.T) {
 	broken := errors.New("broken")
 	doc := reportXML(t, sampleReport())
 	for name, start := range map[string]string{
-		"at once": "", "in xml": doc[:1500], "behind xml": doc, "in gzip": gzipped(t, doc)[:300], "in zip": zipped(t, "a", doc)[:300],
+		"at once": "", "in xml": doc[:1500], "behind xml": doc, "in gzip": gzipped(t, doc)[:300], "in zip": zipped(t, "a",
+			doc)[:300],
 		"in mail": mixed(textPart), "in base64": inBase64(gzipped(t, doc))[:300],
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,33 +212,41 @@ func TestParseReportGivesTheReadersError(t *testing.T) {
 func TestParseReportTakesBrokenXML(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ record, from string }{
-		"white space":             {"<identifiers>\r\n<header_from >\n\t x.example \n</header_from\n></identifiers>", "x.example"},
-		"attributes":              {`<identifiers a='>' b="/>"><header_from lang="en">x.example</header_from></identifiers>`, "x.example"},
-		"upper case":              {"<IDENTIFIERS><Header_From>x.example</header_from></Identifiers>", "x.example"},
-		"references":              {"<identifiers><header_from>&#120;&#x2E;&lt;&amp;lt;&quot;&apos;&gt;</header_from></identifiers>", `x.<&lt;"'>`},
-		"unknown references":      {"<identifiers><header_from>&x;&#xZ;&#x110000;&#99999999999;& ;&amp</header_from></identifiers>", "&x;&#xZ;&#x110000;&#99999999999;& ;&amp"},
-		"forbidden references":    {"<identifiers><header_from>a&#0;b&#x1b;c&#xd800;&#xfffe;</header_from></identifiers>", "a\ufffdb\ufffdc\ufffd\ufffd"},
-		"cdata":                   {"<identifiers><header_from> <![CDATA[a<b>&amp;]]]]><![CDATA[>]]></header_from></identifiers>", "a<b>&amp;]]>"},
-		"comments":                {"<!-- <identifiers> -- > --><identifiers><header_from>a<!-- > -->b<!----></header_from></identifiers>", "ab"},
-		"instructions":            {"<?x <identifiers>?><identifiers><header_from>a<?y?>b</header_from></identifiers>", "ab"},
-		"stray <":                 {"<identifiers><header_from>a < b <3 << <a@b> </ x <-c></header_from></identifiers>", "a < b <3 << <a@b> </ x <-c>"},
-		"markup in a text":        {"<identifiers><header_from>a <b>bold</b> c</header_from></identifiers>", "a bold c"},
-		"text left open":          {"<identifiers><header_from>a</identifiers>", "a"},
-		"element left open":       {"<identifiers><header_from>a</header_from>", "a"},
-		"end without a start":     {"</foo></row><identifiers></x><header_from>a</header_from></identifiers>", "a"},
-		"tag without an end":      {"<identifiers <header_from>a</header_from></identifiers>", "a"},
-		"quote without an end":    {`<identifiers a="<header_from>a</header_from></identifiers>`, "a"},
-		"identities of old":       {"<identities><header_from>a</header_from></identities>", "a"},
-		"unknown elements":        {"<x><identifiers><header_from>no</header_from></identifiers></x><identifiers><y/><header_from>a</header_from></identifiers>", "a"},
-		"an extension":            {`<identifiers><header_from>a</header_from></identifiers><e:identifiers xmlns:e="urn:e"><header_from>no</header_from></e:identifiers>`, "a"},
-		"control characters":      {"<identifiers><header_from>a\x00\x1b[2Jb\x7f\u202e</header_from></identifiers>", "a\ufffd\ufffd[2Jb\ufffd\ufffd"},
-		"bytes that are no UTF-8": {"<identifiers><header_from>a\xff\xfeb\xc3</header_from></identifiers>", "a\ufffd\ufffdb\ufffd"},
-		"a long text":             {"<identifiers><header_from>" + strings.Repeat("a", 1<<20) + "</header_from></identifiers>", strings.Repeat("a", dmarc.MaxReportText)},
-		"an empty element":        {"<identifiers><header_from/></identifiers>", ""},
+		"white space": {"<identifiers>\r\n<header_from >\n\t x.example \n</header_from\n></identifiers>",
+			"x.example"},
+		"attributes": {`<identifiers a='>' b="/>"><header_from lang="en">x.example</header_from></identifiers>`,
+			"x.example"},
+		"upper case":         {"<IDENTIFIERS><Header_From>x.example</header_from></Identifiers>", "x.example"},
+		"references":         {"<identifiers><header_from>&#120;&#x2E;&lt;&amp;lt;&quot;&apos;&gt;</header_from></identifiers>", `x.<&lt;"'>`},
+		"unknown references": {"<identifiers><header_from>&x;&#xZ;&#x110000;&#99999999999;& ;&amp</header_from></identifiers>", "&x;&#xZ;&#x110000;&#99999999999;& ;&amp"},
+		"forbidden references": {"<identifiers><header_from>a&#0;b&#x1b;c&#xd800;&#xfffe;</header_from></identifiers>",
+			"a\ufffdb\ufffdc\ufffd\ufffd"},
+		"cdata":        {"<identifiers><header_from> <![CDATA[a<b>&amp;]]]]><![CDATA[>]]></header_from></identifiers>", "a<b>&amp;]]>"},
+		"comments":     {"<!-- <identifiers> -- > --><identifiers><header_from>a<!-- > -->b<!----></header_from></identifiers>", "ab"},
+		"instructions": {"<?x <identifiers>?><identifiers><header_from>a<?y?>b</header_from></identifiers>", "ab"},
+		"stray <": {"<identifiers><header_from>a < b <3 << <a@b> </ x <-c></header_from></identifiers>",
+			"a < b <3 << <a@b> </ x <-c>"},
+		"markup in a text":     {"<identifiers><header_from>a <b>bold</b> c</header_from></identifiers>", "a bold c"},
+		"text left open":       {"<identifiers><header_from>a</identifiers>", "a"},
+		"element left open":    {"<identifiers><header_from>a</header_from>", "a"},
+		"end without a start":  {"</foo></row><identifiers></x><header_from>a</header_from></identifiers>", "a"},
+		"tag without an end":   {"<identifiers <header_from>a</header_from></identifiers>", "a"},
+		"quote without an end": {`<identifiers a="<header_from>a</header_from></identifiers>`, "a"},
+		"identities of old":    {"<identities><header_from>a</header_from></identities>", "a"},
+		"unknown elements":     {"<x><identifiers><header_from>no</header_from></identifiers></x><identifiers><y/><header_from>a</header_from></identifiers>", "a"},
+		"an extension":         {`<identifiers><header_from>a</header_from></identifiers><e:identifiers xmlns:e="urn:e"><header_from>no</header_from></e:identifiers>`, "a"},
+		"control characters": {"<identifiers><header_from>a\x00\x1b[2Jb\x7f\u202e</header_from></identifiers>",
+			"a\ufffd\ufffd[2Jb\ufffd\ufffd"},
+		"bytes that are no UTF-8": {"<identifiers><header_from>a\xff\xfeb\xc3</header_from></identifiers>",
+			"a\ufffd\ufffdb\ufffd"},
+		"a long text": {"<identifiers><header_from>" + strings.Repeat("a", 1<<20) + "</header_from></identifiers>",
+			strings.Repeat("a", dmarc.MaxReportText)},
+		"an empty element": {"<identifiers><header_from/></identifiers>", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, head := range []string{"", `<?xml version="1.0"?>`, "<!DOCTYPE feedback [<!ENTITY x \"]>&x;&x;\"><!-- don't -->]>\n", "<xs:schema>"} {
+			for _, head := range []string{"", `<?xml version="1.0"?>`,
+				"<!DOCTYPE feedback [<!ENTITY x \"]>&x;&x;\"><!-- don't -->]>\n", "<xs:schema>"} {
 				r := readReport(t, head+oneRecord(c.record))
 				require.Len(t, r.Records, 1)
 				require.Equal(t, c.from, r.Records[0].HeaderFrom)
@@ -295,7 +311,8 @@ func TestParseReportReadsOtherCharacterSets(t *testing.T) {
 	other := encode(charmap.ISO8859_15, `<?xml version="1.0" encoding="ISO-8859-15"?>`+body)
 	require.Equal(t, "b\ufffdcher.example \ufffd", readReport(t, other).Policy.Domain)
 	require.Contains(t, readReport(t, other).Warnings, "line 1: a text that is not in its character set")
-	latin := "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>" + strings.Replace(oneRecord(""), "example.com", "b\xfccher.example", 1)
+	latin := "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?>" + strings.Replace(oneRecord(""), "example.com",
+		"b\xfccher.example", 1)
 	require.Equal(t, "b\u00fccher.example", readReport(t, latin).Policy.Domain)
 }
 
@@ -315,14 +332,16 @@ func TestParseReportPutsValuesRight(t *testing.T) {
 	require.Equal(t, []string{"one", "two"}, r.Metadata.Errors)
 	require.Equal(t, time.Unix(1700000000, 0).UTC(), r.Metadata.Begin)
 	require.Equal(t, dmarc.ReportPolicy{
-		Domain: "example.com", DKIMAlignment: "s", SPFAlignment: "r", Policy: "reject", Subdomain: "maybe", FailureOptions: "1:d", Testing: "y",
+		Domain: "example.com", DKIMAlignment: "s", SPFAlignment: "r", Policy: "reject", Subdomain: "maybe",
+		FailureOptions: "1:d", Testing: "y",
 	}, r.Policy)
 	require.Equal(t, []dmarc.ReportRecord{
 		{
 			Source: netip.MustParseAddr("2001:db8::1"), Disposition: "quarantine", DKIM: "fail", SPF: "pass",
 			Overrides:   []dmarc.ReportOverride{{Type: "sampled_out"}},
 			DKIMResults: []dmarc.ReportDKIM{{Result: "weird"}},
-			SPFResults:  []dmarc.ReportSPF{{Scope: "helo", Result: "fail"}, {Result: "temperror"}, {Result: "permerror"}, {Result: "softfail"}},
+			SPFResults: []dmarc.ReportSPF{{Scope: "helo", Result: "fail"}, {Result: "temperror"}, {Result: "permerror"},
+				{Result: "softfail"}},
 		},
 		{Source: netip.MustParseAddr("192.0.2.1"), Count: dmarc.MaxReportCount},
 		{},
@@ -331,7 +350,8 @@ func TestParseReportPutsValuesRight(t *testing.T) {
 	require.False(t, r.Records[1].Passed())
 	text := strings.Join(r.Warnings, "\n")
 	for _, want := range []string{
-		`line 8: count "-5" is no number`, `sp "maybe" is none of`, `dkim result "weird" is none of`, `source_ip "localhost" is no address`,
+		`line 8: count "-5" is no number`, `sp "maybe" is none of`, `dkim result "weird" is none of`,
+		`source_ip "localhost" is no address`,
 		`count "99999999999999999999" is no number`, `count "many"`, `no header_from`, `disposition "" is none of`,
 	} {
 		require.Contains(t, text, want)
@@ -341,7 +361,8 @@ func TestParseReportPutsValuesRight(t *testing.T) {
 func TestParseReportKnowsDatesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "0", "-1", "253402300800", "99999999999999999999", "2024-01-01", "NaN"} {
-		r := readReport(t, strings.Replace(oneRecord(""), "<feedback>", "<feedback><report_metadata><date_range><begin>"+text+"</begin></date_range></report_metadata>", 1))
+		r := readReport(t, strings.Replace(oneRecord(""), "<feedback>",
+			"<feedback><report_metadata><date_range><begin>"+text+"</begin></date_range></report_metadata>", 1))
 		require.True(t, r.Metadata.Begin.IsZero(), text)
 		require.Contains(t, strings.Join(r.Warnings, "\n"), fmt.Sprintf("begin %q is no time in seconds since 1970", text))
 	}
@@ -349,12 +370,15 @@ func TestParseReportKnowsDatesThatCannotBe(t *testing.T) {
 
 func TestParseReportBoundsARecord(t *testing.T) {
 	t.Parallel()
-	r := readReport(t, oneRecord("<row><policy_evaluated>"+strings.Repeat("<reason><type>other</type></reason>", 200)+"</policy_evaluated></row>"+
-		"<auth_results>"+strings.Repeat("<dkim><result>pass</result></dkim><spf><result>pass</result></spf>", 200)+"</auth_results>"))
+	r := readReport(t, oneRecord("<row><policy_evaluated>"+strings.Repeat("<reason><type>other</type></reason>",
+		200)+"</policy_evaluated></row>"+
+		"<auth_results>"+strings.Repeat("<dkim><result>pass</result></dkim><spf><result>pass</result></spf>",
+		200)+"</auth_results>"))
 	require.Len(t, r.Records[0].Overrides, dmarc.MaxReportOverrides)
 	require.Len(t, r.Records[0].DKIMResults, dmarc.MaxReportSignatures)
 	require.Len(t, r.Records[0].SPFResults, 10)
 	require.Len(t, readReport(t, oneRecord(strings.Repeat("<", 1000))).Warnings, dmarc.MaxReportWarnings)
 	errs := strings.Repeat("<error>x</error>", 1000)
-	require.Len(t, readReport(t, strings.Replace(oneRecord(""), "<feedback>", "<feedback><report_metadata>"+errs+"</report_metadata>", 1)).Metadata.Errors, 20)
+	require.Len(t, readReport(t, strings.Replace(oneRecord(""), "<feedback>",
+		"<feedback><report_metadata>"+errs+"</report_metadata>", 1)).Metadata.Errors, 20)
 }

@@ -35,7 +35,8 @@ func cleanly(s string) string {
 func anyText(t *rapid.T, label string) string {
 	bytes := rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 30), func(b []byte) string { return string(b) })
 	return rapid.OneOf(rapid.StringN(0, 40, -1), bytes, rapid.SampledFrom([]string{
-		"", "example.com", "<![CDATA[x]]>", "&lt;", "</record>", "<!-- -->", "]]>", "a\r\nb", "'\"", "\ufffe", "\x00", "a  b", "\u00e4\u202e",
+		"", "example.com", "<![CDATA[x]]>", "&lt;", "</record>", "<!-- -->", "]]>", "a\r\nb", "'\"", "\ufffe", "\x00", "a  b",
+		"\u00e4\u202e",
 	})).Draw(t, label)
 }
 
@@ -50,12 +51,16 @@ func anyReport(t *rapid.T) *dmarc.Report {
 	begin := time.Unix(rapid.Int64Range(1, 253402300799).Draw(t, "begin"), 0).UTC()
 	r := &dmarc.Report{
 		Metadata: dmarc.ReportMetadata{
-			OrgName: anyName(t, "org"), Email: anyName(t, "email"), ExtraContactInfo: anyText(t, "contact"), ReportID: anyName(t, "id"),
-			Begin: begin, End: begin, Errors: rapid.SampledFrom([][]string{nil, {"a&b"}}).Draw(t, "errors"), Generator: anyText(t, "generator"),
+			OrgName: anyName(t, "org"), Email: anyName(t, "email"), ExtraContactInfo: anyText(t, "contact"),
+			ReportID: anyName(t, "id"),
+			Begin:    begin, End: begin, Errors: rapid.SampledFrom([][]string{nil, {"a&b"}}).Draw(t, "errors"),
+			Generator: anyText(t, "generator"),
 		},
 		Policy: dmarc.ReportPolicy{
-			Domain: anyName(t, "domain"), DiscoveryMethod: anyOf(t, "discovery", " psl treewalk"), Policy: anyOf(t, "p", "none quarantine reject"),
-			Subdomain: anyOf(t, "sp", " none reject"), Nonexistent: anyOf(t, "np", " none reject"), FailureOptions: anyOf(t, "fo", " 0 1:d:s"),
+			Domain: anyName(t, "domain"), DiscoveryMethod: anyOf(t, "discovery", " psl treewalk"), Policy: anyOf(t, "p",
+				"none quarantine reject"),
+			Subdomain: anyOf(t, "sp", " none reject"), Nonexistent: anyOf(t, "np", " none reject"), FailureOptions: anyOf(t,
+				"fo", " 0 1:d:s"),
 			DKIMAlignment: anyOf(t, "adkim", " r s"), SPFAlignment: anyOf(t, "aspf", " r s"), Testing: anyOf(t, "t", " n y"),
 		},
 	}
@@ -72,20 +77,24 @@ func anyRecord(t *rapid.T) dmarc.ReportRecord {
 	}
 	r := dmarc.ReportRecord{
 		Source: addr, Count: rapid.Int64Range(1, dmarc.MaxReportCount).Draw(t, "count"),
-		Disposition: anyOf(t, "disposition", "none pass quarantine reject"), DKIM: anyOf(t, "dkim", "pass fail"), SPF: anyOf(t, "spf", "pass fail"),
+		Disposition: anyOf(t, "disposition", "none pass quarantine reject"), DKIM: anyOf(t, "dkim", "pass fail"), SPF: anyOf(t,
+			"spf", "pass fail"),
 		HeaderFrom: anyName(t, "from"), EnvelopeFrom: anyText(t, "mail from"), EnvelopeTo: anyText(t, "rcpt to"),
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "overrides") {
-		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: anyOf(t, "type", "other mailing_list"), Comment: anyText(t, "comment")})
+		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: anyOf(t, "type", "other mailing_list"), Comment: anyText(t,
+			"comment")})
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "signatures") {
 		r.DKIMResults = append(r.DKIMResults, dmarc.ReportDKIM{
-			Domain: anyText(t, "d"), Selector: anyText(t, "s"), Result: anyOf(t, "dkim result", "none pass permerror"), Human: anyText(t, "human"),
+			Domain: anyText(t, "d"), Selector: anyText(t, "s"), Result: anyOf(t, "dkim result", "none pass permerror"),
+			Human: anyText(t, "human"),
 		})
 	}
 	if rapid.Bool().Draw(t, "has spf") {
 		r.SPFResults = []dmarc.ReportSPF{{
-			Domain: anyText(t, "spf domain"), Scope: anyOf(t, "scope", " mfrom"), Result: anyOf(t, "spf result", "none pass softfail"), Human: anyText(t, "spf human"),
+			Domain: anyText(t, "spf domain"), Scope: anyOf(t, "scope", " mfrom"), Result: anyOf(t, "spf result",
+				"none pass softfail"), Human: anyText(t, "spf human"),
 		}}
 	}
 	return r
@@ -96,14 +105,16 @@ func cleaned(r *dmarc.Report) *dmarc.Report {
 	c := *r
 	c.Version = "1.0"
 	for _, s := range []*string{
-		&c.Metadata.OrgName, &c.Metadata.Email, &c.Metadata.ExtraContactInfo, &c.Metadata.ReportID, &c.Metadata.Generator, &c.Policy.Domain,
+		&c.Metadata.OrgName, &c.Metadata.Email, &c.Metadata.ExtraContactInfo, &c.Metadata.ReportID, &c.Metadata.Generator,
+		&c.Policy.Domain,
 	} {
 		*s = cleanly(*s)
 	}
 	for i := range c.Records {
 		rec := &c.Records[i]
 		rec.Source = rec.Source.Unmap()
-		rec.HeaderFrom, rec.EnvelopeFrom, rec.EnvelopeTo = cleanly(rec.HeaderFrom), cleanly(rec.EnvelopeFrom), cleanly(rec.EnvelopeTo)
+		rec.HeaderFrom, rec.EnvelopeFrom, rec.EnvelopeTo = cleanly(rec.HeaderFrom), cleanly(rec.EnvelopeFrom),
+			cleanly(rec.EnvelopeTo)
 		for i := range rec.Overrides {
 			rec.Overrides[i].Comment = cleanly(rec.Overrides[i].Comment)
 		}

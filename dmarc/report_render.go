@@ -70,8 +70,8 @@ func groupAdvice(sources []ReportSource) []adviceGroup {
 func (r *Report) view() *reportView {
 	m, p := &r.Metadata, &r.Policy
 	v := &reportView{
-		Org: orElse(shown(m.OrgName), "an unnamed receiver"), Domain: orElse(shown(p.Domain), "an unnamed domain"), ID: shown(m.ReportID),
-		Email: shown(m.Email), Contact: shown(m.ExtraContactInfo), Generator: shown(m.Generator),
+		Org: orElse(shown(m.OrgName), "an unnamed receiver"), Domain: orElse(shown(p.Domain), "an unnamed domain"),
+		ID: shown(m.ReportID), Email: shown(m.Email), Contact: shown(m.ExtraContactInfo), Generator: shown(m.Generator),
 		Period: period(m.Begin, m.End), Policy: p.text(), Sources: r.Sources(),
 	}
 	for i := range v.Sources {
@@ -97,10 +97,11 @@ func (r *Report) view() *reportView {
 func period(begin, end time.Time) string {
 	begin, end = begin.UTC(), end.UTC()
 	const day, minute = "2006-01-02", "2006-01-02 15:04"
+	length := end.Sub(begin)
 	switch {
 	case begin.IsZero() || end.IsZero():
 		return "an unknown time"
-	case begin.Equal(begin.Truncate(24*time.Hour)) && end.Sub(begin) > 24*time.Hour-time.Minute && end.Sub(begin) <= 24*time.Hour:
+	case begin.Equal(begin.Truncate(24*time.Hour)) && length > 24*time.Hour-time.Minute && length <= 24*time.Hour:
 		return begin.Format(day) + " (UTC)"
 	}
 	return begin.Format(minute) + " to " + end.Format(minute) + " (UTC)"
@@ -110,8 +111,8 @@ func period(begin, end time.Time) string {
 func (p *ReportPolicy) text() string {
 	var b strings.Builder
 	for _, tag := range [][2]string{
-		{"p", orNone(p.Policy)}, {"sp", p.Subdomain}, {"np", p.Nonexistent}, {"adkim", p.DKIMAlignment}, {"aspf", p.SPFAlignment},
-		{"fo", p.FailureOptions}, {"t", p.Testing}, {"pct", p.Percent},
+		{"p", orNone(p.Policy)}, {"sp", p.Subdomain}, {"np", p.Nonexistent},
+		{"adkim", p.DKIMAlignment}, {"aspf", p.SPFAlignment}, {"fo", p.FailureOptions}, {"t", p.Testing}, {"pct", p.Percent},
 	} {
 		if value := shown(tag[1]); value != "" {
 			b.WriteString(tag[0] + "=" + value + " ")
@@ -165,11 +166,12 @@ func (r *Report) WriteText(w io.Writer) error {
 }
 
 func (v *reportView) table(b *bytes.Buffer) {
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "source\tmessages\tpassed\tDKIM\tSPF\tquarantined\trejected\tFrom\tidentified as") // a bytes.Buffer takes everything
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) // a bytes.Buffer takes everything
+	_, _ = fmt.Fprintln(t, "source\tmessages\tpassed\tDKIM\tSPF\tquarantined\trejected\tFrom\tidentified as")
 	for i := range v.Sources {
 		s := &v.Sources[i]
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Name(), s.Messages, s.Passed, s.DKIM, s.SPF, s.Quarantined, s.Rejected,
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n",
+			s.Name(), s.Messages, s.Passed, s.DKIM, s.SPF, s.Quarantined, s.Rejected,
 			orElse(strings.Join(s.From, ", "), "-"), orElse(strings.Join(s.Identified, ", "), "-"))
 	}
 	_ = t.Flush()

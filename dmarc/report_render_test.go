@@ -19,7 +19,8 @@ import (
 // failing is a record of a message from example.com that failed.
 func failing(dkim []dmarc.ReportDKIM, spf ...dmarc.ReportSPF) dmarc.ReportRecord {
 	return dmarc.ReportRecord{
-		Source: netip.MustParseAddr("192.0.2.1"), Count: 1, Disposition: "none", DKIM: "fail", SPF: "fail", HeaderFrom: "example.com",
+		Source: netip.MustParseAddr("192.0.2.1"), Count: 1, Disposition: "none", DKIM: "fail", SPF: "fail",
+		HeaderFrom:  "example.com",
 		DKIMResults: dkim, SPFResults: spf,
 	}
 }
@@ -46,32 +47,51 @@ func TestAdviceSaysWhatToDo(t *testing.T) {
 		record dmarc.ReportRecord
 		want   []string
 	}{
-		"nothing":        {record: failing(nil), want: []string{nobody}},
-		"foreign DKIM":   {record: failing(dkim("x.net", "s", "pass")), want: []string{foreign}},
-		"foreign SPF":    {record: failing(nil, spf("x.net", "mfrom", "pass")), want: []string{"SPF passes for x.net but is not aligned with example.com: have the sender use a bounce address of example.com."}},
-		"SPF of HELO":    {record: failing(nil, spf("mx.example.com", "helo", "pass")), want: []string{"SPF passes for the host name mx.example.com, which does not count: the bounce address has to be of example.com."}},
-		"strict DKIM":    {dmarc.ReportPolicy{DKIMAlignment: "s"}, failing(dkim("www.example.com", "s", "pass")), []string{"DKIM passes for www.example.com, but adkim=s wants a signature of example.com itself."}},
-		"strict SPF":     {dmarc.ReportPolicy{SPFAlignment: "s"}, failing(nil, spf("b.example.com", "", "pass")), []string{"SPF passes for b.example.com, but aspf=s wants a bounce address of example.com itself."}},
-		"contradictions": {record: failing(dkim("Example.com", "s", "pass"), spf("example.com", "", "pass")), want: []string{"DKIM passes for Example.com, and yet the receiver does not count it as aligned.", "SPF passes for example.com, and yet the receiver does not count it as aligned."}},
+		"nothing":      {record: failing(nil), want: []string{nobody}},
+		"foreign DKIM": {record: failing(dkim("x.net", "s", "pass")), want: []string{foreign}},
+		"foreign SPF": {record: failing(nil, spf("x.net", "mfrom", "pass")),
+			want: []string{"SPF passes for x.net but is not aligned with example.com: have the sender use a bounce address of example.com."}},
+		"SPF of HELO": {record: failing(nil, spf("mx.example.com", "helo", "pass")),
+			want: []string{"SPF passes for the host name mx.example.com, which does not count: the bounce address has to be of example.com."}},
+		"strict DKIM": {dmarc.ReportPolicy{DKIMAlignment: "s"}, failing(dkim("www.example.com", "s", "pass")),
+			[]string{"DKIM passes for www.example.com, but adkim=s wants a signature of example.com itself."}},
+		"strict SPF": {dmarc.ReportPolicy{SPFAlignment: "s"}, failing(nil, spf("b.example.com", "", "pass")),
+			[]string{"SPF passes for b.example.com, but aspf=s wants a bounce address of example.com itself."}},
+		"contradictions": {record: failing(dkim("Example.com", "s", "pass"), spf("example.com", "", "pass")),
+			want: []string{"DKIM passes for Example.com, and yet the receiver does not count it as aligned.",
+				"SPF passes for example.com, and yet the receiver does not count it as aligned."}},
 		"broken DKIM": {record: failing(dkim("example.com", "s1", "fail")), want: []string{
 			`The DKIM signature of example.com, selector "s1", gives fail: check the key record, and whether something changes messages on their way.`, nobody}},
 		"broken foreign DKIM": {record: failing(dkim("x.net", "s1", "fail")), want: []string{nobody}},
-		"no DKIM key":         {record: failing(dkim("example.com", "s1", "temperror")), want: []string{"The receiver could not look up the DKIM key of example.com: check the name servers.", nobody}},
-		"SPF softfail":        {record: failing(nil, spf("example.com", "mfrom", "softfail")), want: []string{"SPF of example.com gives softfail: its record does not list this address. Add it if it is yours.", stranger}},
-		"SPF none":            {record: failing(nil, spf("example.com", "mfrom", "none")), want: []string{"example.com has no SPF record.", stranger}},
-		"SPF permerror":       {record: failing(nil, spf("example.com", "mfrom", "permerror")), want: []string{"The SPF record of example.com cannot be used: check it.", stranger}},
-		"SPF temperror":       {record: failing(nil, spf("example.com", "mfrom", "temperror")), want: []string{"The receiver could not look up the SPF record of example.com: check the name servers.", stranger}},
-		"foreign SPF fails":   {record: failing(nil, spf("x.net", "mfrom", "fail")), want: []string{nobody}},
-		"empty domains":       {record: failing(dkim("", "", "pass"), spf("", "", "pass")), want: nil},
+		"no DKIM key": {record: failing(dkim("example.com", "s1", "temperror")),
+			want: []string{"The receiver could not look up the DKIM key of example.com: check the name servers.", nobody}},
+		"SPF softfail": {record: failing(nil, spf("example.com", "mfrom", "softfail")),
+			want: []string{"SPF of example.com gives softfail: its record does not list this address. Add it if it is yours.",
+				stranger}},
+		"SPF none": {record: failing(nil, spf("example.com", "mfrom", "none")),
+			want: []string{"example.com has no SPF record.", stranger}},
+		"SPF permerror": {record: failing(nil, spf("example.com", "mfrom", "permerror")),
+			want: []string{"The SPF record of example.com cannot be used: check it.", stranger}},
+		"SPF temperror": {record: failing(nil, spf("example.com", "mfrom", "temperror")),
+			want: []string{"The receiver could not look up the SPF record of example.com: check the name servers.", stranger}},
+		"foreign SPF fails": {record: failing(nil, spf("x.net", "mfrom", "fail")), want: []string{nobody}},
+		"empty domains":     {record: failing(dkim("", "", "pass"), spf("", "", "pass")), want: nil},
 		"reject": {dmarc.ReportPolicy{Policy: "reject"}, failing(nil), []string{
 			"Nothing shows who sent this. If the address is yours, add it to the SPF record of example.com and sign with DKIM; if it is not, somebody uses your name, and your policy has receivers reject that."}},
-		"mailing list": {record: override("mailing_list", ""), want: []string{foreign, "The receiver made an exception: it takes this for mail of a mailing list, which breaks signatures."}},
-		"forwarder":    {record: override("trusted_forwarder", "arc=pass"), want: []string{foreign, "The receiver made an exception: it takes this for forwarded mail (arc=pass)."}},
-		"forwarded":    {record: override("forwarded", ""), want: []string{foreign, "The receiver made an exception: it takes this for forwarded mail."}},
-		"local policy": {record: override("local_policy", ""), want: []string{foreign, "The receiver made an exception: a policy of its own goes before yours."}},
-		"test mode":    {record: override("policy_test_mode", ""), want: []string{foreign, "The receiver made an exception: your record is in test mode, t=y."}},
-		"sampled out":  {record: override("sampled_out", ""), want: []string{foreign, "The receiver made an exception: your record has pct below 100."}},
-		"other":        {record: override("other", "why"), want: []string{foreign, "The receiver had a reason of its own for what it did (why)."}},
+		"mailing list": {record: override("mailing_list", ""), want: []string{foreign,
+			"The receiver made an exception: it takes this for mail of a mailing list, which breaks signatures."}},
+		"forwarder": {record: override("trusted_forwarder", "arc=pass"), want: []string{foreign,
+			"The receiver made an exception: it takes this for forwarded mail (arc=pass)."}},
+		"forwarded": {record: override("forwarded", ""), want: []string{foreign,
+			"The receiver made an exception: it takes this for forwarded mail."}},
+		"local policy": {record: override("local_policy", ""), want: []string{foreign,
+			"The receiver made an exception: a policy of its own goes before yours."}},
+		"test mode": {record: override("policy_test_mode", ""), want: []string{foreign,
+			"The receiver made an exception: your record is in test mode, t=y."}},
+		"sampled out": {record: override("sampled_out", ""), want: []string{foreign,
+			"The receiver made an exception: your record has pct below 100."}},
+		"other": {record: override("other", "why"), want: []string{foreign,
+			"The receiver had a reason of its own for what it did (why)."}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,7 +117,8 @@ func TestSourcesAddUpRecords(t *testing.T) {
 	}}
 	sources := r.Sources()
 	require.Len(t, sources, 3)
-	require.Equal(t, dmarc.ReportSource{Addr: b, Messages: 10, Passed: 10, DKIM: 10, SPF: 10, From: []string{"example.com"}}, sources[0])
+	require.Equal(t, dmarc.ReportSource{Addr: b, Messages: 10, Passed: 10, DKIM: 10, SPF: 10, From: []string{"example.com"}},
+		sources[0])
 	require.NotEmpty(t, sources[1].Advice)
 	require.Equal(t, int64(7), sources[1].Failed())
 	sources[1].Advice = nil
@@ -150,7 +171,8 @@ The report does not keep to the standard:
 func TestWriteTextTakesEverything(t *testing.T) {
 	t.Parallel()
 	text := reportText(t, &dmarc.Report{})
-	require.Contains(t, text, "DMARC report from an unnamed receiver about an unnamed domain\nan unknown time\nPolicy published: p=none\n\n0 messages from 0 sources: 0 passed (0 %)")
+	require.Contains(t, text,
+		"DMARC report from an unnamed receiver about an unnamed domain\nan unknown time\nPolicy published: p=none\n\n0 messages from 0 sources: 0 passed (0 %)")
 	r := &dmarc.Report{Records: []dmarc.ReportRecord{{Count: math.MaxInt64, DKIM: "pass"}, {Count: math.MaxInt64}}}
 	r.Metadata.Begin, r.Metadata.End = time.Unix(90, 0), time.Unix(3600*48, 0)
 	text = reportText(t, r)
@@ -175,16 +197,20 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func hostileReport() *dmarc.Report {
 	const evil = "\"'><script>alert(1)</script><img src=//evil>\x1b[2J\t\r\n\u202e{{.}}&lt;"
 	rec := dmarc.ReportRecord{
-		Source: netip.MustParseAddr("192.0.2.1"), Count: 1, Disposition: evil, DKIM: evil, SPF: evil, HeaderFrom: evil, EnvelopeFrom: evil, EnvelopeTo: evil,
-		Overrides:   []dmarc.ReportOverride{{Type: evil, Comment: evil}},
-		DKIMResults: []dmarc.ReportDKIM{{Domain: evil, Selector: evil, Result: "pass", Human: evil}, {Domain: evil, Selector: evil, Result: evil}},
-		SPFResults:  []dmarc.ReportSPF{{Domain: evil, Scope: evil, Result: "pass"}, {Domain: evil, Result: evil}},
+		Source: netip.MustParseAddr("192.0.2.1"), Count: 1, Disposition: evil, DKIM: evil, SPF: evil, HeaderFrom: evil,
+		EnvelopeFrom: evil, EnvelopeTo: evil,
+		Overrides: []dmarc.ReportOverride{{Type: evil, Comment: evil}},
+		DKIMResults: []dmarc.ReportDKIM{{Domain: evil, Selector: evil, Result: "pass", Human: evil}, {Domain: evil,
+			Selector: evil, Result: evil}},
+		SPFResults: []dmarc.ReportSPF{{Domain: evil, Scope: evil, Result: "pass"}, {Domain: evil, Result: evil}},
 	}
 	return &dmarc.Report{
 		Version: evil, Warnings: []string{evil}, Records: []dmarc.ReportRecord{rec},
-		Metadata: dmarc.ReportMetadata{OrgName: evil, Email: evil, ExtraContactInfo: "javascript:" + evil, ReportID: evil, Errors: []string{evil}, Generator: evil},
-		Policy: dmarc.ReportPolicy{Domain: evil, DiscoveryMethod: evil, Policy: evil, Subdomain: evil, Nonexistent: evil, FailureOptions: evil,
-			DKIMAlignment: evil, SPFAlignment: evil, Testing: evil, Percent: evil},
+		Metadata: dmarc.ReportMetadata{OrgName: evil, Email: evil, ExtraContactInfo: "javascript:" + evil, ReportID: evil,
+			Errors: []string{evil}, Generator: evil},
+		Policy: dmarc.ReportPolicy{Domain: evil, DiscoveryMethod: evil, Policy: evil, Subdomain: evil, Nonexistent: evil,
+			FailureOptions: evil,
+			DKIMAlignment:  evil, SPFAlignment: evil, Testing: evil, Percent: evil},
 	}
 }
 
@@ -287,11 +313,13 @@ func TestWriteHTMLShowsTheReport(t *testing.T) {
 	r.Warnings = []string{"line 3: no email"}
 	doc, source := readPage(t, r)
 	require.Equal(t, []string{"DMARC report from Example Inc. about example.com"}, textsOf(doc, "h1"))
-	require.Equal(t, []string{"Who sends in your name", "What to do", "All sources", "What the receiver says of your policy record",
+	require.Equal(t, []string{"Who sends in your name", "What to do", "All sources",
+		"What the receiver says of your policy record",
 		"Where the report does not keep to the standard", "About this report"}, textsOf(doc, "h2"))
 	require.Equal(t, []string{"13", "12 (92 %)", "1", "0", "0"}, textsOf(doc, "dd"))
 	require.Equal(t, []string{"2001:db8::1: 1 message failed"}, textsOf(doc, "h3"))
-	require.Contains(t, textsOf(doc, "desc"), "192.0.2.1: 12 messages, 12 passed, 0 failed. 2001:db8::1: 1 message, 0 passed, 1 failed.")
+	require.Contains(t, textsOf(doc, "desc"),
+		"192.0.2.1: 12 messages, 12 passed, 0 failed. 2001:db8::1: 1 message, 0 passed, 1 failed.")
 	require.Contains(t, textsOf(doc, "td"), "example.com, bounce.example.org")
 	requireIn(t, source, `<rect class="p" x="0" y="30" width="480" height="20"></rect>`)
 	requireIn(t, source, `<rect class="f" x="0" y="90" width="40" height="20"></rect>`)
@@ -311,7 +339,8 @@ func TestWriteHTMLBoundsThePage(t *testing.T) {
 	r := largeReport(3000)
 	for i := range r.Records {
 		r.Records[i].DKIM, r.Records[i].Count = "fail", int64(len(r.Records)-i)
-		r.Records[i].DKIMResults = []dmarc.ReportDKIM{{Domain: fmt.Sprintf("%d.example.net", i), Result: "pass"}} // different advice for each
+		r.Records[i].DKIMResults = []dmarc.ReportDKIM{{Domain: fmt.Sprintf("%d.example.net", i),
+			Result: "pass"}} // different advice for each
 	}
 	doc, source := readPage(t, r)
 	require.Len(t, textsOf(doc, "rect"), 2*20)
@@ -351,7 +380,8 @@ func TestReportSuiteRenders(t *testing.T) {
 			doc, _ := readPage(t, r)
 			require.Equal(t, fmt.Sprint(c.messages), textsOf(doc, "dd")[0])
 			require.Equal(t, fmt.Sprint(c.messages-c.passed), textsOf(doc, "dd")[2])
-			require.Contains(t, reportText(t, r), fmt.Sprintf(": %d passed (%d %%), %d failed;", c.passed, c.passed*100/c.messages, c.messages-c.passed))
+			require.Contains(t, reportText(t, r), fmt.Sprintf(": %d passed (%d %%), %d failed;", c.passed,
+				c.passed*100/c.messages, c.messages-c.passed))
 		})
 	}
 }

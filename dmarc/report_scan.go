@@ -112,7 +112,10 @@ func (s *xmlScanner) readName() bool {
 	for n < len(head) && isNameByte(head[n]) {
 		n++
 	}
-	if n == 0 || n == len(head) || strings.IndexByte("-.0123456789", head[0]) >= 0 || strings.IndexByte(" \t\r\n/>", head[n]) < 0 {
+	if n == 0 || n == len(head) {
+		return false
+	}
+	if strings.IndexByte("-.0123456789", head[0]) >= 0 || strings.IndexByte(" \t\r\n/>", head[n]) < 0 {
 		return false
 	}
 	s.name = append(s.name[:0], head[:n]...)

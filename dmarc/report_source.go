@@ -54,7 +54,7 @@ func (r *Report) Sources() []ReportSource {
 			sources = append(sources, ReportSource{Addr: rec.Source})
 		}
 		sources[k].add(rec)
-		if !rec.Passed() {
+		if !rec.Passed() && len(sources[k].Advice) < maxAdvice {
 			for _, line := range r.advice(rec) {
 				addTo(&sources[k].Advice, line, maxAdvice)
 			}
@@ -144,7 +144,8 @@ func (r *Report) strangerAdvice(known bool, from string) string {
 	if known {
 		return "If it is not yours, " + end
 	}
-	return fmt.Sprintf("Nothing shows who sent this. If the address is yours, add it to the SPF record of %s and sign with DKIM; if it is not, %s", from, end)
+	return fmt.Sprintf("Nothing shows who sent this. If the address is yours, add it to the SPF record of %s and sign with "+
+		"DKIM; if it is not, %s", from, end)
 }
 
 // ours says whether a domain belongs with a From domain of this report: all of them are under the policy's domain.
@@ -161,7 +162,7 @@ func (r *Report) dkimAdvice(d ReportDKIM, from string) string {
 	case domain == "":
 		return ""
 	case d.Result == "pass" && !r.ours(d.Domain, from):
-		return fmt.Sprintf("DKIM passes for %s but is not aligned with %s: have the sender sign with d=%s.", domain, sender, sender)
+		return fmt.Sprintf("DKIM passes for %s but is not aligned with %s: have the sender sign with d=%[2]s.", domain, sender)
 	case d.Result == "pass" && r.Policy.DKIMAlignment == "s" && !strings.EqualFold(d.Domain, from):
 		return fmt.Sprintf("DKIM passes for %s, but adkim=s wants a signature of %s itself.", domain, sender)
 	case d.Result == "pass":
@@ -169,8 +170,8 @@ func (r *Report) dkimAdvice(d ReportDKIM, from string) string {
 	case !r.ours(d.Domain, from):
 		return "" // a signature that fails, and would be of no use
 	case d.Result == "fail" || d.Result == "permerror" || d.Result == "neutral" || d.Result == "policy":
-		return fmt.Sprintf("The DKIM signature of %s, selector %q, gives %s: check the key record, and whether something changes messages on their way.",
-			domain, shown(d.Selector), d.Result)
+		return fmt.Sprintf("The DKIM signature of %s, selector %q, gives %s: check the key record, and whether something "+
+			"changes messages on their way.", domain, shown(d.Selector), d.Result)
 	case d.Result == "temperror":
 		return fmt.Sprintf("The receiver could not look up the DKIM key of %s: check the name servers.", domain)
 	}
@@ -184,9 +185,11 @@ func (r *Report) spfAdvice(s ReportSPF, from string) string {
 	case domain == "":
 		return ""
 	case s.Result == "pass" && s.Scope == "helo":
-		return fmt.Sprintf("SPF passes for the host name %s, which does not count: the bounce address has to be of %s.", domain, sender)
+		return fmt.Sprintf("SPF passes for the host name %s, which does not count: the bounce address has to be of %s.",
+			domain, sender)
 	case s.Result == "pass" && !ours:
-		return fmt.Sprintf("SPF passes for %s but is not aligned with %s: have the sender use a bounce address of %s.", domain, sender, sender)
+		return fmt.Sprintf("SPF passes for %s but is not aligned with %s: have the sender use a bounce address of %[2]s.",
+			domain, sender)
 	case s.Result == "pass" && r.Policy.SPFAlignment == "s" && !strings.EqualFold(s.Domain, from):
 		return fmt.Sprintf("SPF passes for %s, but aspf=s wants a bounce address of %s itself.", domain, sender)
 	case s.Result == "pass":
@@ -194,7 +197,8 @@ func (r *Report) spfAdvice(s ReportSPF, from string) string {
 	case !ours:
 		return ""
 	case s.Result == "fail" || s.Result == "softfail" || s.Result == "neutral":
-		return fmt.Sprintf("SPF of %s gives %s: its record does not list this address. Add it if it is yours.", domain, s.Result)
+		return fmt.Sprintf("SPF of %s gives %s: its record does not list this address. Add it if it is yours.",
+			domain, s.Result)
 	case s.Result == "none":
 		return fmt.Sprintf("%s has no SPF record.", domain)
 	case s.Result == "permerror":

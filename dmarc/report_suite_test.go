@@ -41,12 +41,14 @@ var receivedReports = []received{
 	{
 		"aggregate/addisonfoods.com!example.com!1536105600!1536191999.xml",
 		"addisonfoods.com", "3ceb5548498640beaeb47327e202b0b9", 1536105600, 1536191999,
-		"example.com", "none/none/ r/r", 1, 1, 0, "109.203.100.17 none example.com example.com  toptierhighticket.club/default/pass spf:",
+		"example.com", "none/none/ r/r", 1, 1, 0,
+		"109.203.100.17 none example.com example.com  toptierhighticket.club/default/pass spf:",
 	},
 	{
 		"aggregate/empty_reason.xml",
 		"example.org", "20240125141224705995", 1706159544, 1706185733,
-		"example.com", "quarantine/quarantine/ r/r", 1, 2, 2, "198.51.100.123 none example.com example.edu example.net example.com/example/pass spf: example.edu/mfrom/pass",
+		"example.com", "quarantine/quarantine/ r/r", 1, 2, 2,
+		"198.51.100.123 none example.com example.edu example.net example.com/example/pass spf: example.edu/mfrom/pass",
 	},
 	{
 		"aggregate/estadocuenta1.infonacot.gob.mx!example.com!1536853302!1536939702!2940.xml.zip",
@@ -61,12 +63,14 @@ var receivedReports = []received{
 	{
 		"aggregate/fastmail.com!example.com!1516060800!1516147199!102675056.xml.gz",
 		"FastMail Pty Ltd", "102675056", 1516060800, 1516147199,
-		"indemed.com", "none/none/ /", 1, 1, 0, "104.195.80.20 none example.com example.com fastmail.fm spf: example.com/mfrom/softfail",
+		"indemed.com", "none/none/ /", 1, 1, 0,
+		"104.195.80.20 none example.com example.com fastmail.fm spf: example.com/mfrom/softfail",
 	},
 	{
 		"aggregate/ikea.com!example.de!1538690400!1538776800.xml",
 		"ikea.com", "aggr_report_2018_10_05_5bc7e9b4f3e8a", 1538690400, 1538776800,
-		"example.de", "none/none/ r/r", 1, 1, 0, "234.234.234.234 none example.de example.de  example.de//pass spf: mailrelay.com/helo/none",
+		"example.de", "none/none/ r/r", 1, 1, 0,
+		"234.234.234.234 none example.de example.de  example.de//pass spf: mailrelay.com/helo/none",
 	},
 	{
 		"aggregate/invalid_utf_8.xml",
@@ -91,22 +95,26 @@ var receivedReports = []received{
 	{
 		"aggregate/protection.outlook.com!example.com!1711756800!1711843200.xml",
 		"Outlook.com", "cfeafefe4129445e8c81018bd9177197", 1711756800, 1711843200,
-		"example.com", "none/none/ r/r", 1, 1, 0, "100.24.188.149 none example.com example.com hotmail.com spf: example.com/mfrom/fail",
+		"example.com", "none/none/ r/r", 1, 1, 0,
+		"100.24.188.149 none example.com example.com hotmail.com spf: example.com/mfrom/fail",
 	},
 	{
 		"aggregate/rfc9990-example.net!example.com!1700000000!1700086399.xml",
 		"example.net", "dmarcbis-test-report-001", 1700000000, 1700086399,
-		"example.com", "reject/quarantine/reject s/s", 2, 7, 5, "203.0.113.10 reject example.com spoofed.example.com  spf: spoofed.example.com/mfrom/fail",
+		"example.com", "reject/quarantine/reject s/s", 2, 7, 5,
+		"203.0.113.10 reject example.com spoofed.example.com  spf: spoofed.example.com/mfrom/fail",
 	},
 	{
 		"aggregate/rfc9990-sample.xml",
 		"Sample Reporter", "3v98abbp8ya9n3va8yr8oa3ya", 302832000, 302918399,
-		"example.com", "quarantine/none/none /", 1, 123, 123, "192.0.2.123 pass example.com example.com  example.com/abc123/pass spf: example.com//fail",
+		"example.com", "quarantine/none/none /", 1, 123, 123,
+		"192.0.2.123 pass example.com example.com  example.com/abc123/pass spf: example.com//fail",
 	},
 	{
 		"aggregate/twilight.eml",
 		"google.com", "1627703331531660819", 1549756800, 1549843199,
-		"twlnet.com", "reject/reject/ s/s", 1, 1, 1, "87.106.127.28 none twlnet.com   twlnet.com/201810/pass spf: twlnet.com//pass",
+		"twlnet.com", "reject/reject/ s/s", 1, 1, 1,
+		"87.106.127.28 none twlnet.com   twlnet.com/201810/pass spf: twlnet.com//pass",
 	},
 	{
 		"aggregate/usssa.com!example.com!1538784000!1538870399.xml",
@@ -126,37 +134,44 @@ var receivedReports = []received{
 	{
 		"extract_report/changed-input.xml",
 		"fred.com", "11038226378739404135", 1718236800, 1718323199,
-		"example.com", "none/none/none r/r", 20, 3047, 3047, "209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
+		"example.com", "none/none/none r/r", 20, 3047, 3047,
+		"209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
 	},
 	{
 		"extract_report/nice-input.xml",
 		"google.com", "11038226378739404135", 1718236800, 1718323199,
-		"example.com", "none/none/none r/r", 20, 3047, 3047, "209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
+		"example.com", "none/none/none r/r", 20, 3047, 3047,
+		"209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
 	},
 	{
 		"extract_report/nice-input.xml.gz",
 		"google.com", "11038226378739404135", 1718236800, 1718323199,
-		"example.com", "none/none/none r/r", 20, 3047, 3047, "209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
+		"example.com", "none/none/none r/r", 20, 3047, 3047,
+		"209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
 	},
 	{
 		"extract_report/nice-input.xml.zip",
 		"google.com", "11038226378739404135", 1718236800, 1718323199,
-		"example.com", "none/none/none r/r", 20, 3047, 3047, "209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
+		"example.com", "none/none/none r/r", 20, 3047, 3047,
+		"209.85.220.41 none example.com   example.com/google/pass spf: example.com//pass",
 	},
 	{
 		"mail-dmarc/t/fixtures/test_dmarc.xml",
 		"Test Sender", "1234567890", 1609459200, 1609545600,
-		"example.com", "none/none/ r/r", 1, 1, 1, "1.2.3.4 none example.com   example.com/default/pass spf: example.com/mfrom/pass",
+		"example.com", "none/none/ r/r", 1, 1, 1,
+		"1.2.3.4 none example.com   example.com/default/pass spf: example.com/mfrom/pass",
 	},
 	{
 		"mail-dmarc/t/fixtures/test_dmarc.xml.gz",
 		"Test Sender", "1234567890", 1609459200, 1609545600,
-		"example.com", "none/none/ r/r", 1, 1, 1, "1.2.3.4 none example.com   example.com/default/pass spf: example.com/mfrom/pass",
+		"example.com", "none/none/ r/r", 1, 1, 1,
+		"1.2.3.4 none example.com   example.com/default/pass spf: example.com/mfrom/pass",
 	},
 	{
 		"mail-dmarc/t/fixtures/test_dmarc.xml.zip",
 		"Test Sender", "1234567890", 1609459200, 1609545600,
-		"example.com", "none/none/ r/r", 1, 1, 1, "1.2.3.4 none example.com   example.com/default/pass spf: example.com/mfrom/pass",
+		"example.com", "none/none/ r/r", 1, 1, 1,
+		"1.2.3.4 none example.com   example.com/default/pass spf: example.com/mfrom/pass",
 	},
 }
 
@@ -261,12 +276,14 @@ func TestReportSuiteParsesToWhatItSays(t *testing.T) {
 func TestReportSuiteWarns(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string][]string{
-		"aggregate/rfc9990-sample.xml":                              nil,
-		"extract_report/nice-input.xml":                             nil,
-		"mail-dmarc/t/fixtures/test_dmarc.xml":                      nil,
-		"aggregate_invalid/report_with_upper_cased_pass.xml":        nil,
-		"aggregate/invalid_xml.xml":                                 {"line 5: a < that starts no tag", "line 31: a < that starts no tag"},
-		"aggregate/invalid_utf_8.xml":                               {"line 31: a text that is not in its character set", "line 40: no org_name"},
+		"aggregate/rfc9990-sample.xml":                       nil,
+		"extract_report/nice-input.xml":                      nil,
+		"mail-dmarc/t/fixtures/test_dmarc.xml":               nil,
+		"aggregate_invalid/report_with_upper_cased_pass.xml": nil,
+		"aggregate/invalid_xml.xml": {"line 5: a < that starts no tag",
+			"line 31: a < that starts no tag"},
+		"aggregate/invalid_utf_8.xml": {"line 31: a text that is not in its character set",
+			"line 40: no org_name"},
 		"aggregate/!example.com!1538204542!1538463818.xml":          {"line 40: no org_name"},
 		"aggregate/mimecast-weird-gzip.eml":                         {"behind the report: unexpected EOF"},
 		"aggregate/usssa.com!example.com!1538784000!1538870399.xml": nil,

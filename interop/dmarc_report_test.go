@@ -35,11 +35,14 @@ func randomReport(r *rand.Rand) *dmarc.Report {
 	report := &dmarc.Report{
 		Metadata: dmarc.ReportMetadata{
 			OrgName: "o" + text(), Email: "e" + text(), ExtraContactInfo: maybe(text()), ReportID: "i" + text(),
-			Begin: time.Unix(1, 0), End: time.Unix(r.Int64N(1<<40)+2, 0), Errors: []string{text(), text()}, Generator: maybe(text()),
+			Begin: time.Unix(1, 0), End: time.Unix(r.Int64N(1<<40)+2, 0), Errors: []string{text(), text()},
+			Generator: maybe(text()),
 		},
 		Policy: dmarc.ReportPolicy{
-			Domain: "d" + text(), DiscoveryMethod: maybe("psl"), Policy: maybe("reject"), Subdomain: maybe("quarantine"), Nonexistent: maybe("none"),
-			FailureOptions: maybe("1:d:s"), DKIMAlignment: maybe("s"), SPFAlignment: maybe("r"), Testing: maybe("y"), Percent: maybe("50"),
+			Domain: "d" + text(), DiscoveryMethod: maybe("psl"), Policy: maybe("reject"), Subdomain: maybe("quarantine"),
+			Nonexistent:    maybe("none"),
+			FailureOptions: maybe("1:d:s"), DKIMAlignment: maybe("s"), SPFAlignment: maybe("r"), Testing: maybe("y"),
+			Percent: maybe("50"),
 		},
 	}
 	for range 1 + r.IntN(5) {
@@ -49,8 +52,10 @@ func randomReport(r *rand.Rand) *dmarc.Report {
 			HeaderFrom: "h" + text(), EnvelopeFrom: maybe(text()), EnvelopeTo: maybe(text()),
 		}
 		for range r.IntN(4) {
-			rec.Overrides = append(rec.Overrides, dmarc.ReportOverride{Type: []string{"mailing_list", "forwarded", text()}[r.IntN(3)], Comment: maybe(text())})
-			rec.DKIMResults = append(rec.DKIMResults, dmarc.ReportDKIM{Domain: text(), Selector: text(), Result: "permerror", Human: maybe(text())})
+			rec.Overrides = append(rec.Overrides, dmarc.ReportOverride{Type: []string{"mailing_list", "forwarded",
+				text()}[r.IntN(3)], Comment: maybe(text())})
+			rec.DKIMResults = append(rec.DKIMResults, dmarc.ReportDKIM{Domain: text(), Selector: text(), Result: "permerror",
+				Human: maybe(text())})
 		}
 		rec.SPFResults = []dmarc.ReportSPF{{Domain: text(), Scope: "mfrom", Result: "softfail", Human: maybe(text())}}
 		report.Records = append(report.Records, rec)
@@ -61,7 +66,8 @@ func randomReport(r *rand.Rand) *dmarc.Report {
 // validates wants xmllint to find that files follow a schema.
 func validates(t *testing.T, schema string, files []string) {
 	t.Helper()
-	out, err := exec.Command("xmllint", append([]string{"--noout", "--nonet", "--schema", schema}, files...)...).CombinedOutput()
+	out, err := exec.Command("xmllint", append([]string{"--noout", "--nonet", "--schema", schema},
+		files...)...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Equal(t, len(files), strings.Count(string(out), " validates\n"), "%s", out)
 }
@@ -99,8 +105,10 @@ func TestReportsFollowTheSchema(t *testing.T) {
 		require.NoError(t, err)
 		schema := string(text)
 		for _, difference := range [][2]string{ // between it and RFC 9990 §3.1.1
-			{`targetNamespace="urn:ietf:params:xml:ns:dmarc-2.0"`, `targetNamespace="` + dmarc.ReportNamespace + `" xmlns="` + dmarc.ReportNamespace + `" elementFormDefault="qualified"`},
-			{`<xs:element name="report_metadata"`, `<xs:element name="version" type="xs:decimal" minOccurs="0"/><xs:element name="report_metadata"`},
+			{`targetNamespace="urn:ietf:params:xml:ns:dmarc-2.0"`, `targetNamespace="` + dmarc.ReportNamespace + `" xmlns="` +
+				dmarc.ReportNamespace + `" elementFormDefault="qualified"`},
+			{`<xs:element name="report_metadata"`,
+				`<xs:element name="version" type="xs:decimal" minOccurs="0"/><xs:element name="report_metadata"`},
 			{`<xs:element name="error" type="xs:string" minOccurs="0"
                    maxOccurs="unbounded"/>`, `<xs:element name="error" type="xs:string" minOccurs="0"/><xs:element name="generator" type="xs:string" minOccurs="0"/>`},
 			{`name="t" type="xs:string"`, `name="testing" type="xs:string"`},
