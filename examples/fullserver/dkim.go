@@ -110,6 +110,9 @@ func rotationText(s sign.Status) string {
 	for _, r := range s.Publish {
 		fmt.Fprintf(&b, "\nPublish, and leave the others as they are:\n%s", recordText(r))
 	}
+	if len(s.Publish) > 0 {
+		b.WriteString("\nThe server looks for them from time to time, and at once when you call this again.\n")
+	}
 	return b.String()
 }
 
