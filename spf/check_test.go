@@ -172,7 +172,7 @@ func TestIdentities(t *testing.T) {
 	v := run("192.0.2.1", "mail.example.org", "")
 	require.Equal(t, []any{spf.Pass, spf.Helo, "mail.example.org", "ip4:192.0.2.1"}, []any{v.Result, v.Identity, v.Domain, v.Mechanism})
 	v = run("192.0.2.2", "Mail.Example.org.", "")
-	require.Equal(t, "postmaster@Mail.Example.org from 192.0.2.2 at mx.example.com", v.Explanation)
+	require.Equal(t, "postmaster@mail.example.org from 192.0.2.2 at mx.example.com", v.Explanation)
 	require.Equal(t, "mail.example.org", v.Domain)
 	require.Equal(t, "all", v.Mechanism)
 
@@ -191,6 +191,7 @@ func TestIdentities(t *testing.T) {
 		{"[192.0.2.1]", ""}, {"localhost", ""}, {"", ""}, {"192.0.2.1", ""}, {"..", ""}, {"a..b", ""}, {"exa mple.com", ""},
 		{"ok.example", "root"}, {"ok.example", "a@"}, {"ok.example", "a@com"}, {"ok.example", "a@[192.0.2.1]"},
 		{"ok.example", "a@x." + strings.Repeat("a", 64) + ".com"}, {"ok.example", "a@" + strings.Repeat("a.", 127) + "com"},
+		{"ok.example", "a@1א.example"}, {"1א.example", ""}, {"ok.example", "a@" + strings.Repeat("例", 5000) + ".com"},
 		{"ok.example", "a@\xff\xfe.com"}, {"ok.example", "a@x\r\n.com"},
 	} {
 		v := run("192.0.2.1", c[0], c[1])

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // The defaults of a Checker's limits, RFC 7208 §4.6.4.
@@ -103,7 +105,7 @@ func (k *Checker) Check(ctx context.Context, c Client) Verdict {
 		v.Err = fail("check", ErrNoAddress)
 		return v
 	}
-	v.Domain = strings.ToLower(domain)
+	v.Domain = domain
 	if limit := orDefault(k.MaxTime, DefaultMaxTime); k.MaxTime >= 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
@@ -138,8 +140,10 @@ func (k *Checker) evaluation(ctx context.Context, c Client) *evaluation {
 	if e.host == "" {
 		e.host = "unknown" // RFC 7208 §7.3
 	}
-	if helo, ok := toASCII(e.helo); ok { // RFC 8616 §4
-		e.helo = helo
+	if !isASCII(e.helo) { // RFC 8616 §4
+		if helo, ok := domainname.DNS(e.helo); ok {
+			e.helo = helo
+		}
 	}
 	return e
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // evaluation is one check with all its includes and redirects, which share its limits (RFC 7208 §4.1).
@@ -102,7 +103,8 @@ func (e *evaluation) match(d directive, domain string) (bool, *outcome) {
 	if d.name == "include" {
 		return e.include(target)
 	}
-	if !validName(target) {
+	target, ok := domainname.DNS(target) // a mechanism may well ask for a name that is no host name
+	if !ok {
 		return false, nil // RFC 7208 §4.8 leaves this open
 	}
 	switch d.name {
@@ -139,10 +141,11 @@ func (e *evaluation) void(name string) *outcome {
 
 // include evaluates another domain's record (the table in RFC 7208 §5.2).
 func (e *evaluation) include(target string) (bool, *outcome) {
-	if !validName(target) || !strings.Contains(target, ".") {
+	name, ok := domainname.DNS(target)
+	if !ok || domainname.Parent(name) == "" {
 		return false, &outcome{result: PermError, err: fail("include:"+target, ErrTarget)}
 	}
-	switch out := e.checkHost(target); out.result {
+	switch out := e.checkHost(name); out.result {
 	case Pass:
 		return true, nil
 	case Fail, SoftFail, Neutral:
@@ -160,10 +163,11 @@ func (e *evaluation) redirect(spec macroString, domain string) outcome {
 		return *bad
 	}
 	target := e.expandName(spec, domain)
-	if !validName(target) || !strings.Contains(target, ".") {
+	name, ok := domainname.DNS(target)
+	if !ok || domainname.Parent(name) == "" {
 		return outcome{result: PermError, err: fail("redirect="+target, ErrTarget)}
 	}
-	out := e.checkHost(target)
+	out := e.checkHost(name)
 	if out.result == None {
 		out.result = PermError
 	}
@@ -221,8 +225,8 @@ func (e *evaluation) matchMX(d directive, target string) (bool, *outcome) {
 	}
 	found := 0
 	for _, host := range hosts {
-		host = strings.TrimSuffix(host, ".")
-		if !validName(host) {
+		host, ok := domainname.DNS(host)
+		if !ok {
 			found++ // a null MX (RFC 7505) is an answer
 			continue
 		}
@@ -248,7 +252,7 @@ func (e *evaluation) matchPTR(target string) (bool, *outcome) {
 		return false, e.void(e.ip.String())
 	}
 	for _, name := range e.validated {
-		if within(name, target) {
+		if domainname.Within(name, target) {
 			return true, nil
 		}
 	}
@@ -266,13 +270,13 @@ func (e *evaluation) validate() (none bool) {
 		return false
 	}
 	for _, name := range names[:min(len(names), e.maxPTR)] { // RFC 7208 §4.6.4: the others are ignored
-		name = strings.TrimSuffix(name, ".")
-		if !validName(name) {
+		name, ok := domainname.DNS(name)
+		if !ok {
 			continue
 		}
 		addrs, err := e.dns.addrs(e.ctx, e.family(), name)
 		if err == nil && e.hit(directive{bits4: 32, bits6: 128}, addrs) {
-			e.validated = append(e.validated, lower(name))
+			e.validated = append(e.validated, name)
 		}
 	}
 	return len(names) == 0
@@ -285,9 +289,9 @@ func (e *evaluation) validatedName(domain string) string {
 	for _, name := range e.validated {
 		r := 1
 		switch {
-		case name == lower(domain):
+		case name == domain:
 			r = 3
-		case within(name, domain):
+		case domainname.Within(name, domain):
 			r = 2
 		}
 		if r > rank {
@@ -302,8 +306,8 @@ func (e *evaluation) explain(out outcome) string {
 	if out.exp == nil || (out.exp.needsLocalPart() && !isASCII(e.local)) {
 		return ""
 	}
-	target := e.expandName(out.exp, out.domain)
-	if !validName(target) {
+	target, ok := domainname.DNS(e.expandName(out.exp, out.domain))
+	if !ok {
 		return ""
 	}
 	txts, err := e.dns.txt(e.ctx, target)

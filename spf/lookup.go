@@ -111,4 +111,4 @@ func settle[T any](q *querier, l Lookup, answer []T) ([]T, error) {
 }
 
 // absolute keeps resolvers from trying a search list: the names in SPF are fully qualified (RFC 7208 §4.3).
-func absolute(name string) string { return lower(name) + "." }
+func absolute(name string) string { return name + "." }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // macroString is a parsed macro-string, RFC 7208 §7.1.
@@ -200,7 +202,7 @@ func (e *evaluation) value(letter byte, domain string) string {
 
 // expandName expands the domain-spec of a term to a name to ask for, which may be no valid one.
 func (e *evaluation) expandName(m macroString, domain string) string {
-	const keep = 4 * maxName // only the right-hand end of what is longer counts
+	const keep = 4 * domainname.MaxName // only the right-hand end of what is longer counts
 	var b []byte
 	for _, p := range m {
 		b = append(b, e.expandPart(p, domain)...)
@@ -208,7 +210,7 @@ func (e *evaluation) expandName(m macroString, domain string) string {
 			b = append(b[:0], b[len(b)-keep:]...)
 		}
 	}
-	return shorten(strings.TrimSuffix(string(b), "."))
+	return shorten(string(b))
 }
 
 // expandText expands an explanation; it stops where the limit is reached.
