@@ -2,7 +2,6 @@ package dmarc
 
 import (
 	"context"
-	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
 )
@@ -87,7 +86,7 @@ func (v *Verdict) align(id Identifier) {
 // relaxed says whether domain has the organizational domain of the author domain (RFC 9989 §3.2.10.1). Only one with the
 // same top-level label, and then within that organizational domain, is worth a tree walk.
 func (s *session) relaxed(ctx context.Context, v *Verdict, domain string) (same, walked bool, err error) {
-	if topLabel(domain) != topLabel(v.AuthorDomain) {
+	if domainname.TopLabel(domain) != domainname.TopLabel(v.AuthorDomain) {
 		return false, false, nil
 	}
 	if v.OrgDomain == "" {
@@ -101,5 +100,3 @@ func (s *session) relaxed(ctx context.Context, v *Verdict, domain string) (same,
 	org, err := s.organization(ctx, domain)
 	return err == nil && org == v.OrgDomain, true, err
 }
-
-func topLabel(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }

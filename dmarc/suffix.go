@@ -19,7 +19,7 @@ type PublicSuffixList interface {
 func orgByList(list PublicSuffixList, domain string) string {
 	suffix := list.PublicSuffix(domain)
 	if !domainname.Within(domain, suffix) { // no answer
-		suffix = topLabel(domain)
+		suffix = domainname.TopLabel(domain)
 	}
 	front := strings.TrimSuffix(strings.TrimSuffix(domain, suffix), ".")
 	if front == "" {

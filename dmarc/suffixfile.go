@@ -74,5 +74,5 @@ func (l *SuffixList) PublicSuffix(domain string) string {
 			return name
 		}
 	}
-	return topLabel(domain)
+	return domainname.TopLabel(domain)
 }
