@@ -140,6 +140,9 @@ Original-Mail-From: <>
 	_, contents = failureParts(t, failureMail(t, r))
 	require.Contains(t, contents[0], "It was received from IP 2001:db8::1 on Thu, 1 Jan 1970 00:00:00 +0000.\r\n")
 	require.Contains(t, contents[1], "Source-IP: IPv6:2001:db8::1\r\n") // RFC 5321 §4.1.3
+	r.SPFDNS = []dmarc.FailureSPF{{Domain: "a.example", Record: "v=spf1"}, {Type: "SPF", Domain: "b.example", Record: "v=spf1"}}
+	_, contents = failureParts(t, failureMail(t, r))
+	require.Contains(t, contents[1], "SPF-DNS: txt : a.example : \"v=spf1\"\r\nSPF-DNS: spf : b.example : \"v=spf1\"\r\n")
 }
 
 func TestFailureReportIsRefusedWithoutWhatItNeeds(t *testing.T) {

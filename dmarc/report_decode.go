@@ -119,6 +119,9 @@ func (d *reportDecoder) start(name []byte) error {
 	case len(d.open) == 0:
 		d.prefix, kind = prefix, feedbackElement
 	case prefix == "" || prefix == d.prefix: // others belong to extensions (RFC 9990 §5)
+		if err := d.closeForgotten(local); err != nil {
+			return err
+		}
 		parent := d.open[len(d.open)-1].kind
 		kind = parent.inside(local)
 		if target := d.field(parent, local); target != nil {
@@ -140,6 +143,24 @@ func (d *reportDecoder) start(name []byte) error {
 	return nil
 }
 
+// closeForgotten ends elements without an end tag: a text, when the next element beside it starts, and any element, when a
+// container starts that belongs further out.
+func (d *reportDecoder) closeForgotten(local []byte) error {
+	last := len(d.open) - 1
+	for i := last; i >= 0 && d.open[i].kind != unknownElement; i-- {
+		outer := d.open[i].kind
+		besideText := i == last-1 && d.open[last].kind == textElement && d.field(outer, local) != nil
+		if outer.inside(local) == unknownElement && !besideText {
+			continue
+		}
+		if i < last {
+			d.warning("an element without an end")
+		}
+		return d.closeTo(i + 1)
+	}
+	return nil
+}
+
 // close ends the innermost element of that name, and with it those inside it that were left open.
 func (d *reportDecoder) close(name []byte) error {
 	lower(name)
@@ -154,7 +175,12 @@ func (d *reportDecoder) close(name []byte) error {
 	if i < len(d.open)-1 && d.target == nil {
 		d.warning("an element without an end")
 	}
-	for len(d.open) > i {
+	return d.closeTo(i)
+}
+
+// closeTo ends the innermost elements until only n are open.
+func (d *reportDecoder) closeTo(n int) error {
+	for len(d.open) > n {
 		kind := d.open[len(d.open)-1].kind
 		d.open = d.open[:len(d.open)-1]
 		if err := d.closed(kind); err != nil {

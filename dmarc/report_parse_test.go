@@ -165,6 +165,8 @@ func TestParseReportRefusesWhatHasNoReport(t *testing.T) {
 		"empty zip":             {mixed("\r\n" + zipped(t)), dmarc.ErrNoReport, ""},
 		"cut off":               {doc[:len(doc)-20], dmarc.ErrReportInvalid, "it ends in line"},
 		"cut off in a tag":      {doc[:len(doc)-2], dmarc.ErrReportInvalid, "it ends in line"},
+		"cut off in a type":     {"<!DOCTYPE feedback [<!-- ", dmarc.ErrNoReport, ""},
+		"cut off in attributes": {"<feedback a='", dmarc.ErrNoReport, ""},
 		"cut off in a comment":  {"<feedback><!-- ", dmarc.ErrReportInvalid, "it ends in line"},
 		"cut off gzip":          {gz[:len(gz)/2], dmarc.ErrReportInvalid, "it ends in line"},
 		"cut off gzip header":   {gz[:5], dmarc.ErrReportInvalid, "EOF"},
@@ -226,15 +228,17 @@ func TestParseReportTakesBrokenXML(t *testing.T) {
 		"instructions": {"<?x <identifiers>?><identifiers><header_from>a<?y?>b</header_from></identifiers>", "ab"},
 		"stray <": {"<identifiers><header_from>a < b <3 << <a@b> </ x <-c></header_from></identifiers>",
 			"a < b <3 << <a@b> </ x <-c>"},
-		"markup in a text":     {"<identifiers><header_from>a <b>bold</b> c</header_from></identifiers>", "a bold c"},
-		"text left open":       {"<identifiers><header_from>a</identifiers>", "a"},
-		"element left open":    {"<identifiers><header_from>a</header_from>", "a"},
-		"end without a start":  {"</foo></row><identifiers></x><header_from>a</header_from></identifiers>", "a"},
-		"tag without an end":   {"<identifiers <header_from>a</header_from></identifiers>", "a"},
-		"quote without an end": {`<identifiers a="<header_from>a</header_from></identifiers>`, "a"},
-		"identities of old":    {"<identities><header_from>a</header_from></identities>", "a"},
-		"unknown elements":     {"<x><identifiers><header_from>no</header_from></identifiers></x><identifiers><y/><header_from>a</header_from></identifiers>", "a"},
-		"an extension":         {`<identifiers><header_from>a</header_from></identifiers><e:identifiers xmlns:e="urn:e"><header_from>no</header_from></e:identifiers>`, "a"},
+		"markup in a text":               {"<identifiers><header_from>a <b>bold</b> c</header_from></identifiers>", "a bold c"},
+		"text left open before the next": {"<identifiers><header_from>a <envelope_from>b</identifiers>", "a"},
+		"container left open":            {"<row><count>1</count><identifiers><header_from>a</header_from></identifiers>", "a"},
+		"text left open":                 {"<identifiers><header_from>a</identifiers>", "a"},
+		"element left open":              {"<identifiers><header_from>a</header_from>", "a"},
+		"end without a start":            {"</foo></row><identifiers></x><header_from>a</header_from></identifiers>", "a"},
+		"tag without an end":             {"<identifiers <header_from>a</header_from></identifiers>", "a"},
+		"quote without an end":           {`<identifiers a="<header_from>a</header_from></identifiers>`, "a"},
+		"identities of old":              {"<identities><header_from>a</header_from></identities>", "a"},
+		"unknown elements":               {"<x><identifiers><header_from>no</header_from></identifiers></x><identifiers><y/><header_from>a</header_from></identifiers>", "a"},
+		"an extension":                   {`<identifiers><header_from>a</header_from></identifiers><e:identifiers xmlns:e="urn:e"><header_from>no</header_from></e:identifiers>`, "a"},
 		"control characters": {"<identifiers><header_from>a\x00\x1b[2Jb\x7f\u202e</header_from></identifiers>",
 			"a\ufffd\ufffd[2Jb\ufffd\ufffd"},
 		"bytes that are no UTF-8": {"<identifiers><header_from>a\xff\xfeb\xc3</header_from></identifiers>",
@@ -381,4 +385,25 @@ func TestParseReportBoundsARecord(t *testing.T) {
 	errs := strings.Repeat("<error>x</error>", 1000)
 	require.Len(t, readReport(t, strings.Replace(oneRecord(""), "<feedback>",
 		"<feedback><report_metadata>"+errs+"</report_metadata>", 1)).Metadata.Errors, 20)
+}
+
+// A sender that forgets end tags is understood, record by record.
+func TestParseReportClosesWhatWasLeftOpen(t *testing.T) {
+	t.Parallel()
+	r := readReport(t, `<feedback><report_metadata><org_name>o<policy_published><domain>example.com<p>none
+		<record><row><source_ip>192.0.2.1<count>1<policy_evaluated><disposition>none<dkim>pass<spf>fail
+		<identifiers><header_from>a.example.com<envelope_from>b.example.com
+		<auth_results><dkim><domain>d<selector>s<result>pass<dkim><domain>e<result>fail<spf><domain>f<result>none
+		<record><row><source_ip>192.0.2.2<count>2</feedback>`)
+	require.Equal(t, "o", r.Metadata.OrgName)
+	require.Equal(t, "none", r.Policy.Policy)
+	require.Equal(t, []dmarc.ReportRecord{
+		{
+			Source: netip.MustParseAddr("192.0.2.1"), Count: 1, Disposition: "none", DKIM: "pass", SPF: "fail",
+			HeaderFrom: "a.example.com", EnvelopeFrom: "b.example.com",
+			DKIMResults: []dmarc.ReportDKIM{{Domain: "d", Selector: "s", Result: "pass"}, {Domain: "e", Result: "fail"}},
+			SPFResults:  []dmarc.ReportSPF{{Domain: "f", Result: "none"}},
+		},
+		{Source: netip.MustParseAddr("192.0.2.2"), Count: 2},
+	}, r.Records)
 }

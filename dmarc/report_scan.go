@@ -69,7 +69,8 @@ func (s *xmlScanner) next() (xmlTag, error) {
 			}
 			if s.readName() {
 				tag.name = s.name
-				return tag, s.restOfTag(&tag)
+				err = s.restOfTag(&tag)
+				return tag, err
 			}
 			s.warn("a < that starts no tag")
 			s.add([]byte("&lt;"))
