@@ -65,3 +65,30 @@ func FuzzMessage(f *testing.F) {
 		require.Equal(t, dkim.Pass, signed.Status, "%v", signed.Err)
 	})
 }
+
+// What is no private key is refused, what is one signs and survives being written.
+func FuzzParsePrivateKey(f *testing.F) {
+	for _, key := range testKeys() {
+		text, err := dkim.MarshalPrivateKey(key)
+		require.NoError(f, err)
+		f.Add(text)
+		f.Add(append([]byte("a note\n"), text[:len(text)-40]...))
+	}
+	f.Add([]byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"))
+	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: x\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		key, err := dkim.ParsePrivateKey(text)
+		if err != nil {
+			require.ErrorIs(t, err, dkim.ErrPrivateKey)
+			require.Nil(t, key)
+			return
+		}
+		again, err := dkim.MarshalPrivateKey(key)
+		require.NoError(t, err)
+		reread, err := dkim.ParsePrivateKey(again)
+		require.NoError(t, err)
+		require.Equal(t, key.Public(), reread.Public())
+		_, err = (&dkim.Signer{Domain: "example.com", Selector: "s", Key: key}).Sign(strings.NewReader(letter))
+		require.NoError(t, err)
+	})
+}

@@ -75,27 +75,3 @@ func TestLists(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "", "c"}, SplitList(" a :\r\n b::c\t"))
 	require.Equal(t, "abc", StripFWS(" a\r\n\tb c"))
 }
-
-func FuzzParseTags(f *testing.F) {
-	for _, s := range []string{"v=1; a=rsa-sha256; b=; bh=", " b = x\r\n y;z=b=q;", ";", "a=1;a=2"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, list string) {
-		tags, err := ParseTags(list)
-		if err != nil {
-			return
-		}
-		for _, tag := range tags {
-			without, err := ParseTags(tags.Without(list, tag.Name))
-			require.NoError(t, err)
-			require.Len(t, without, len(tags))
-			for i := range tags {
-				want := tags[i].Value
-				if tags[i].Name == tag.Name {
-					want = ""
-				}
-				require.Equal(t, want, without[i].Value)
-			}
-		}
-	})
-}
