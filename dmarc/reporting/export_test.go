@@ -13,8 +13,9 @@ func SetFS(r *Reporter, fs durable.FS) { r.fs = fs }
 // SetClock has it use another clock.
 func SetClock(r *Reporter, now func() time.Time) { r.now = now }
 
-// RewriteAlways has it write a day's file anew with each change.
-func RewriteAlways(r *Reporter) { r.minRewrite = 1 }
+// RewriteAlways has it write a day's file anew with each change, RewriteAbove when it has grown above a size.
+func RewriteAlways(r *Reporter)            { r.minRewrite = 1 }
+func RewriteAbove(r *Reporter, size int64) { r.minRewrite = size }
 
 // Suppressed opens a Reporter that suppresses n addresses.
 func Suppressed(r *Reporter, n int, until time.Time) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks/dmarc/reporting"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
 )
 
@@ -33,10 +34,12 @@ func files(t *testing.T, dir string) (names []string) {
 }
 
 // size is what the files in a folder take.
-func size(t *testing.T, dir string) (n int64) {
+func size(t *testing.T, fs durable.FS, dir string) (n int64) {
 	t.Helper()
-	for _, name := range files(t, dir) {
-		info, err := os.Stat(filepath.Join(dir, name))
+	names, err := fs.ReadNames(dir)
+	require.NoError(t, err)
+	for _, name := range names {
+		info, err := fs.Stat(filepath.Join(dir, name))
 		require.NoError(t, err)
 		n += info.Size()
 	}
@@ -92,6 +95,28 @@ func TestEvaluationsAreWrittenSoon(t *testing.T) {
 			require.EqualValues(t, 1000, pending[0].Messages, state.What)
 			require.NoError(t, after.Close())
 		}
+	})
+}
+
+func TestTheFileOfADayDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs := crashfs.New()
+		r := newReporter("/reports", &outbox{}, nil)
+		reporting.SetFS(r, fs)
+		reporting.RewriteAbove(r, 2000)
+		stop := start(t, r)
+		for range 1000 {
+			record(t, r, evaluation("example.com", rejecting))
+			pass(reporting.DefaultFlush)
+			require.Less(t, size(t, fs, "/reports"), int64(2100))
+		}
+		require.Less(t, fs.Calls(), 3000, "most times something is appended")
+		stop()
+		start(t, r)
+		pending, err := r.Pending(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, 1000, pending[0].Messages)
 	})
 }
 

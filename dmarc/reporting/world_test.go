@@ -22,7 +22,6 @@ import (
 
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/dmarc/reporting"
-	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // zone answers for the DNS.
@@ -224,5 +223,3 @@ func midnight() {
 	now := time.Now().UTC()
 	pass(now.Truncate(day).Add(day).Sub(now))
 }
-
-var _ durable.FS = durable.OS()
