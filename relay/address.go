@@ -6,9 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/net/idna"
-
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // maxPath is the most octets of an address. RFC 5321 §4.5.3.1.3 asks for 256; UTF-8 and generous peers need more.
@@ -100,16 +99,15 @@ func literal(domain string) (netip.Addr, bool) {
 }
 
 // asciiDomain gives a domain as DNS has it: in A-labels (RFC 5890) and lower case, without a dot at its end.
-func asciiDomain(domain string) (string, error) {
-	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
+// What is no name, like an address literal, changes its case alone; it fails for that beyond ASCII.
+func asciiDomain(domain string) (string, bool) {
+	if name, ok := domainname.Identity(domain); ok { // also with "_": the DNS knows what can be delivered to
+		return name, true
+	}
 	if isASCII(domain) {
-		return domain, nil
+		return strings.ToLower(strings.TrimSuffix(domain, ".")), true
 	}
-	ascii, err := idna.Lookup.ToASCII(domain)
-	if err != nil {
-		return "", fmt.Errorf("relay: domain %q: %w", domain, err)
-	}
-	return ascii, nil
+	return "", false
 }
 
 // asciiPath gives an address without UTF-8, if that can be: only the domain has an ASCII form (RFC 6531 §3.2).
@@ -118,8 +116,8 @@ func asciiPath(address string) (string, bool) {
 		return address, true
 	}
 	local, domain := mailbricks.SplitAddress(address)
-	ascii, err := asciiDomain(domain)
-	if err != nil || !isASCII(local) {
+	ascii, ok := asciiDomain(domain)
+	if !ok || !isASCII(local) {
 		return "", false
 	}
 	return local + "@" + ascii, true

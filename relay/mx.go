@@ -80,7 +80,7 @@ func (m *MX) Deliver(ctx context.Context, env *mailbricks.Envelope, msg *mailbri
 // Destination implements Destiner: the domain in lower case and A-labels, or as it is if it has no such form.
 func (m *MX) Destination(_, recipient string) string {
 	_, domain := mailbricks.SplitAddress(recipient)
-	if ascii, err := asciiDomain(domain); err == nil {
+	if ascii, ok := asciiDomain(domain); ok {
 		return ascii
 	}
 	return domain

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/miekg/dns"
-	"golang.org/x/net/idna"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // question is what a query asks for, in class IN. It is the key of the cache.
@@ -20,26 +21,25 @@ func (q question) fqdn() string { return q.name + "." }
 
 func (q question) typeName() string { return dns.TypeToString[q.typ] }
 
-// Limits of names in octets (RFC 1035 §2.3.4): of one in text without its final dot, of a label, and of what may be
-// given, where each octet may be an escape of four or part of a U-label.
-const (
-	maxName  = 253
-	maxLabel = 63
-	maxText  = 4 * 255
-)
+// maxText is the most octets of what may be given as a name, where each octet may be an escape of four.
+const maxText = 4 * (domainname.MaxName + 2)
 
 // canonical turns a name as it is given into that of a question: U-labels become A-labels (RFC 5891), letters
-// lower-case. It fails for what cannot be a name.
+// lower-case. It fails for what cannot be a name. Names may have escapes (RFC 1035 §5.1), but no control characters.
 func canonical(name string) (string, bool) {
 	if name == "." {
 		return "", true
 	}
-	if plain(name) {
-		name = strings.TrimSuffix(name, ".")
-		return name, fits(name)
+	if plain, ok := domainname.Identity(name); ok {
+		return plain, true
 	}
-	var ok bool
-	if name, ok = toASCII(name); !ok {
+	if !isASCII(name) {
+		var ok bool
+		if name, ok = domainname.DNS(name); !ok {
+			return "", false
+		}
+	}
+	if len(name) > maxText || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return "", false
 	}
 	// Through the wire form and back, so that a name has one spelling whatever escapes it was written with.
@@ -54,67 +54,9 @@ func canonical(name string) (string, bool) {
 	return asciiLower(name[:len(name)-1]), true
 }
 
-// plain says whether all octets of a name are lower-case letters, digits, "-", "_" and ".".
-func plain(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// fits checks the lengths of a plain name and its labels.
-func fits(name string) bool {
-	if name == "" || len(name) > maxName {
-		return false
-	}
-	label := 0
-	for i := range len(name) {
-		if name[i] != '.' {
-			label++
-			continue
-		}
-		if label == 0 || label > maxLabel {
-			return false
-		}
-		label = 0
-	}
-	return label > 0 && label <= maxLabel
-}
-
-// toASCII makes A-labels of U-labels and leaves all other labels alone, as IDNA would refuse the underscores of
-// "_dmarc". Control characters are no part of names.
-func toASCII(name string) (string, bool) {
-	if len(name) > maxText || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", false
-	}
-	if isASCII(name) {
-		return name, true
-	}
-	if !utf8.ValidString(name) {
-		return "", false
-	}
-	// The other dots of RFC 3490 §3.1, which people type.
-	labels := strings.Split(strings.NewReplacer("\u3002", ".", "\uff0e", ".", "\uff61", ".").Replace(name), ".")
-	for i, label := range labels {
-		if isASCII(label) {
-			continue
-		}
-		ascii, err := idna.Lookup.ToASCII(label)
-		if err != nil || !plain(ascii) || strings.Contains(ascii, ".") {
-			return "", false
-		}
-		labels[i] = ascii
-	}
-	return strings.Join(labels, "."), true
-}
-
 func isASCII(s string) bool {
 	for i := range len(s) {
-		if s[i] >= 0x80 {
+		if s[i] >= utf8.RuneSelf {
 			return false
 		}
 	}
@@ -133,13 +75,13 @@ func asciiLower(s string) string {
 
 // isHostname says whether a name from an answer can be that of a host, so that it is safe to show and to look up.
 func isHostname(name string) bool {
-	name = strings.TrimSuffix(asciiLower(name), ".")
-	return plain(name) && fits(name)
+	_, ok := domainname.Identity(name)
+	return ok
 }
 
 // reserved answers what never leaves this host. ok is false for all other names.
 func reserved(q question) (a Answer, ok bool) {
-	switch top := q.name[strings.LastIndexByte(q.name, '.')+1:]; {
+	switch top := domainname.TopLabel(q.name); {
 	case top == "localhost": // RFC 6761 §6.3
 		a.Records = map[uint16][]string{dns.TypeA: {"127.0.0.1"}, dns.TypeAAAA: {"::1"}}[q.typ]
 	case q.name == reverse4Localhost || q.name == reverse6Localhost:
