@@ -18,8 +18,8 @@ const generator = "mailbricks"
 // errTooLarge says that an attachment would be larger than allowed.
 var errTooLarge = errors.New("report is too large")
 
-// build makes the report about a domain, with the rows that count most first, at most most of them. It is the same whenever it is
-// made of the same day.
+// build makes the report about a domain, with at most so many rows, those that count most first. It is the same whenever
+// it is made of the same day.
 func (r *Reporter) build(d *day, dom *domain, most int) (*dmarc.Report, error) {
 	rows := make([]*countedRow, 0, len(dom.rows))
 	for _, row := range dom.rows {
@@ -48,7 +48,8 @@ func (r *Reporter) build(d *day, dom *domain, most int) (*dmarc.Report, error) {
 		rep.Records = append(rep.Records, row.record(c.count))
 	}
 	if left > 0 {
-		rep.Metadata.Errors = append(rep.Metadata.Errors, fmt.Sprintf("%d more messages are not in the records, which would be too many", left))
+		text := fmt.Sprintf("%d more messages are not in the records, which would be too many", left)
+		rep.Metadata.Errors = append(rep.Metadata.Errors, text)
 	}
 	return rep, nil
 }

@@ -109,7 +109,7 @@ func (d *day) domain(name string, lim limits) *domain {
 }
 
 // setPolicy notes the policy that a domain has now: where there are several in a day, a report has the last (RFC 9990
-// §3.2).
+// §3.1, §3.3).
 func (d *day) setPolicy(dom *domain, p *policy) {
 	d.bytes -= dom.policy.size()
 	dom.policy = p

@@ -77,7 +77,8 @@ func (r *Reporter) Failure(_ context.Context, f Failure) error {
 	if !ok || len(r.failures.waiting) == cap(r.failures.waiting) {
 		return nil
 	}
-	r.failures.waiting <- &failure{domain: v.RecordDomain, record: shortRecord(v.Record), report: r.failureReport(&f, kind, incidents)}
+	rep := r.failureReport(&f, kind, incidents)
+	r.failures.waiting <- &failure{domain: v.RecordDomain, record: shortRecord(v.Record), report: rep}
 	return nil
 }
 
@@ -95,7 +96,8 @@ func (q *failureQueue) admit(key, domain string, r *Reporter) (incidents uint32,
 		q.seen[key] = max(n, n+1)
 		return 0, false
 	}
-	if q.total >= orDefault(r.MaxFailures, DefaultMaxFailures) || q.domains[domain] >= orDefault(r.MaxDomainFailures, DefaultMaxDomainFailures) {
+	most, each := orDefault(r.MaxFailures, DefaultMaxFailures), orDefault(r.MaxDomainFailures, DefaultMaxDomainFailures)
+	if q.total >= most || q.domains[domain] >= each {
 		return 0, false
 	}
 	q.total++
@@ -107,9 +109,8 @@ func (q *failureQueue) admit(key, domain string, r *Reporter) (incidents uint32,
 // failureKind is what a report would be about: dmarc, signature or spf, and empty when there is to be none.
 func (r *Reporter) failureKind(f *Failure) string {
 	v := &f.Verdict
-	decided := v.Result == dmarc.Pass || v.Result == dmarc.Fail || v.Result == dmarc.PermError
-	if !r.FailureReports || !decided || v.Record == nil || len(v.Record.FailureURIs) == 0 || !isHostname(v.RecordDomain) ||
-		v.AuthorDomain == "" || v.Record.PSD == dmarc.PSDYes || len(f.Header) == 0 || r.mayLoop(f) {
+	if !r.FailureReports || !decided(v) || len(v.Record.FailureURIs) == 0 || v.Record.PSD == dmarc.PSDYes ||
+		len(f.Header) == 0 || r.mayLoop(f) {
 		return ""
 	}
 	asked := strings.Split(v.Record.FailureOptions, ":") // RFC 9989 §4.7, "fo"
@@ -136,12 +137,16 @@ func (r *Reporter) mayLoop(f *Failure) bool {
 func failedSignature(f *Failure, domain string) *dmarc.ReportDKIM {
 	for i := range f.DKIM {
 		d := &f.DKIM[i]
-		near := domain == "" || strings.HasSuffix("."+domain, "."+strings.ToLower(d.Domain)) || strings.HasSuffix("."+strings.ToLower(d.Domain), "."+domain)
-		if d.Result == "fail" && near {
+		if d.Result == "fail" && (domain == "" || within(d.Domain, domain) || within(domain, d.Domain)) {
 			return d
 		}
 	}
 	return nil
+}
+
+// within says that a domain is another one or below it.
+func within(name, domain string) bool {
+	return strings.HasSuffix("."+strings.ToLower(name), "."+strings.ToLower(domain))
 }
 
 // failureReport is the report without what only Run finds out.
@@ -168,12 +173,14 @@ func (r *Reporter) failureReport(f *Failure, kind string, incidents uint32) *dma
 		near = ""
 	}
 	if s := failedSignature(f, near); s != nil && rep.DKIMDomain == "" && kind != "spf" { // RFC 9991 §4
-		rep.DKIMDomain, rep.DKIMSelector, rep.DKIMIdentity = cut(s.Domain, maxName), cut(s.Selector, maxName), "@"+cut(s.Domain, maxName)
+		rep.DKIMDomain, rep.DKIMSelector = cut(s.Domain, maxName), cut(s.Selector, maxName)
+		rep.DKIMIdentity = "@" + rep.DKIMDomain // the default (RFC 6376 §3.5, "i=")
 	}
 	if rep.AuthenticationResults == "" {
 		switch kind {
 		case "signature":
-			rep.AuthenticationResults = r.Hostname + "; dkim=fail header.d=" + word(rep.DKIMDomain) + " header.s=" + word(rep.DKIMSelector)
+			rep.AuthenticationResults = fmt.Sprintf("%s; dkim=fail header.d=%s header.s=%s",
+				r.Hostname, word(rep.DKIMDomain), word(rep.DKIMSelector))
 		case "spf":
 			rep.AuthenticationResults = r.Hostname + "; spf=fail smtp.mailfrom=" + word(f.SPF.Domain)
 		}

@@ -49,7 +49,9 @@ func TestAFailureIsReported(t *testing.T) {
 		f := asking("0")
 		f.Source = netip.MustParseAddr("192.0.2.99")
 		f.ReversePath = "x@evil.example"
-		f.DKIM = []dmarc.ReportDKIM{{Domain: "other.example", Selector: "o", Result: "fail"}, {Domain: "example.com", Selector: "s1", Result: "fail"}}
+		f.DKIM = []dmarc.ReportDKIM{
+			{Domain: "other.example", Selector: "o", Result: "fail"}, {Domain: "example.com", Selector: "s1", Result: "fail"},
+		}
 		f.Details.SPFDNS = []dmarc.FailureSPF{{Domain: "example.com", Record: "v=spf1 -all"}}
 		f.Details.Body = []byte("secret")
 		f.Details.OriginalRecipients = []string{"bob@mx.example.org"}
@@ -197,7 +199,7 @@ func TestFailuresThatAreNotReported(t *testing.T) {
 	}
 }
 
-// RFC 9991 §3: there must be a limit; §8.1: like messages are told of once, with their number.
+// RFC 9991 §2: there must be a limit; §8.1: like messages are told of once, with their number.
 func TestFailureReportsAreLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -264,7 +266,9 @@ func TestFailuresDoNotPileUp(t *testing.T) {
 // Whatever a header or a signature has in it, the report is a message with the fields that are to be there.
 func TestHostileFailures(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"a\r\nBcc: x@victim.example", "\x00\xff", "--\r\n\r\n--=_", strings.Repeat("x", 5000), "(", "\"", "=?utf-8?q?x?="} {
+	for _, text := range []string{
+		"a\r\nBcc: x@victim.example", "\x00\xff", "--\r\n\r\n--=_", strings.Repeat("x", 5000), "(", "\"", "=?utf-8?q?x?=",
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			box := &outbox{}
 			r := failureReporter(t, box, nil)

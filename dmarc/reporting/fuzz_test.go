@@ -52,7 +52,8 @@ func FuzzDay(f *testing.F) {
 	f.Add(whole[:len(whole)-5])
 	f.Add([]byte(dayFormat + " 2\n"))
 	f.Add([]byte("\x00\x00\n\n\n00000000 {}\n" + filepath.Base(name)))
-	f.Add(line(f, entry{Domain: "x", State: &state{Policy: &policy{}}}, entry{Domain: "x", Number: 1, Row: []byte(`{"ip":""}`), Count: 1},
+	f.Add(line(f, entry{Domain: "x", State: &state{Policy: &policy{}}},
+		entry{Domain: "x", Number: 1, Row: []byte(`{"ip":""}`), Count: 1},
 		entry{Number: 1, Count: 1 << 62}, entry{Number: 1, Count: -1}, entry{Number: 1, Count: 2}, entry{Closed: true}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, _, err := parseDay(bytes.NewReader(data), 0)

@@ -72,10 +72,10 @@ func summary(hostname string, rep *dmarc.Report) string {
 			passed += rep.Records[i].Count
 		}
 	}
-	m := &rep.Metadata
+	begin, end := rep.Metadata.Begin.UTC().Format(time.RFC1123Z), rep.Metadata.End.UTC().Format(time.RFC1123Z)
 	return fmt.Sprintf("This is a DMARC aggregate report (RFC 9990). The data is in the attachment.\r\n\r\n"+
 		"Domain:    %s\r\nSubmitter: %s\r\nReport-ID: %s\r\nFrom:      %s\r\nUntil:     %s\r\nMessages:  %d\r\nPassed:    %d\r\n",
-		rep.Policy.Domain, hostname, m.ReportID, m.Begin.UTC().Format(time.RFC1123Z), m.End.UTC().Format(time.RFC1123Z), messages, passed)
+		rep.Policy.Domain, hostname, rep.Metadata.ReportID, begin, end, messages, passed)
 }
 
 // writeBase64 writes data in lines.

@@ -42,7 +42,8 @@ type Evaluation struct {
 // Automated says, by a message's header, whether a program wrote it: it is a report of some kind, or a reply that nobody
 // typed (RFC 3834 §5). Get gives the value of a header field, empty where there is none.
 func Automated(get func(field string) string) bool {
-	if auto := strings.ToLower(strings.TrimSpace(get("Auto-Submitted"))); auto != "" && auto != "no" && !strings.HasPrefix(auto, "no;") {
+	auto := strings.FieldsFunc(get("Auto-Submitted"), func(c rune) bool { return strings.ContainsRune(" \t\r\n;(", c) })
+	if len(auto) > 0 && !strings.EqualFold(auto[0], "no") {
 		return true
 	}
 	kind, _, _ := strings.Cut(get("Content-Type"), ";")
@@ -58,12 +59,7 @@ func Automated(get func(field string) string) bool {
 // and was Automated or has a null reverse-path: reports about reports would go on for ever.
 func (r *Reporter) Record(_ context.Context, e Evaluation) error {
 	v := &e.Verdict
-	counts := v.Record != nil && e.Source.IsValid() && isHostname(v.RecordDomain) && v.AuthorDomain != "" && len(mailURIs(v.Record)) > 0
-	switch v.Result {
-	case dmarc.Pass, dmarc.Fail, dmarc.PermError:
-	default:
-		counts = false
-	}
+	counts := decided(v) && e.Source.IsValid() && len(mailURIs(v.Record)) > 0
 	var key string
 	if counts {
 		var err error
@@ -96,6 +92,12 @@ func (r *Reporter) Record(_ context.Context, e Evaluation) error {
 	default:
 	}
 	return nil
+}
+
+// decided says that a message passed or did not, under a policy record of a domain that can be named.
+func decided(v *dmarc.Verdict) bool {
+	return (v.Result == dmarc.Pass || v.Result == dmarc.Fail || v.Result == dmarc.PermError) &&
+		v.Record != nil && isHostname(v.RecordDomain) && v.AuthorDomain != ""
 }
 
 // optional says that a message is no reason for a report.

@@ -19,14 +19,13 @@ import (
 
 // The defaults of a Reporter's limits and times.
 const (
-	DefaultFlush         = 5 * time.Second
-	DefaultSpread        = 8 * time.Hour
-	DefaultKeep          = 4 * 24 * time.Hour
-	DefaultMaxDomains    = 10_000
-	DefaultMaxRows       = 5_000
-	DefaultMaxBytes      = 32 << 20
-	DefaultMaxReport     = 10 << 20
-	DefaultMaxSuppressed = 10_000
+	DefaultFlush      = 5 * time.Second
+	DefaultSpread     = 8 * time.Hour
+	DefaultKeep       = 4 * 24 * time.Hour
+	DefaultMaxDomains = 10_000
+	DefaultMaxRows    = 5_000
+	DefaultMaxBytes   = 32 << 20
+	DefaultMaxReport  = 10 << 20
 
 	DefaultMaxFailures       = 100
 	DefaultMaxDomainFailures = 10

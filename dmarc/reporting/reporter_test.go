@@ -53,11 +53,13 @@ func TestADayIsReportedOnTheNext(t *testing.T) {
 			FailureOptions: "1", DKIMAlignment: "s", SPFAlignment: "r", Testing: "n",
 		}, rep.Policy)
 		require.Equal(t, []dmarc.ReportRecord{{
-			Source: good.Source, Count: 3, Disposition: "pass", DKIM: "pass", SPF: "fail", HeaderFrom: "example.com", EnvelopeFrom: "example.com",
+			Source: good.Source, Count: 3, Disposition: "pass", DKIM: "pass", SPF: "fail",
+			HeaderFrom: "example.com", EnvelopeFrom: "example.com",
 			DKIMResults: []dmarc.ReportDKIM{{Domain: "example.com", Selector: "s1", Result: "pass"}},
 			SPFResults:  []dmarc.ReportSPF{{Domain: "example.com", Scope: "mfrom", Result: "softfail"}},
 		}, {
-			Source: bad.Source, Count: 2, Disposition: "reject", DKIM: "fail", SPF: "fail", HeaderFrom: "example.com", EnvelopeFrom: "evil.example",
+			Source: bad.Source, Count: 2, Disposition: "reject", DKIM: "fail", SPF: "fail",
+			HeaderFrom: "example.com", EnvelopeFrom: "evil.example",
 			SPFResults: []dmarc.ReportSPF{{Domain: "example.com", Scope: "mfrom", Result: "softfail"}},
 		}}, rep.Records)
 
@@ -180,9 +182,11 @@ func TestReportsAreNoReasonForReports(t *testing.T) {
 		change func(*reporting.Evaluation)
 		sent   bool
 	}{
-		"to the address for reports":            {func(e *reporting.Evaluation) { e.Recipients = own }, false},
-		"failing, to the address for reports":   {func(e *reporting.Evaluation) { *e = failing(*e); e.Recipients = own }, false},
-		"to that address and another":           {func(e *reporting.Evaluation) { e.Recipients = append(e.Recipients, own...) }, true},
+		"to the address for reports":          {func(e *reporting.Evaluation) { e.Recipients = own }, false},
+		"failing, to the address for reports": {func(e *reporting.Evaluation) { *e = failing(*e); e.Recipients = own }, false},
+		"to that address and another": {
+			func(e *reporting.Evaluation) { e.Recipients = append(e.Recipients, own...) }, true,
+		},
 		"automated":                             {func(e *reporting.Evaluation) { e.Automated = true }, false},
 		"null reverse-path":                     {func(e *reporting.Evaluation) { e.ReversePath = "" }, false},
 		"forged as automated":                   {func(e *reporting.Evaluation) { *e = failing(*e); e.Automated = true }, true},
@@ -229,6 +233,7 @@ func TestAutomated(t *testing.T) {
 		"":                                  false,
 		"Auto-Submitted: no":                false,
 		"Auto-Submitted: No ":               false,
+		"Auto-Submitted: no (really)":       false,
 		"Auto-Submitted: no; x=y":           false,
 		"Auto-Submitted: auto-generated":    true,
 		"Auto-Submitted: auto-replied; x=y": true,
@@ -262,7 +267,8 @@ func TestDispositionsAndOverrides(t *testing.T) {
 		want   want
 	}{
 		"passed under an enforcing policy": {rejecting, func(*reporting.Evaluation) {}, want{"pass", nil}},
-		"passed under none":                {"v=DMARC1; p=none; rua=mailto:d@example.com", func(*reporting.Evaluation) {}, want{"none", nil}},
+		"passed under none": {"v=DMARC1; p=none; rua=mailto:d@example.com", func(*reporting.Evaluation) {},
+			want{"none", nil}},
 		"refused for another reason": {rejecting, func(e *reporting.Evaluation) { e.Disposition = dmarc.PolicyReject },
 			want{"reject", nil}},
 		"refused": {rejecting, func(e *reporting.Evaluation) { *e = failing(*e) }, want{"reject", nil}},
@@ -334,13 +340,14 @@ func TestSignaturesThatTellMostComeFirst(t *testing.T) {
 	require.Equal(t, "none", got[4].Result)
 }
 
-// RFC 9990 §3.2: where the policy changes during a day, the report has the last.
+// RFC 9990 §3.3: where the policy changes during a day, the report has the last.
 func TestTheLastPolicyOfADayCounts(t *testing.T) {
 	t.Parallel()
 	r := newReporter(t.TempDir(), &outbox{}, nil)
 	require.NoError(t, r.Open())
 	defer r.Close()
-	record(t, r, evaluation("example.com", rejecting), evaluation("example.com", "v=DMARC1; p=none; np=what; rua=mailto:d@example.com"))
+	record(t, r, evaluation("example.com", rejecting))
+	record(t, r, evaluation("example.com", "v=DMARC1; p=none; np=what; rua=mailto:d@example.com"))
 	rep, err := r.Preview(context.Background(), time.Now(), "example.com")
 	require.NoError(t, err)
 	require.Equal(t, "none", rep.Policy.Policy)
@@ -365,7 +372,8 @@ func TestPendingAndPreview(t *testing.T) {
 		r := newReporter(t.TempDir(), box, nil)
 		start(t, r)
 		record(t, r, evaluation("b.example", "v=DMARC1; p=none; rua=mailto:d@b.example,mailto:x@third.example"))
-		record(t, r, evaluation("a.example", "v=DMARC1; p=none; rua=mailto:d@a.example"), evaluation("a.example", "v=DMARC1; p=none; rua=mailto:d@a.example"))
+		a := evaluation("a.example", "v=DMARC1; p=none; rua=mailto:d@a.example")
+		record(t, r, a, a)
 		today := time.Now()
 		open := look(t, r, today)
 		require.Equal(t, []string{"a.example", "b.example"}, []string{open[0].Domain, open[1].Domain})

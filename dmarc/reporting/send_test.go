@@ -21,6 +21,9 @@ func nextDay() {
 	pass(reporting.DefaultSpread + time.Hour)
 }
 
+// third is a DNS in which third.example has a record for reports about example.com.
+func third(record string) zone { return zone{"example.com._report._dmarc.third.example": record} }
+
 // RFC 9990 §4: an address elsewhere must agree.
 func TestOnlyDestinationsThatAgreeGetReports(t *testing.T) {
 	t.Parallel()
@@ -29,19 +32,25 @@ func TestOnlyDestinationsThatAgreeGetReports(t *testing.T) {
 		dns  zone
 		want []string
 	}{
-		"own domain":                     {"mailto:d@example.com", nil, []string{"d@example.com"}},
-		"several":                        {"mailto:a@example.com,mailto:b@mail.example.com,mailto:a@example.com", zone{"_dmarc.example.com": "v=DMARC1; p=none"}, []string{"a@example.com", "b@mail.example.com"}},
-		"percent-encoded":                {"mailto:a%2Bdmarc@example.com", nil, []string{"a+dmarc@example.com"}},
-		"an obsolete limit":              {"mailto:a@example.com!1k", nil, []string{"a@example.com"}}, // RFC 9989 §4.8: to be ignored
-		"other schemes":                  {"https://example.com/,mailto:a@example.com", nil, []string{"a@example.com"}},
-		"elsewhere":                      {"mailto:a@victim.example", nil, nil},
-		"elsewhere and here":             {"mailto:a@victim.example,mailto:b@example.com", nil, []string{"b@example.com"}},
-		"elsewhere, agreed":              {"mailto:a@third.example", zone{"example.com._report._dmarc.third.example": "v=DMARC1"}, []string{"a@third.example"}},
-		"elsewhere, with its own":        {"mailto:a@third.example", zone{"example.com._report._dmarc.third.example": "v=DMARC1; rua=mailto:x@third.example"}, []string{"x@third.example"}},
-		"elsewhere, to a victim":         {"mailto:a@third.example", zone{"example.com._report._dmarc.third.example": "v=DMARC1; rua=mailto:x@victim.example"}, nil},
-		"more than are looked at":        {"mailto:1@example.com,mailto:2@example.com,mailto:3@example.com,mailto:4@example.com,mailto:5@example.com", nil, []string{"1@example.com", "2@example.com", "3@example.com", "4@example.com"}},
-		"with a header field":            {"mailto:a@example.com?subject=x%0D%0ABcc:y@victim.example", nil, []string{"a@example.com"}},
-		"with a line feed":               {"mailto:a%0D%0ABcc:y@example.com,mailto:b@example.com", nil, []string{"b@example.com"}},
+		"own domain": {"mailto:d@example.com", nil, []string{"d@example.com"}},
+		"several": {"mailto:a@example.com,mailto:b@mail.example.com,mailto:a@example.com",
+			zone{"_dmarc.example.com": "v=DMARC1; p=none"}, []string{"a@example.com", "b@mail.example.com"}},
+		"percent-encoded":    {"mailto:a%2Bdmarc@example.com", nil, []string{"a+dmarc@example.com"}},
+		"an obsolete limit":  {"mailto:a@example.com!1k", nil, []string{"a@example.com"}}, // RFC 9989 §4.8: to be ignored
+		"other schemes":      {"https://example.com/,mailto:a@example.com", nil, []string{"a@example.com"}},
+		"elsewhere":          {"mailto:a@victim.example", nil, nil},
+		"elsewhere and here": {"mailto:a@victim.example,mailto:b@example.com", nil, []string{"b@example.com"}},
+		"elsewhere, agreed":  {"mailto:a@third.example", third("v=DMARC1"), []string{"a@third.example"}},
+		"elsewhere, with its own": {"mailto:a@third.example", third("v=DMARC1; rua=mailto:x@third.example"),
+			[]string{"x@third.example"}},
+		"elsewhere, to a victim": {"mailto:a@third.example", third("v=DMARC1; rua=mailto:x@victim.example"), nil},
+		"more than are looked at": {
+			"mailto:1@example.com,mailto:2@example.com,mailto:3@example.com,mailto:4@example.com,mailto:5@example.com", nil,
+			[]string{"1@example.com", "2@example.com", "3@example.com", "4@example.com"},
+		},
+		"with a header field": {"mailto:a@example.com?subject=x%0D%0ABcc:y@victim.example", nil, []string{"a@example.com"}},
+		"with a line feed": {"mailto:a%0D%0ABcc:y@example.com,mailto:b@example.com", nil,
+			[]string{"b@example.com"}},
 		"with letters that are no ASCII": {"mailto:%C3%A4@example.com", nil, []string{"ä@example.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +79,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		box := &outbox{}
-		dns := zone{"example.com._report._dmarc.third.example": "fails"}
+		dns := third("fails")
 		r := newReporter(t.TempDir(), box, dns)
 		stop := start(t, r)
 		box.fail(func(m reporting.Mail) error {
@@ -79,7 +88,8 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 			}
 			return nil
 		})
-		record(t, r, evaluation("example.com", "v=DMARC1; p=none; rua=mailto:a@example.com,mailto:b@example.com,mailto:c@third.example"))
+		const rua = "mailto:a@example.com,mailto:b@example.com,mailto:c@third.example"
+		record(t, r, evaluation("example.com", "v=DMARC1; p=none; rua="+rua))
 		nextDay()
 		pass(6 * time.Hour)
 		first := box.take()
@@ -102,7 +112,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 		require.Equal(t, open(t, first[0]).file, open(t, second[0]).file)
 
 		stop()
-		start(t, newReporter(r.Dir, box, zone{"example.com._report._dmarc.third.example": "v=DMARC1"}))
+		start(t, newReporter(r.Dir, box, third("v=DMARC1")))
 		pass(2 * time.Hour)
 		require.Equal(t, []string{"c@third.example"}, to(box.take()))
 		pass(5 * day)
@@ -198,7 +208,7 @@ func TestTheListOfSuppressedAddressesIsBounded(t *testing.T) {
 	fs := newCrashFS()
 	r := newReporter("/reports", &outbox{}, nil)
 	reporting.SetFS(r, fs)
-	reporting.Suppressed(r, reporting.DefaultMaxSuppressed-1, time.Now().Add(time.Hour))
+	reporting.Suppressed(r, reporting.MaxSuppressed-1, time.Now().Add(time.Hour))
 	defer r.Close()
 	require.NoError(t, r.Suppress(t.Context(), "last@example.com", time.Now().Add(time.Hour)))
 	require.ErrorIs(t, r.Suppress(t.Context(), "onemore@example.com", time.Now().Add(time.Hour)), reporting.ErrSuppressed)

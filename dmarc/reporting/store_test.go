@@ -234,7 +234,8 @@ func TestGarbageInTheFolder(t *testing.T) {
 			strings.Join(lines[2:], "") + lines[len(lines)-2][:10] // and a torn line
 		require.NoError(t, os.WriteFile(log, []byte(damaged), 0o600))
 		for name, text := range map[string]string{
-			"2000-01-02.log.x.tmp": "left over", "notes.txt": "mine", "2000-13-01.log": "no day", "2000-1-1.log": "no day", ".log": "", "suppressed": "\x00\x01",
+			"2000-01-02.log.x.tmp": "left over", "notes.txt": "mine", "2000-13-01.log": "no day", "2000-1-1.log": "no day",
+			".log": "", "suppressed": "\x00\x01",
 			"1999-12-30.log": "", "1999-12-31.log": "mailbricks-dmarc-day 1\n", "9999-12-31.log": "far away",
 		} {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))

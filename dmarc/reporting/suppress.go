@@ -25,6 +25,8 @@ const (
 	suppressedFile    = "suppressed"
 	suppressedFormat  = "mailbricks-dmarc-suppressed"
 	suppressedVersion = 1
+	// MaxSuppressed is how many addresses may be suppressed at a time.
+	MaxSuppressed = 10_000
 )
 
 // ErrSuppressed: so many addresses are suppressed that there is no room for another.
@@ -39,7 +41,7 @@ type suppression struct {
 }
 
 // Suppress has no report sent to an address before until, for example because the last one bounced. A time in the past ends
-// that. It returns when that is on disk. ErrSuppressed says that there are 10,000 such addresses already.
+// that. It returns when that is on disk. ErrSuppressed says that there are MaxSuppressed such addresses already.
 func (r *Reporter) Suppress(ctx context.Context, address string, until time.Time) error {
 	key, ok := addressKey(address)
 	if !ok {
@@ -58,7 +60,7 @@ func (r *Reporter) Suppress(ctx context.Context, address string, until time.Time
 	maps.DeleteFunc(next, func(_ string, t time.Time) bool { return !t.After(now) })
 	delete(next, key)
 	if until.After(now) {
-		if len(next) >= DefaultMaxSuppressed {
+		if len(next) >= MaxSuppressed {
 			return ErrSuppressed
 		}
 		next[key] = until.UTC()
@@ -76,8 +78,11 @@ func (r *Reporter) Suppress(ctx context.Context, address string, until time.Time
 func (r *Reporter) Suppressed() map[string]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.time()
 	out := map[string]time.Time{}
+	if !r.open {
+		return out
+	}
+	now := r.time()
 	for a, t := range r.suppressed.until {
 		if t.After(now) {
 			out[a] = t
@@ -144,7 +149,7 @@ func (s *suppressions) load(r *Reporter) error {
 		if !ok {
 			return fmt.Errorf("%w: address", errCorrupt)
 		}
-		if len(s.until) < DefaultMaxSuppressed {
+		if len(s.until) < MaxSuppressed {
 			s.until[key] = one.Until
 		}
 		return nil
