@@ -86,7 +86,7 @@ func TestPythonReadsAggregateReports(t *testing.T) {
 	require.Equal(t, "<"+id+"@mx.example.org>", got.MessageID)
 	require.Equal(t, "auto-generated", got.AutoSubmitted)
 	require.Equal(t, []string{"multipart/mixed", "text/plain", "application/gzip"}, got.Types)
-	require.Equal(t, "mx.example.org!example.com!946684800!946771200!"+id+".xml.gz", got.File)
+	require.Equal(t, "mx.example.org!example.com!946684800!946771199!"+id+".xml.gz", got.File)
 	require.Equal(t, []string{"example.com"}, got.Domain)
 	require.Len(t, got.Counts, 200)
 	require.Len(t, got.Sources, 200)

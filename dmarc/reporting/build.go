@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mailbricks/mailbricks/dmarc"
 )
@@ -31,7 +32,8 @@ func (r *Reporter) build(d *day, dom *domain, most int) (*dmarc.Report, error) {
 	rep := &dmarc.Report{
 		Metadata: dmarc.ReportMetadata{
 			OrgName: r.organization(), Email: r.Email, ExtraContactInfo: r.Contact, ReportID: d.reportID(dom.name),
-			Begin: d.date.begin(), End: d.date.end(), Errors: slices.Clone(dom.policy.Errors), Generator: generator,
+			Begin: d.date.begin(), End: d.date.end().Add(-time.Second), // periods should not overlap (RFC 9990 §3.1.1.4)
+			Errors: slices.Clone(dom.policy.Errors), Generator: generator,
 		},
 		Policy: dom.policy.report(dom.name),
 	}

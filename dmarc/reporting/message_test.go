@@ -58,7 +58,7 @@ func TestLongNamesInMessages(t *testing.T) {
 		require.Len(t, mails, 1)
 		l := open(t, mails[0])
 		require.Equal(t, long, l.report.Policy.Domain)
-		require.Contains(t, l.file, r.Hostname+"!"+long+"!946684800!946771200!")
-		require.WithinRange(t, l.report.Metadata.End, time.Unix(946771200, 0), time.Unix(946771200, 0))
+		require.Contains(t, l.file, r.Hostname+"!"+long+"!946684800!946771199!")
+		require.WithinRange(t, l.report.Metadata.End, time.Unix(946771199, 0), time.Unix(946771199, 0))
 	})
 }

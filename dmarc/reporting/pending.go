@@ -99,7 +99,7 @@ func (r *Reporter) find(n date, name string) (*day, *domain, error) {
 	if dom = full.domains[name]; dom == nil {
 		return nil, nil, ErrNoData
 	}
-	return full, dom, nil
+	return d, dom, nil
 }
 
 // current gives a copy of a domain, without rows when they are on disk alone.

@@ -58,7 +58,7 @@ type Reporter struct {
 	// Contact is further contact information for domain owners, such as a URL; it may be empty.
 	Contact string
 	// Send hands a report to a mail queue and returns nil when the queue has taken it for good. After an error it is called
-	// again later. It is called for up to four reports at once.
+	// again later. It is called for up to four reports at once, and must return when ctx ends.
 	Send func(ctx context.Context, m Mail) error
 	// Resolver asks the DNS whether the addresses want reports (RFC 9990 §4); nil: that of DMARC, or net.DefaultResolver.
 	Resolver dmarc.Resolver

@@ -46,7 +46,7 @@ func TestADayIsReportedOnTheNext(t *testing.T) {
 		require.Equal(t, dmarc.ReportMetadata{
 			OrgName: "Example Org", Email: "dmarc-reports@mx.example.org", ExtraContactInfo: "https://mx.example.org/dmarc",
 			ReportID: rep.Metadata.ReportID, Generator: "mailbricks",
-			Begin: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2000, 1, 2, 0, 0, 0, 0, time.UTC),
+			Begin: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2000, 1, 1, 23, 59, 59, 0, time.UTC),
 		}, rep.Metadata)
 		require.Equal(t, dmarc.ReportPolicy{
 			Domain: "example.com", DiscoveryMethod: "treewalk", Policy: "reject", Subdomain: "quarantine", Nonexistent: "quarantine",
@@ -66,7 +66,7 @@ func TestADayIsReportedOnTheNext(t *testing.T) {
 		id := rep.Metadata.ReportID
 		require.Regexp(t, regexp.MustCompile(`^[A-Za-z0-9]{16,64}$`), id, "it is the unique-id of the file name, too")
 		require.Equal(t, "Report Domain: example.com Submitter: mx.example.org Report-ID: <"+id+">", l.Get("Subject"))
-		require.Equal(t, "mx.example.org!example.com!946684800!946771200!"+id+".xml.gz", l.file)
+		require.Equal(t, "mx.example.org!example.com!946684800!946771199!"+id+".xml.gz", l.file)
 		require.Equal(t, "<"+id+"@mx.example.org>", l.Get("Message-ID"))
 		require.Equal(t, `"Example Org" <dmarc-reports@mx.example.org>`, l.Get("From"))
 		require.Equal(t, "<d@example.com>", l.Get("To"))
@@ -286,6 +286,10 @@ func TestDispositionsAndOverrides(t *testing.T) {
 		"passed in test mode": {"v=DMARC1; p=quarantine; t=y; rua=mailto:d@example.com", func(e *reporting.Evaluation) {
 			e.Verdict.Policy, e.Verdict.TestMode = dmarc.PolicyNone, true
 		}, want{"pass", nil}},
+		"several authors": {rejecting, func(e *reporting.Evaluation) {
+			*e = failing(*e)
+			e.Verdict.Result, e.Verdict.Disposition, e.Disposition = dmarc.PermError, dmarc.PolicyNone, dmarc.PolicyNone
+		}, want{"none", nil}},
 		"sampled out": {"v=DMARC1; p=reject; pct=1; rua=mailto:d@example.com", func(e *reporting.Evaluation) {
 			e.Verdict.Policy, e.Verdict.SampledOut = dmarc.PolicyQuarantine, true
 			*e = failing(*e)

@@ -113,7 +113,7 @@ func (r *Reporter) keepSending(ctx context.Context) {
 	}
 }
 
-// pass does what is to be done now, and says when there may be more; the zero time if it does not know.
+// pass does what is to be done now, and says when there may be more.
 func (r *Reporter) pass(ctx context.Context) (next time.Time) {
 	now := r.time()
 	next = now.Add(longestWait)
