@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks"
-	"golang.org/x/net/idna"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // errAddress says that an address has no place on disk.
@@ -24,12 +23,12 @@ func AccountPath(address string) (string, error) {
 	if local == "" || domain == "" || !utf8.ValidString(address) {
 		return "", fmt.Errorf("%w: %.100q", errAddress, address)
 	}
-	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(domain, "."))
-	if err != nil || slices.Contains(strings.Split(ascii, "."), "") {
+	// Whether mail is taken for the domain is not asked here: it was when the account was made.
+	domain, ok := domainname.Identity(domain)
+	if !ok {
 		return "", fmt.Errorf("%w: %.100q: bad domain", errAddress, address)
 	}
-	domain, local = escapePath(strings.ToLower(ascii)), escapePath(strings.ToLower(local))
-	if len(domain) > maxFileName || len(local) > maxFileName {
+	if local = escapePath(strings.ToLower(local)); len(local) > maxFileName {
 		return "", fmt.Errorf("%w: %.100q is too long", errAddress, address)
 	}
 	return filepath.Join(domain, local), nil

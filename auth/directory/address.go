@@ -6,10 +6,10 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // ErrNoDomain is the error of an address without a domain.
@@ -17,9 +17,6 @@ var ErrNoDomain = errors.New("should include the domain (eg: user@example.com)")
 
 // maxAddress is the longest address taken, in octets (RFC 5321 §4.5.3.1.1 and §4.5.3.1.2, and the "@").
 const maxAddress = maxLocalPart + 1 + 255
-
-// domains maps a domain to lower case and A-labels. Underscores and the like are let through: what is in the DNS decides.
-var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false), idna.VerifyDNSLength(true))
 
 // Canonical gives the form in which an address is kept and compared: lower case, Unicode in NFC, the domain in A-labels.
 func Canonical(address string) (string, error) {
@@ -45,18 +42,14 @@ func Canonical(address string) (string, error) {
 
 // CanonicalDomain gives the form in which a domain is kept and compared: lower case, A-labels, no dot at its end.
 func CanonicalDomain(domain string) (string, error) {
-	domain = strings.TrimSuffix(domain, ".")
 	if strings.HasPrefix(domain, "[") {
-		return strings.ToLower(domain), nil // an address literal (RFC 5321 §4.1.3)
+		return strings.ToLower(strings.TrimSuffix(domain, ".")), nil // an address literal (RFC 5321 §4.1.3)
 	}
-	ascii, err := domains.ToASCII(domain)
-	if err != nil {
-		return "", err
-	}
-	if ascii == "" || len(ascii) > 255 || strings.ContainsFunc(ascii, unfit) {
+	name, ok := domainname.Identity(domain) // also with "_": mail to others may go wherever the DNS leads
+	if !ok {
 		return "", errors.New("not a domain name")
 	}
-	return strings.ToLower(ascii), nil
+	return name, nil
 }
 
 // unfit says which characters would break the files' lines, or be seen for something else.
@@ -91,13 +84,8 @@ const maxLocalPart = 64
 
 // newDomain checks a canonical domain that mail is to be taken for.
 func newDomain(domain string) error {
-	if last := domain[strings.LastIndexByte(domain, '.')+1:]; strings.Trim(last, "0123456789") == "" {
-		return fmt.Errorf("%q is an IP address and not a domain", domain)
-	}
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
-			return fmt.Errorf("%q is not a domain that mail can be taken for", domain)
-		}
+	if _, ok := domainname.Host(domain); !ok {
+		return fmt.Errorf("%q is not a domain that mail can be taken for", domain)
 	}
 	return nil
 }
