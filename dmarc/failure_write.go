@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
 )
 
@@ -240,7 +241,7 @@ func addressLiteral(a netip.Addr) string {
 
 // domainText is a domain with A-labels, in one word.
 func domainText(domain string) string {
-	if d, ok := normalize(domain); ok {
+	if d, ok := domainname.Identity(domain); ok {
 		return d
 	}
 	return strings.ReplaceAll(cleanText(domain), " ", "")

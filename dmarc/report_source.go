@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // Limits on what is told of one source.
@@ -150,10 +152,10 @@ func (r *Report) strangerAdvice(known bool, from string) string {
 
 // ours says whether a domain belongs with a From domain of this report: all of them are under the policy's domain.
 func (r *Report) ours(domain, from string) bool {
-	d, ok := normalize(domain)
-	f, ok2 := normalize(from)
-	p, ok3 := normalize(r.Policy.Domain)
-	return ok && ok2 && (within(d, f) || within(f, d) || ok3 && within(d, p) && within(f, p))
+	d, ok := domainname.Identity(domain)
+	f, ok2 := domainname.Identity(from)
+	p, ok3 := domainname.Identity(r.Policy.Domain)
+	return ok && ok2 && (domainname.Within(d, f) || domainname.Within(f, d) || ok3 && domainname.Within(d, p) && domainname.Within(f, p))
 }
 
 func (r *Report) dkimAdvice(d ReportDKIM, from string) string {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/idna"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // CA is a certificate authority in memory, with an ECDSA P-256 key. What it issues is valid from 1990 to 2100, thus
@@ -41,7 +41,7 @@ func (ca *CA) Certificate(names ...string) tls.Certificate {
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if ascii, err := idna.Punycode.ToASCII(name); err == nil && isHostname(ascii) {
+		} else if ascii, ok := certName(name); ok {
 			template.DNSNames = append(template.DNSNames, ascii)
 		}
 	}
@@ -95,12 +95,12 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// isHostname says whether a certificate can hold a name: labels of letters, digits, "-" and "_", or a "*".
-func isHostname(name string) bool {
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_*") != "" {
-			return false
-		}
+// certName gives a name as a certificate holds it; its first label may be "*" (RFC 6125 §6.4.3).
+func certName(name string) (string, bool) {
+	host, wild := strings.CutPrefix(name, "*.")
+	host, ok := domainname.Identity(host)
+	if wild {
+		host = "*." + host
 	}
-	return len(name) <= 253
+	return host, ok
 }

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/miekg/dns"
-	"golang.org/x/net/idna"
+
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // Resolver answers from a [DNS] at once, without packets and without a cache. Its methods have the signatures and
@@ -185,8 +187,11 @@ func (r *Resolver) ask(ctx context.Context, name string, typ uint16) (answer, er
 			IsTimeout: err == context.DeadlineExceeded, IsTemporary: true,
 		}
 	}
-	ascii, err := idna.Punycode.ToASCII(name)
-	if _, ok := dns.IsDomainName(ascii); err != nil || !ok || ascii == "" {
+	ascii, ok := name, true
+	if strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		ascii, ok = domainname.DNS(name)
+	}
+	if _, fits := dns.IsDomainName(ascii); !ok || !fits || ascii == "" {
 		return answer{}, notFound(name)
 	}
 	a := r.dns.ask(ascii, typ)
