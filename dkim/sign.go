@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // ErrSigner says that a Signer's fields are not such that it can sign.
@@ -199,7 +200,7 @@ func (j *job) prepareIdentifier() error {
 		return fmt.Errorf("identifier %.40q is no address", j.Identifier)
 	}
 	domain, err := wire.ASCII(j.Identifier[at+1:])
-	if err != nil || domain != j.domain && !strings.HasSuffix(domain, "."+j.domain) {
+	if err != nil || !domainname.Within(domain, j.domain) {
 		return fmt.Errorf("identifier %.40q is not within domain %s", j.Identifier, j.domain)
 	}
 	j.identifier = encodeQP(j.Identifier[:at]) + "@" + domain

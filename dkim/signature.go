@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 const fieldName = "dkim-signature"
@@ -111,7 +112,7 @@ func (s *signature) parseIdentifier(tags wire.Tags) error {
 	if err != nil {
 		return fmt.Errorf("i= %w", err)
 	}
-	if domain != s.Domain && !strings.HasSuffix(domain, "."+s.Domain) {
+	if !domainname.Within(domain, s.Domain) {
 		return errors.New("the domain of i= is not within d=")
 	}
 	s.result.Identifier, s.identity = wire.Clean(id), domain
