@@ -120,8 +120,7 @@ func (c *canonicalizer) change(p []byte, begin, here int) int {
 	}
 	switch {
 	case p[end] == '\n': // a bare one
-		c.emit(p[begin:first])
-		c.emit(lineEnd)
+		c.emitLine(p[begin:first])
 		return end + 1
 	case first == end: // a control character behind a space
 		return begin

@@ -60,6 +60,17 @@ func (s *sink) emit(p []byte) {
 	s.gathered = append(s.gathered, p...)
 }
 
+// emitLine is emit with a line end behind it.
+func (s *sink) emitLine(p []byte) {
+	if len(s.gathered)+len(p)+len(lineEnd) <= gatherSize {
+		s.gathered = append(s.gathered, p...)
+		s.gathered = append(s.gathered, '\r', '\n')
+		return
+	}
+	s.emit(p)
+	s.emit(lineEnd)
+}
+
 // flush hashes octets, taking the hash at each stop on the way.
 func (s *sink) flush(p []byte) {
 	for len(s.stops) > 0 && s.stops[0].length <= s.total+int64(len(p)) {
