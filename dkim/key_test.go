@@ -1,6 +1,7 @@
 package dkim_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -8,10 +9,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"strings"
 	"testing"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 )
 
@@ -135,7 +138,8 @@ func TestParseKeyToleratesWhatTheStandardAllows(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	good, err := dkim.NewRecord(testKeys()["rsa2048"].Public(), dkim.RecordOptions{Domain: "example.com", Selector: "s", Strict: true})
+	opts := dkim.RecordOptions{Domain: "example.com", Selector: "s", Strict: true}
+	good, err := dkim.NewRecord(testKeys()["rsa2048"].Public(), opts)
 	require.NoError(t, err)
 	p := good.Value[strings.Index(good.Value, "p="):]
 	rsa2048 := testKeys()["rsa2048"].Public().(*rsa.PublicKey)
@@ -194,6 +198,25 @@ func TestRecord(t *testing.T) {
 	require.Contains(t, r.Value, "; t=s; ")
 
 	require.Equal(t, `"a\"b\\"`, dkim.Record{Value: `a"b\`}.Quoted())
+}
+
+// What is published is read back from a zone file as it was, by a parser that reads what BIND does.
+func TestZoneIsReadBack(t *testing.T) {
+	t.Parallel()
+	rsa4096 := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 4095, 1), E: 65537} // nobody's
+	for _, key := range []crypto.PublicKey{rsa4096, testKeys()["rsa2048"].Public(), testKeys()["ed25519"].Public()} {
+		r, err := dkim.NewRecord(key, dkim.RecordOptions{Domain: "b\u00fccher.example", Selector: "a.b_c", Testing: true})
+		require.NoError(t, err)
+		rr, err := dns.NewRR(r.Zone())
+		require.NoError(t, err)
+		txt, ok := rr.(*dns.TXT)
+		require.True(t, ok)
+		require.Equal(t, "a.b_c._domainkey.xn--bcher-kva.example.", txt.Hdr.Name)
+		require.Equal(t, r.Strings(), txt.Txt)
+		published, err := dkim.ParseKey(strings.Join(txt.Txt, ""))
+		require.NoError(t, err)
+		require.Equal(t, key, published.Public)
+	}
 }
 
 func TestRecordRefuses(t *testing.T) {

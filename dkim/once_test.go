@@ -29,7 +29,7 @@ func TestBodyIsHashedOnce(t *testing.T) {
 		"one":                     {fields(1, ""), 1},
 		"ten":                     {fields(10, ""), 1},
 		"ten of two forms":        {fields(5, "relaxed/simple") + fields(5, "simple/relaxed"), 2},
-		"ten of any length":       {fields(4, "") + limited("0") + limited("1") + limited("99") + limited("17000") + limited("18000"), 1},
+		"ten of any length":       {fields(6, "") + limited("0") + limited("1") + limited("17000") + limited("18000"), 1},
 		"none":                    {"", 0},
 		"more than are looked at": {fields(50, "") + fields(50, "simple/simple"), 1},
 		"malformed":               {strings.Repeat("DKIM-Signature: v=2\r\n", 3), 0},

@@ -71,6 +71,7 @@ func TestRulesOfTheSignatureField(t *testing.T) {
 	t.Parallel()
 	edTags := strings.NewReplacer("rsa-sha256", "ed25519-sha256", "s=rsa", "s=ed25519").Replace(goodTags)
 	replace := func(old, new string) string { return strings.Replace(goodTags, old, new, 1) }
+	longSelector, manyNames := "s="+strings.Repeat("a.", 120)+"a", "from"+strings.Repeat(":x", dkim.MaxSignedNames)
 	for name, c := range map[string]struct {
 		tags   string
 		length int64
@@ -97,10 +98,10 @@ func TestRulesOfTheSignatureField(t *testing.T) {
 		"d= with final dot":           {replace("example.com", "example.com."), wire.Whole, dkim.PermError, dkim.ErrSyntax},
 		"d= literal":                  {replace("example.com", "[192.0.2.1]"), wire.Whole, dkim.PermError, dkim.ErrSyntax},
 		"s= path":                     {replace("s=rsa", "s=../rsa"), wire.Whole, dkim.PermError, dkim.ErrSyntax},
-		"name too long":               {replace("s=rsa", "s="+strings.Repeat("a.", 120)+"a"), wire.Whole, dkim.PermError, dkim.ErrSyntax},
+		"name too long":               {replace("s=rsa", longSelector), wire.Whole, dkim.PermError, dkim.ErrSyntax},
 		"From not in h=":              {replace("h=from:", "h="), wire.Whole, dkim.PermError, dkim.ErrSyntax},
 		"empty name in h=":            {replace("from:to", "from::to"), wire.Whole, dkim.PermError, dkim.ErrSyntax},
-		"h= without end":              {replace("from", "from"+strings.Repeat(":x", dkim.MaxSignedNames)), wire.Whole, dkim.PermError, dkim.ErrSyntax},
+		"h= without end":              {replace("from", manyNames), wire.Whole, dkim.PermError, dkim.ErrSyntax},
 		"rsa-sha1":                    {replace("sha256", "sha1"), wire.Whole, dkim.PermError, dkim.ErrAlgorithm},
 		"unknown algorithm":           {replace("rsa-sha256", "dsa-sha256"), wire.Whole, dkim.PermError, dkim.ErrAlgorithm},
 		"algorithm of other key":      {replace("rsa-sha256", "ed25519-sha256"), wire.Whole, dkim.PermError, dkim.ErrKeyUse},

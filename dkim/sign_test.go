@@ -79,7 +79,8 @@ func TestSignatureIsFolded(t *testing.T) {
 
 func TestWhatIsSigned(t *testing.T) {
 	t.Parallel()
-	message := "Return-Path: <x@example.com>\r\nReceived: x\r\nTo: 1\r\nX-Mailer: x\r\nFrom: a@example.com\r\nTo: 2\r\nDate: x\r\n" +
+	message := "Return-Path: <x@example.com>\r\nReceived: x\r\nTo: 1\r\nX-Mailer: x\r\nFrom: a@example.com\r\n" +
+		"To: 2\r\nDate: x\r\n" +
 		"List-Id: l\r\nSender: s\r\n\r\n"
 	h := func(s *dkim.Signer, message string) string {
 		r := verify(t, sign(t, message, s)+message, keyZone(t), dkim.Options{})[0]
@@ -191,7 +192,8 @@ func TestMessageWithBrokenLinesIsSigned(t *testing.T) {
 	t.Parallel()
 	for _, message := range []string{
 		"From a@b Mon Jan  1 00:00:00 2024\r\n" + letter, "no colon\r\n" + letter,
-		"M\u00fcll: x\r\n" + letter, "X: a\rb\r\n" + letter, ": \r\n" + letter, "\r\n" + letter, "", "\r\n", "From", "\x00\r\n" + letter,
+		"M\u00fcll: x\r\n" + letter, "X: a\rb\r\n" + letter, ": \r\n" + letter, "\r\n" + letter, "", "\r\n", "From",
+		"\x00\r\n" + letter,
 	} {
 		for _, c := range []string{"relaxed/relaxed", "simple/simple"} {
 			s := signer("ed25519")

@@ -184,12 +184,14 @@ func runVerifier(t *testing.T, dir string, add func(string, func(t *testing.T)))
 	two := []string{"football.example.com brisbane pass", "football.example.com test pass"}
 	// In the messages of which nothing is said here, the one signature passes; fields that nobody signed may be there.
 	want := map[string][]string{
-		"fakePayPal.eml":                            {"none"},
-		"ill_formed-from.eml":                       {"none"},
-		"rfc6376-A.2-body_modified.eml":             {brisbane + "fail"},
-		"rfc6376-A.2-header_subject_modified.eml":   {brisbane + "fail"},
-		"rfc6376-A.2-ill_formed-missing_v.eml":      {brisbane + "permerror"},
-		"rfc8463-A.3-key_algo_mismatch.eml":         {"football.example.com test permerror", "football.example.com brisbane permerror"},
+		"fakePayPal.eml":                          {"none"},
+		"ill_formed-from.eml":                     {"none"},
+		"rfc6376-A.2-body_modified.eml":           {brisbane + "fail"},
+		"rfc6376-A.2-header_subject_modified.eml": {brisbane + "fail"},
+		"rfc6376-A.2-ill_formed-missing_v.eml":    {brisbane + "permerror"},
+		"rfc8463-A.3-key_algo_mismatch.eml": {
+			"football.example.com test permerror", "football.example.com brisbane permerror",
+		},
 		"rfc8463-A.3.eml":                           two,
 		"time-received_after_creation.eml":          two[:1],
 		"time-received_briefly_before_creation.eml": two[:1],

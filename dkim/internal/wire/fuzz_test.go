@@ -127,7 +127,9 @@ func FuzzBody(f *testing.F) {
 }
 
 func FuzzASCII(f *testing.F) {
-	for _, s := range []string{"example.com", "b\u00fccher.example", "_a.b", "xn--bcher-kva", "-", "a..b", "\u0130.\u212a", strings.Repeat("a.", 127)} {
+	for _, s := range []string{
+		"example.com", "b\u00fccher.example", "_a.b", "xn--bcher-kva", "-", "a..b", "\u0130.\u212a", strings.Repeat("a.", 127),
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
