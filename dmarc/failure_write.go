@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
 )
 
@@ -271,7 +272,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // quotedString makes a quoted-string (RFC 5322 §3.2.4).
 func quotedString(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(cleanText(s)) + `"`
+	return fieldtext.Quote(cleanText(s))
 }
 
 // ascii writes characters outside ASCII as EmbeddedUnicodeChar (RFC 6533 §3).

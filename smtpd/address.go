@@ -9,6 +9,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
@@ -179,7 +180,7 @@ func quoteLocal(content string) string {
 	if isDotString(content) {
 		return content
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(content) + `"`
+	return fieldtext.Quote(content)
 }
 
 // isDotString says whether s is a Dot-string: atoms with single dots between them.

@@ -2,8 +2,9 @@ package spf
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 const (
@@ -100,30 +101,18 @@ func (f *folder) token(text string) {
 
 // comment appends a comment, word by word.
 func (f *folder) comment(text string) {
-	for word := range strings.FieldsSeq("(" + escape(clean(text, maxComment), `\()`) + ")") {
+	for word := range strings.FieldsSeq(fieldtext.Comment(fieldtext.Clean(text, maxComment))) {
 		f.token(word)
 	}
 }
 
 // pair appends a key-value-pair with its semicolon.
 func (f *folder) pair(key, value string) {
-	value = clean(value, maxValue)
+	value = fieldtext.Clean(value, maxValue)
 	if !isDotAtom(value) {
-		value = `"` + escape(value, `\"`) + `"`
+		value = fieldtext.Quote(value)
 	}
 	f.token(key + "=" + value + ";")
-}
-
-// escape makes quoted pairs of the special characters (RFC 5322 §3.2.1).
-func escape(s, special string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if strings.IndexByte(special, s[i]) >= 0 {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // isDotAtom is dot-atom-text of RFC 5322 §3.2.3.
@@ -139,14 +128,4 @@ func isDotAtom(s string) bool {
 		}
 	}
 	return true
-}
-
-// clean makes one line of at most limit octets; UTF-8 stays (RFC 6532), other than that only printable characters do.
-func clean(s string, limit int) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Zs, r) && r != ' ' {
-			return '?'
-		}
-		return r
-	}, s[:min(len(s), limit)])
 }

@@ -35,7 +35,8 @@ func isRecord(txt string) bool {
 
 // parseRecord parses all of a record: a syntax error anywhere in it voids it (RFC 7208 §4.6).
 func parseRecord(txt string) (*record, error) {
-	rec := record{directives: make([]directive, 0, 8)} // as many as most have
+	const usual = 8 // directives
+	rec := record{directives: make([]directive, 0, usual)}
 	for term := range strings.SplitSeq(txt[len("v=spf1"):], " ") { // terms = *( 1*SP ( directive / modifier ) )
 		if term == "" {
 			continue

@@ -3,6 +3,8 @@ package spf
 import (
 	"errors"
 	"slices"
+
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 // Resinfo is the verdict's part of an Authentication-Results field, the resinfo of RFC 8601 §2.2 for the method spf
@@ -20,9 +22,9 @@ func (v Verdict) Resinfo() string {
 		f.token(`reason="` + reason + `"`)
 	}
 	if v.Domain != "" {
-		domain := clean(v.Domain, maxValue)
+		domain := fieldtext.Clean(v.Domain, maxValue)
 		if !isToken(domain) {
-			domain = `"` + escape(domain, `\"`) + `"`
+			domain = fieldtext.Quote(domain)
 		}
 		f.token("smtp." + v.Identity.String() + "=" + domain)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 // tag is one name=value of a field to be written; the value of b= comes later.
@@ -86,7 +87,7 @@ const maxWord = 900
 // writeResults makes the ARC-Authentication-Results field.
 func writeResults(instance, servID, results string) (string, error) {
 	if !isToken(servID) {
-		servID = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(servID) + `"`
+		servID = fieldtext.Quote(servID)
 	}
 	words := strings.Fields(wire.Clean(results))
 	if len(words) == 0 {

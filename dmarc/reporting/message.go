@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 // lineLength is that of base64 in a message (RFC 2045 §6.8).
@@ -60,7 +61,7 @@ func displayName(name string) string {
 	if !isASCII(strings.ReplaceAll(name, " ", "")) {
 		return mime.QEncoding.Encode("utf-8", name)
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	return fieldtext.Quote(name)
 }
 
 // summary is what a person reads. All of it is ASCII, in lines of less than 998 octets.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 const (
@@ -74,7 +76,7 @@ func (w *writer) result(r Result) {
 		w.comment(comment)
 	}
 	if r.Reason != "" {
-		w.word("reason=" + quote(clean(r.Reason)))
+		w.word("reason=" + fieldtext.Quote(clean(r.Reason)))
 	}
 	for _, p := range r.Props {
 		if ptype, name := keyword(p.Type), keyword(p.Name); ptype != "" && name != "" {
@@ -84,7 +86,7 @@ func (w *writer) result(r Result) {
 }
 
 func (w *writer) comment(text string) {
-	for word := range strings.SplitSeq("("+escape(text, `\()`)+")", " ") {
+	for word := range strings.SplitSeq(fieldtext.Comment(text), " ") {
 		w.word(word)
 	}
 }
@@ -94,7 +96,7 @@ func word(s string) string {
 	if s = clean(s); isToken(s) {
 		return s
 	}
-	return quote(s)
+	return fieldtext.Quote(s)
 }
 
 // value is a pvalue (RFC 8601 §2.2): an address or a domain name with an "@" in front keeps its form, with a quoted local
@@ -106,25 +108,9 @@ func value(s string) string {
 		return word(s)
 	}
 	if local := s[:at]; local != "" && !isDotAtom(local) {
-		return quote(local) + s[at:]
+		return fieldtext.Quote(local) + s[at:]
 	}
 	return s
-}
-
-func quote(s string) string {
-	return `"` + escape(s, `\"`) + `"`
-}
-
-// escape makes quoted pairs of the special characters.
-func escape(s, special string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if strings.IndexByte(special, s[i]) >= 0 {
-			b.WriteByte('\\')
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // isToken: RFC 2045 §5.1, with UTF-8 (RFC 6532).
@@ -170,20 +156,4 @@ func isKeywordRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-'
 }
 
-// clean makes one line of printable characters.
-func clean(s string) string {
-	s = s[:min(len(s), maxValue)]
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' {
-			return strings.Map(printable, s)
-		}
-	}
-	return s
-}
-
-func printable(r rune) rune {
-	if r == utf8.RuneError || r != ' ' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Z, r)) {
-		return '?'
-	}
-	return r
-}
+func clean(s string) string { return fieldtext.Clean(s, maxValue) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
 	"github.com/mailbricks/mailbricks/internal/mimetext"
 	"github.com/mailbricks/mailbricks/smtpd"
@@ -61,7 +62,7 @@ func parseMailboxes(value, otherwise string) ([]mailbox, error) {
 func join(local, domain string) (string, error) {
 	address, err := smtpd.ParseAddress(local + "@" + domain)
 	if err != nil || !strings.HasSuffix(address, "@"+domain) { // an "@" in the local part must not move the domain
-		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"`
+		quoted := fieldtext.Quote(local)
 		address, err = smtpd.ParseAddress(quoted + "@" + domain)
 	}
 	if err != nil {
@@ -130,7 +131,7 @@ func phrase(name string, smtputf8 bool) string {
 		// Not Q: Go's has octets in it that a phrase must not (RFC 2047 §5).
 		return strings.ReplaceAll(mime.BEncoding.Encode("utf-8", name), "?= =?", "?=\r\n =?")
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	return fieldtext.Quote(name)
 }
 
 // isBrokenWord says whether a name of atoms has something that looks like an encoded word and is none.

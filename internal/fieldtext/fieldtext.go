@@ -1,0 +1,48 @@
+// Package fieldtext puts text that came from outside into structured header fields.
+package fieldtext
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Clean makes one line of at most most octets. UTF-8 stays (RFC 6532 §3); what is no printable character, and all white
+// space but " ", becomes "?". So a value cannot end its field or hide in it.
+func Clean(s string, most int) string {
+	s = s[:min(len(s), most)]
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return strings.Map(printable, s)
+		}
+	}
+	return s
+}
+
+func printable(r rune) rune {
+	if r == utf8.RuneError || r != ' ' && (!unicode.IsGraphic(r) || unicode.Is(unicode.Z, r)) {
+		return '?'
+	}
+	return r
+}
+
+// Quote makes a quoted-string (RFC 5322 §3.2.4) of clean text.
+func Quote(s string) string { return `"` + escape(s, `\"`) + `"` }
+
+// Comment makes a comment (RFC 5322 §3.2.2) of clean text.
+func Comment(s string) string { return "(" + escape(s, `\()`) + ")" }
+
+// escape makes quoted pairs of the special characters (RFC 5322 §3.2.1).
+func escape(s, special string) string {
+	if !strings.ContainsAny(s, special) {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if strings.IndexByte(special, s[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
