@@ -5,9 +5,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 )
 
@@ -58,8 +58,8 @@ func lookUp(ctx context.Context, resolver Resolver, addr netip.Addr) IPRev {
 		if r.Value == "permerror" {
 			r.Value = "fail"
 		}
-		name = strings.ToLower(strings.TrimSuffix(name, "."))
-		if !isHostName(name) {
+		name, ok := domainname.Identity(name) // it may go into a header field
+		if !ok {
 			continue
 		}
 		addrs, err := resolver.LookupNetIP(ctx, network, name+".")
@@ -79,11 +79,4 @@ func lookUp(ctx context.Context, resolver Resolver, addr netip.Addr) IPRev {
 func notFound(err error) bool {
 	dns, ok := errors.AsType[*net.DNSError](err)
 	return ok && dns.IsNotFound
-}
-
-// isHostName says whether a name from the DNS may stand in a header: letters, digits, hyphens and underscores.
-func isHostName(name string) bool {
-	return name != "" && len(name) <= 253 && !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
-	})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
@@ -172,8 +173,8 @@ func (r *Reporter) check() error {
 
 // isHostname: it may stand in a file name and in a Subject field.
 func isHostname(s string) bool {
-	return s != "" && len(s) <= 253 && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-_.") == "" &&
-		!strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".") && !strings.Contains(s, "..")
+	name, ok := domainname.Identity(s)
+	return ok && isASCII(s) && len(name) == len(s) // thus without a final dot
 }
 
 func isASCII(s string) bool {

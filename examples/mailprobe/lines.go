@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 
 	"golang.org/x/net/idna"
 
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
 
@@ -18,7 +20,18 @@ func (c *addrCommand) run(_ context.Context, p *process) error {
 type idnaCommand struct{ output }
 
 func (c *idnaCommand) run(_ context.Context, p *process) error {
-	return p.lines(c.output, idna.Lookup.ToASCII)
+	return p.lines(c.output, aLabels)
+}
+
+// maxNameText is the longest name that is converted, in octets: four for each that the DNS has room for. Punycode takes
+// time in step with the square of a label's length.
+const maxNameText = 4 * domainname.MaxName
+
+func aLabels(name string) (string, error) {
+	if len(name) > maxNameText {
+		return "", errors.New("name is too long")
+	}
+	return idna.Lookup.ToASCII(name)
 }
 
 // lines prints what f makes of each line of standard input.

@@ -378,6 +378,8 @@ func TestLines(t *testing.T) {
 	require.Equal(t, "xn--bcher-kva.example\nexample.org\n", stdout)
 	stdout, _, _ = run(t, "a..\u0080", "idna")
 	require.True(t, strings.HasPrefix(stdout, "error: "))
+	stdout, _, _ = run(t, strings.Repeat("例", maxLine/3), "idna") // minutes of punycode
+	require.Equal(t, "error: name is too long\n", stdout)
 	_, stderr, code := run(t, strings.Repeat("x", maxLine+1), "idna")
 	require.Equal(t, exitError, code)
 	require.Equal(t, 1, strings.Count(stderr, "\n"))
