@@ -336,3 +336,14 @@ func TestEndOfTheContextEndsTheAttempt(t *testing.T) {
 }
 
 var _ relay.Resolver = net.DefaultResolver
+
+func TestDestinationHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	for recipient, want := range map[string]string{
+		"bob@Example.COM": "example.com", "bob@example.com.": "example.com", "bob@BÜCHER.test": "xn--bcher-kva.test", "bob@xn--BCHER-kva.test": "xn--bcher-kva.test",
+		"bob@under_score.test": "under_score.test", "bob@_x.bücher.test": "_x.xn--bcher-kva.test", "bob@[IPv6:2001:DB8::1]": "[ipv6:2001:db8::1]",
+		"bob@1א.test": "1א.test", "bob@" + strings.Repeat("例", 100) + ".test": strings.Repeat("例", 100) + ".test", "bob": "",
+	} {
+		require.Equal(t, want, (&relay.MX{}).Destination("", recipient), recipient)
+	}
+}

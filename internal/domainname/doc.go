@@ -3,8 +3,8 @@
 //
 // There are three profiles, each a part of the next: [Host] for names that mail is taken for, [Identity] for names that are
 // compared in the authentication of mail, [DNS] for names that are only looked up. [DKIM] is [Identity] as strict as the
-// grammar of signatures. All of them hold labels of 1 to 63 octets
-// and 253 octets with the dots between them (RFC 1035 §2.3.4).
+// grammar of signatures. All of them have labels of 1 to 63 octets, and 253 octets with the dots between these (RFC 1035
+// §2.3.4).
 //
 // Names are converted label by label. A label of ASCII stays as it is: one like "_dmarc" is no business of IDNA (RFC 5890
 // §2.3.1), and whether an A-label exists the DNS knows. Any other label is mapped as RFC 5895 and UTS #46 lay down, without
