@@ -160,6 +160,7 @@ func TestSyntaxErrorsAnywhereArePermError(t *testing.T) {
 func TestIdentities(t *testing.T) {
 	t.Parallel()
 	z := zone{
+		"l.example": txt("v=spf1 exists:%{l}.is.example -all"), "postmaster.is.example": {"A": {"127.0.0.2"}},
 		"mail.example.org": txt("v=spf1 ip4:192.0.2.1 -all exp=why.example.org"), "why.example.org": txt("%{s} from %{i} at %{r}"),
 		"xn--bcher-kva.example": txt("v=spf1 exists:%{l}.%{o}.x.com a:%{o} -all"), "bcher.example": {"A": {"192.0.2.1"}},
 	}
@@ -186,10 +187,17 @@ func TestIdentities(t *testing.T) {
 	v = run("192.0.2.1", "x.example", "zoe@BÜCHER.example")
 	require.Equal(t, "zoe.xn--bcher-kva.example.x.com", v.Lookups[1].Name)
 
+	// A sender without a local part is postmaster (RFC 7208 §4.3).
+	for _, from := range []string{"l.example", "@l.example", "L.EXAMPLE"} {
+		v = run("192.0.2.1", "elsewhere.example", from)
+		require.Equal(t, []any{spf.Pass, spf.MailFrom, "l.example"}, []any{v.Result, v.Identity, v.Domain}, from)
+		require.Equal(t, "postmaster.is.example", v.Lookups[1].Name, from)
+	}
+
 	// What has no domain gives none without a question.
 	for _, c := range [][2]string{
 		{"[192.0.2.1]", ""}, {"localhost", ""}, {"", ""}, {"192.0.2.1", ""}, {"..", ""}, {"a..b", ""}, {"exa mple.com", ""},
-		{"ok.example", "root"}, {"ok.example", "a@"}, {"ok.example", "a@com"}, {"ok.example", "a@[192.0.2.1]"},
+		{"ok.example", "root"}, {"ok.example", "FBI"}, {"ok.example", "@"}, {"ok.example", "a@"}, {"ok.example", "a@com"}, {"ok.example", "a@[192.0.2.1]"},
 		{"ok.example", "a@x." + strings.Repeat("a", 64) + ".com"}, {"ok.example", "a@" + strings.Repeat("a.", 127) + "com"},
 		{"ok.example", "a@1א.example"}, {"1א.example", ""}, {"ok.example", "a@" + strings.Repeat("例", 5000) + ".com"},
 		{"ok.example", "a@\xff\xfe.com"}, {"ok.example", "a@x\r\n.com"},

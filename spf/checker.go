@@ -50,7 +50,8 @@ type Client struct {
 	// Helo is the name it gave with EHLO or HELO, as it was given.
 	Helo string
 	// From is the reverse-path without angle brackets; empty for the null reverse-path and when only Helo is to be
-	// checked. Its domain may have U-labels (SMTPUTF8).
+	// checked. Its domain may have U-labels (SMTPUTF8). One without "@" is a domain, whose local part is "postmaster"
+	// (RFC 7208 §4.3).
 	From string
 }
 
@@ -87,11 +88,8 @@ func (k *Checker) Check(ctx context.Context, c Client) Verdict {
 	if c.From == "" {
 		v.Identity = Helo
 	} else {
-		at := strings.LastIndexByte(c.From, '@')
+		at := strings.LastIndexByte(c.From, '@') // without one all is domain: <sender> has no local part (RFC 7208 §4.3)
 		local, domain = c.From[:max(at, 0)], c.From[at+1:]
-		if at < 0 {
-			domain = ""
-		}
 	}
 	if local == "" {
 		local = "postmaster" // RFC 7208 §4.3
