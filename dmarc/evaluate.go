@@ -20,7 +20,7 @@ const (
 
 // What Verdict.Err may have in its chain, besides what [AuthorDomains] returns and errors of the Resolver.
 var (
-	// ErrInvalidRecord: the policy record has no valid policy and no address for reports either (PermError).
+	// ErrInvalidRecord: the policy record has a wrong policy and no address for reports either (PermError).
 	ErrInvalidRecord = errors.New("policy record without a valid policy")
 	// ErrManyAuthors: the From field has more than one domain, so that all must pass.
 	ErrManyAuthors = errors.New("more than one author domain")

@@ -209,7 +209,13 @@ func TestInvalidRecords(t *testing.T) {
 	require.Equal(t, dmarc.PolicyNone, v.Disposition)
 	require.ErrorIs(t, v.Err, dmarc.ErrInvalidRecord)
 
-	z := zone{"_dmarc.example.com": {"v=DMARC1; p=reject; sp=what; rua=mailto: admin@example.com"}}
+	// A public suffix domain that says no more than what it is does not spoil the mail of all domains below (RFC 9989 §4.7).
+	z := zone{"_dmarc.com": {"v=DMARC1; psd=y"}}
+	v = eval(t, z, "x@example.com")
+	require.Equal(t, []any{dmarc.Fail, dmarc.PolicyNone, "com", nil}, []any{v.Result, v.Disposition, v.RecordDomain, v.Err})
+	require.Equal(t, dmarc.Pass, eval(t, z, "x@example.com", "spf:example.com").Result)
+
+	z = zone{"_dmarc.example.com": {"v=DMARC1; p=reject; sp=what; rua=mailto: admin@example.com"}}
 	v = eval(t, z, "x@example.com")
 	require.Equal(t, []any{dmarc.Fail, dmarc.PolicyNone}, []any{v.Result, v.Disposition})
 	require.Equal(t, dmarc.Pass, eval(t, z, "x@example.com", "spf:example.com").Result)

@@ -35,6 +35,7 @@ func TestPolicyDiscoveryByList(t *testing.T) {
 		{"psd, np and t are no tags", zone{"_dmarc.example.com": {reject + "; np=none; t=y; psd=y"}}, "ghost.example.com", "_dmarc.ghost.example.com. _dmarc.example.com.", dmarc.Fail, "example.com", dmarc.PolicyQuarantine},
 		{"nor do wrong values of theirs matter", zone{"_dmarc.example.com": {reject + "; np=what"}}, "a.example.com", "_dmarc.a.example.com. _dmarc.example.com.", dmarc.Fail, "example.com", dmarc.PolicyQuarantine},
 		{"no p, but rua", zone{"_dmarc.example.com": {"v=DMARC1; sp=reject; rua=mailto:a@example.com"}}, "a.example.com", "_dmarc.a.example.com. _dmarc.example.com.", dmarc.Fail, "example.com", dmarc.PolicyNone},
+		{"no p at all", zone{"_dmarc.example.com": {"v=DMARC1; psd=y"}}, "example.com", "_dmarc.example.com.", dmarc.PermError, "example.com", 0},
 		{"neither", zone{"_dmarc.example.com": {"v=DMARC1; sp=reject"}}, "a.example.com", "_dmarc.a.example.com. _dmarc.example.com.", dmarc.PermError, "example.com", 0},
 		{"the DNS fails", zone{"_dmarc.example.com": {"TIMEOUT"}}, "a.example.com", "_dmarc.a.example.com. _dmarc.example.com.", dmarc.TempError, "", 0},
 	} {

@@ -25,8 +25,9 @@ const (
 type Record struct {
 	// Policy is p, Subdomain is sp or else p, Nonexistent is np or else Subdomain.
 	Policy, Subdomain, Nonexistent Policy
-	// Invalid says that p is missing or wrong, or sp or np are wrong, and that no valid rua makes up for it: such a record
-	// asks for nothing (RFC 9989 §4.10.1). With a valid rua all three policies are PolicyNone instead.
+	// Invalid says that p, sp or np is wrong and that no valid rua makes up for it: such a record asks for nothing (RFC 9989
+	// §4.10.1). With a valid rua all three policies are PolicyNone instead. A p that is missing is not wrong: it counts as
+	// p=none (RFC 9989 §4.7). For an Evaluator with PublicSuffixes it is as wrong as any (RFC 7489 §6.6.3).
 	Invalid bool
 	// StrictDKIM and StrictSPF are adkim=s and aspf=s.
 	StrictDKIM, StrictSPF bool
@@ -242,7 +243,7 @@ func validFailureOptions(fo string, legacy bool) bool {
 	return true
 }
 
-// policies takes p, sp and np (RFC 9989 §4.7, §4.10.1).
+// policies takes p, sp and np (RFC 9989 §4.7, §4.10.1). RFC 7489 §6.3 demands p.
 func (p *parser) policies() {
 	_, found := p.value("p")
 	if !found {
@@ -250,10 +251,13 @@ func (p *parser) policies() {
 	}
 	policy, valid := p.policy("p", PolicyNone)
 	subdomain, ok := p.policy("sp", policy)
-	valid = found && valid && ok
+	valid = valid && ok && (found || !p.legacy)
 	nonexistent, ok := p.policy("np", subdomain)
 	if valid && ok {
 		p.Policy, p.Subdomain, p.Nonexistent = policy, subdomain, nonexistent
+		if !found {
+			p.warn("", "the record counts as p=none")
+		}
 		return
 	}
 	if p.Invalid = len(p.AggregateURIs) == 0; p.Invalid {

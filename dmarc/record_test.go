@@ -61,7 +61,7 @@ func TestRecordsOfAppendixB(t *testing.T) {
 	// B.2.4, which is not a policy record.
 	r, warnings := parse(t, "v=DMARC1; rua=mailto:aggregate-reports@thirdparty.example.net; ruf=mailto:failure-reports@thirdparty.example.net")
 	require.Equal(t, []string{"mailto:failure-reports@thirdparty.example.net"}, r.FailureURIs)
-	require.Equal(t, "p is missing; the record counts as p=none, as its policies are not valid", warnings)
+	require.Equal(t, "p is missing; the record counts as p=none", warnings)
 }
 
 // What people write. All of these ask for reject and nothing else; their authors are told what is wrong.
@@ -150,17 +150,35 @@ func TestNoRecord(t *testing.T) {
 // RFC 9989 §4.10.1.
 func TestRecordsWithoutAValidPolicy(t *testing.T) {
 	t.Parallel()
-	for _, tags := range []string{"", "p=", "p=rejekt", "p=reject junk", "p=reject; sp=no", "p=reject; np=", "sp=reject"} {
+	for _, tags := range []string{"p=", "p=rejekt", "p=reject junk", "p=reject; sp=no", "p=reject; np=", "sp=no", "np=", "psd=y; np=x"} {
 		r, warnings := parse(t, "v=DMARC1; "+tags)
 		require.True(t, r.Invalid, tags)
 		require.Contains(t, warnings, "the record asks for nothing", tags)
 		r, warnings = parse(t, "v=DMARC1; "+tags+"; rua=mailto:a@example.com")
 		require.False(t, r.Invalid, tags)
 		require.Zero(t, r.Policy+r.Subdomain+r.Nonexistent, tags)
-		require.Contains(t, warnings, "the record counts as p=none", tags)
+		require.Contains(t, warnings, "the record counts as p=none, as its policies are not valid", tags)
 	}
 	r, _ := parse(t, "v=DMARC1; p=x; rua=https://example.com/dmarc")
 	require.False(t, r.Invalid, "any valid URI will do")
+}
+
+// RFC 9989 §4.7, "p": what is missing counts as p=none, with or without an address for reports, and the rest stays.
+func TestRecordsWithoutAPolicy(t *testing.T) {
+	t.Parallel()
+	const none, reject = dmarc.PolicyNone, dmarc.PolicyReject
+	for tags, want := range map[string][]dmarc.Policy{
+		"": {none, none, none}, "psd=y": {none, none, none}, "sp=reject": {none, reject, reject}, "np=reject": {none, none, reject},
+		"adkim=x; rua=nonsense": {none, none, none}, "x": {none, none, none},
+	} {
+		for _, rua := range []string{"", "; rua=mailto:a@example.com"} {
+			r, warnings := parse(t, "v=DMARC1; "+tags+rua)
+			require.False(t, r.Invalid, tags)
+			require.Equal(t, want, []dmarc.Policy{r.Policy, r.Subdomain, r.Nonexistent}, tags)
+			require.Contains(t, warnings, "p is missing", tags)
+			require.True(t, strings.HasSuffix(warnings, "the record counts as p=none"), tags)
+		}
+	}
 }
 
 // A record of 64 KiB costs no more than its size.
