@@ -85,7 +85,7 @@ th { color: var(--quiet); font-weight: 600; }
 <rect class="f" x="{{.Passed}}" y="{{.Y}}" width="{{.Failed}}" height="{{$.BarHeight}}"></rect>
 <text x="{{.NumberX}}" y="{{.NumberY}}">{{.Source.Messages}}</text></g>
 {{end}}</svg>
-{{with $.MoreBars}}<p class="quiet">{{.}} more sources, each with fewer messages, are not in the chart.</p>
+{{with $.MoreBars}}<p class="quiet">{{.}} more sources, each with no more messages than these, are not in the chart.</p>
 {{end}}</section>
 {{end}}<section aria-labelledby="advice-heading">
 <h2 id="advice-heading">What to do</h2>

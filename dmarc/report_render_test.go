@@ -345,7 +345,7 @@ func TestWriteHTMLBoundsThePage(t *testing.T) {
 	doc, source := readPage(t, r)
 	require.Len(t, textsOf(doc, "rect"), 2*20)
 	require.Len(t, textsOf(doc, "tr"), 1+500)
-	requireIn(t, source, "2980 more sources, each with fewer messages, are not in the chart.")
+	requireIn(t, source, "2980 more sources, each with no more messages than these, are not in the chart.")
 	requireIn(t, source, "2500 more sources are not in the table.")
 	requireIn(t, source, "2950 more groups of sources are not told of.")
 	require.Less(t, len(source), 600_000)
