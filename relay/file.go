@@ -2,16 +2,11 @@ package relay
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net/netip"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -35,9 +30,6 @@ const (
 	dirMode     = 0o700
 	tempSuffix  = ".tmp"
 )
-
-// errCorrupt says that a file is not what this package wrote.
-var errCorrupt = errors.New("unreadable")
 
 // stored is the envelope of a message as its file has it.
 type stored struct {
@@ -122,7 +114,7 @@ func (s *stored) envelope(pick []int) *mailbricks.Envelope {
 
 // fileHead is what stands before the message in its file.
 func fileHead(s *stored) ([]byte, error) {
-	line, err := checkedLine(s)
+	line, err := durable.AppendRecord(nil, s)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +150,7 @@ func writeMessage(fsys durable.FS, name string, head []byte, s *stored, msg io.W
 	return err
 }
 
-// readStored reads the envelope from a message file of this size and gives where the message begins. errCorrupt and
+// readStored reads the envelope from a message file of this size and gives where the message begins. durable.ErrCorrupt and
 // ErrVersion are about the contents, all other errors about the file system.
 func readStored(f io.Reader, size int64) (s *stored, start int64, err error) {
 	r := bufio.NewReaderSize(f, 4096)
@@ -166,7 +158,7 @@ func readStored(f io.Reader, size int64) (s *stored, start int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := checkFormat(first, messageFormat, messageVersion); err != nil {
+	if err := durable.CheckFormat(first, messageFormat, messageVersion); err != nil {
 		return nil, 0, err
 	}
 	line, err := readLine(r, maxEnvelope)
@@ -174,12 +166,12 @@ func readStored(f io.Reader, size int64) (s *stored, start int64, err error) {
 		return nil, 0, err
 	}
 	s = new(stored)
-	if err := parseChecked(line, s); err != nil {
+	if err := durable.ParseRecord(line, s); err != nil {
 		return nil, 0, err
 	}
 	start = int64(len(first) + len(line) + 2)
 	if size-start != s.Size || len(s.Rcpts) == 0 || s.Size < 0 {
-		return nil, 0, fmt.Errorf("%w: message of %d octets in a file of %d", errCorrupt, s.Size, size)
+		return nil, 0, fmt.Errorf("%w: message of %d octets in a file of %d", durable.ErrCorrupt, s.Size, size)
 	}
 	return s, start, nil
 }
@@ -199,57 +191,16 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	for {
 		part, err := r.ReadSlice('\n')
 		if len(line)+len(part) > limit+1 {
-			return nil, fmt.Errorf("%w: line too long", errCorrupt)
+			return nil, fmt.Errorf("%w: line too long", durable.ErrCorrupt)
 		}
 		line = append(line, part...)
 		switch {
 		case err == nil:
 			return line[:len(line)-1], nil
 		case errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("%w: cut off", errCorrupt)
+			return nil, fmt.Errorf("%w: cut off", durable.ErrCorrupt)
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		}
 	}
-}
-
-// checkFormat reads the first line of a file: its format and version.
-func checkFormat(line []byte, format string, version int) error {
-	name, number, _ := strings.Cut(string(line), " ")
-	n, err := strconv.Atoi(number)
-	switch {
-	case name != format || err != nil || n < 1:
-		return fmt.Errorf("%w: no %s", errCorrupt, format)
-	case n > version:
-		return fmt.Errorf("%w: %s %d", ErrVersion, format, n)
-	}
-	return nil
-}
-
-// castagnoli is the polynomial of CRC-32C, which processors compute themselves.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// checkedLine is v as JSON in one line, with its checksum in front.
-func checkedLine(v any) ([]byte, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	line := make([]byte, 0, len(text)+10)
-	line = fmt.Appendf(line, "%08x ", crc32.Checksum(text, castagnoli))
-	line = append(line, text...)
-	return append(line, '\n'), nil
-}
-
-// parseChecked reads such a line, without its line feed, into v.
-func parseChecked(line []byte, v any) error {
-	sum, text, ok := bytes.Cut(line, []byte(" "))
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	if !ok || len(sum) != 8 || err != nil || uint32(want) != crc32.Checksum(text, castagnoli) {
-		return fmt.Errorf("%w: checksum", errCorrupt)
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
 )
 
@@ -240,7 +241,7 @@ func TestMessageFileRefusesWhatItDidNotWrite(t *testing.T) {
 	}
 	require.NoError(t, open(good))
 	for n := range good {
-		require.ErrorIs(t, open(good[:n]), errCorrupt, "cut to %d", n)
+		require.ErrorIs(t, open(good[:n]), durable.ErrCorrupt, "cut to %d", n)
 	}
 	header := bytes.IndexByte(good, '\n') + 1
 	envelope := header + bytes.IndexByte(good[header:], '\n')
@@ -248,12 +249,12 @@ func TestMessageFileRefusesWhatItDidNotWrite(t *testing.T) {
 		bad := bytes.Clone(good)
 		bad[n] ^= 0x01
 		if n != 25 { // the version, of which 0 is none
-			require.ErrorIs(t, open(bad), errCorrupt, "changed at %d", n)
+			require.ErrorIs(t, open(bad), durable.ErrCorrupt, "changed at %d", n)
 		}
 	}
-	require.ErrorIs(t, open(append(good, 'x')), errCorrupt)
+	require.ErrorIs(t, open(append(good, 'x')), durable.ErrCorrupt)
 	require.ErrorIs(t, open(bytes.Replace(good, []byte("message 1\n"), []byte("message 2\n"), 1)), ErrVersion)
-	require.ErrorIs(t, open(bytes.Replace(good, []byte("message 1\n"), []byte("message 99999999999999999999\n"), 1)), errCorrupt)
+	require.ErrorIs(t, open(bytes.Replace(good, []byte("message 1\n"), []byte("message 99999999999999999999\n"), 1)), durable.ErrCorrupt)
 }
 
 func messageBytes(t require.TestingT) []byte {
@@ -293,7 +294,7 @@ func FuzzReadStored(f *testing.F) {
 }
 
 func FuzzScanJournal(f *testing.F) {
-	line, err := checkedLine(change{ID: "x", Rcpts: map[int]status{0: {Kind: Deferred}}, End: &end{Rcpts: []string{"a"}}})
+	line, err := durable.AppendRecord(nil, change{ID: "x", Rcpts: map[int]status{0: {Kind: Deferred}}, End: &end{Rcpts: []string{"a"}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -319,7 +320,7 @@ func TestJournalLeavesOutWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	var lines [][]byte
 	for _, id := range []string{"a", "b", "c"} {
-		line, err := checkedLine(change{ID: id})
+		line, err := durable.AppendRecord(nil, change{ID: id})
 		require.NoError(t, err)
 		lines = append(lines, line)
 	}

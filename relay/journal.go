@@ -89,7 +89,7 @@ func newJournal(fsys durable.FS, dir string, rewrite func() ([]byte, error)) *jo
 // add appends a change in memory; commit brings it to the disk. The caller holds Queue.mu, so that the order of changes
 // is that of the states in memory.
 func (j *journal) add(c change) {
-	line, err := checkedLine(c)
+	line, err := durable.AppendRecord(nil, c)
 	if err != nil {
 		return // cannot be: these types always have a JSON form
 	}
@@ -248,13 +248,13 @@ func readJournal(fsys durable.FS, dir string, apply func(change)) (number, skipp
 func scanJournal(f io.Reader, apply func(change)) (skipped int, err error) {
 	r := bufio.NewReaderSize(f, 64<<10)
 	first, err := readLine(r, 64)
-	if errors.Is(err, errCorrupt) {
+	if errors.Is(err, durable.ErrCorrupt) {
 		return 1, nil
 	}
 	if err != nil {
 		return 0, err
 	}
-	if err := checkFormat(first, journalFormat, journalVersion); errors.Is(err, ErrVersion) {
+	if err := durable.CheckFormat(first, journalFormat, journalVersion); errors.Is(err, ErrVersion) {
 		return 0, err
 	} else if err != nil {
 		skipped++ // the lines below have checksums of their own
@@ -262,16 +262,16 @@ func scanJournal(f io.Reader, apply func(change)) (skipped int, err error) {
 	for {
 		line, err := readLine(r, maxChange)
 		switch {
-		case errors.Is(err, errCorrupt) && len(line) == 0 && atEnd(r):
+		case errors.Is(err, durable.ErrCorrupt) && len(line) == 0 && atEnd(r):
 			return skipped, nil
-		case errors.Is(err, errCorrupt):
+		case errors.Is(err, durable.ErrCorrupt):
 			skipped++
 			continue
 		case err != nil:
 			return skipped, err
 		}
 		var c change
-		if err := parseChecked(bytes.TrimRight(line, "\r"), &c); err != nil {
+		if err := durable.ParseRecord(bytes.TrimRight(line, "\r"), &c); err != nil {
 			skipped++
 			continue
 		}

@@ -44,7 +44,7 @@ func (q *Queue) writeLoose(head []byte, s *stored, msg *mailbricks.Message) (boo
 	} else if n != s.Size {
 		return true, fmt.Errorf("message has %d octets, not %d", n, s.Size)
 	}
-	line, err := checkedLine(change{ID: s.ID, File: data.Bytes()})
+	line, err := durable.AppendRecord(nil, change{ID: s.ID, File: data.Bytes()})
 	if err != nil {
 		return true, err
 	}

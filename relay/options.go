@@ -147,7 +147,7 @@ var (
 	// ErrClosed says that the queue was closed.
 	ErrClosed = errors.New("relay: queue is closed")
 	// ErrVersion says that files were written by a newer version, which this one would misread.
-	ErrVersion = errors.New("relay: written by a newer version")
+	ErrVersion = durable.ErrNewer
 	// ErrRunning says that Run is running already.
 	ErrRunning = errors.New("relay: queue is running already")
 )

@@ -264,7 +264,7 @@ func (q *Queue) journalLines() ([]byte, error) {
 // snapshot is all that the queue knows as lines of the journal. q.mu is held.
 func (q *Queue) snapshot() (lines []byte) {
 	put := func(c change) {
-		if line, err := checkedLine(c); err == nil {
+		if line, err := durable.AppendRecord(nil, c); err == nil {
 			lines = append(lines, line...)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // recover reads what is on disk. Nothing runs yet, so no lock is held.
@@ -108,7 +110,7 @@ func (q *Queue) readMessage(name string, c *change) error {
 	switch {
 	case errors.Is(err, ErrVersion):
 		return err
-	case errors.Is(err, errCorrupt):
+	case errors.Is(err, durable.ErrCorrupt):
 		q.log.Error("relay: message cannot be read and is put aside", "id", name, "error", err)
 		if err := q.putAside(name); err != nil {
 			q.log.Error("relay: message cannot be put aside", "id", name, "error", err)
@@ -154,7 +156,7 @@ func (q *Queue) load(id string) (*stored, error) {
 	defer f.Close()
 	s, _, err := readStoredFile(f)
 	if err == nil && s.ID != id {
-		err = fmt.Errorf("%w: message %q in file %q", errCorrupt, s.ID, id)
+		err = fmt.Errorf("%w: message %q in file %q", durable.ErrCorrupt, s.ID, id)
 	}
 	return s, err
 }

@@ -276,7 +276,7 @@ func parseDay(f io.Reader, date date) (d *day, skipped int, err error) {
 	rows := map[int]*countedRow{}
 	skipped, err = readLines(f, dayFormat, dayVersion, func(line []byte) error {
 		var e entry
-		if err := parseLine(line, &e); err != nil {
+		if err := durable.ParseRecord(line, &e); err != nil {
 			return err
 		}
 		return d.apply(e, rows)
@@ -303,10 +303,10 @@ func (d *day) apply(e entry, rows map[int]*countedRow) error {
 		d.setPolicy(dom, e.State.Policy)
 		dom.wanted, dom.dropped, dom.sent, dom.done = e.State.Wanted, max(0, e.State.Dropped), e.State.Sent, e.State.Done
 	case e.Number <= 0 || e.Count <= 0 || e.Count > dmarc.MaxReportCount:
-		return fmt.Errorf("%w: no entry", errCorrupt)
+		return fmt.Errorf("%w: no entry", durable.ErrCorrupt)
 	case e.Row != nil && known == nil && d.domains[e.Domain] != nil:
 		if json.Unmarshal(e.Row, new(row)) != nil {
-			return fmt.Errorf("%w: row", errCorrupt)
+			return fmt.Errorf("%w: row", durable.ErrCorrupt)
 		}
 		dom, key := d.domains[e.Domain], string(e.Row)
 		d.add(dom, key, e.Count, unlimited)
@@ -314,7 +314,7 @@ func (d *day) apply(e entry, rows map[int]*countedRow) error {
 	case e.Row == nil && known != nil:
 		d.add(known.domain, known.key, e.Count, unlimited)
 	default:
-		return fmt.Errorf("%w: entry without what it belongs to", errCorrupt)
+		return fmt.Errorf("%w: entry without what it belongs to", durable.ErrCorrupt)
 	}
 	return nil
 }

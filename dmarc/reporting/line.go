@@ -2,22 +2,14 @@ package reporting
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"strconv"
-	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
-// Every file begins with a line that has the name and the version of its format. Each line below is
-//
-//	CRC JSON
-//
-// CRC is the CRC-32C of JSON in eight hexadecimal digits. A line that cannot be read is left out: a power cut may have torn
-// it, or a disk may have lost it.
+// Files have durable's records. One that cannot be read is left out: a power cut may have torn it, or a disk may have lost it.
 
 const (
 	// maxLine is the most octets that a line has. What is longer was not written by this package.
@@ -26,41 +18,20 @@ const (
 	maxFormatLine = 64
 )
 
-// errCorrupt says that something is not what this package wrote.
-var errCorrupt = errors.New("unreadable")
-
-// castagnoli is the polynomial of CRC-32C, which processors compute themselves.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// appendLine appends v as a line. The types of this package always have a JSON form.
+// appendLine appends v as a record that readLines takes. The types of this package always have a JSON form.
 func appendLine(buf []byte, v any) ([]byte, error) {
-	text, err := json.Marshal(v)
+	longer, err := durable.AppendRecord(buf, v)
+	if err == nil && len(longer)-len(buf) > maxLine+len("\n") {
+		err = fmt.Errorf("%w: line too long", durable.ErrCorrupt)
+	}
 	if err != nil {
 		return buf, err
 	}
-	if len(text)+len("01234567 ") > maxLine {
-		return buf, fmt.Errorf("%w: line too long", errCorrupt)
-	}
-	buf = fmt.Appendf(buf, "%08x ", crc32.Checksum(text, castagnoli))
-	buf = append(buf, text...)
-	return append(buf, '\n'), nil
-}
-
-// parseLine reads such a line, without its line feed, into v.
-func parseLine(line []byte, v any) error {
-	sum, text, ok := bytes.Cut(line, []byte(" "))
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	if !ok || len(sum) != 8 || err != nil || uint32(want) != crc32.Checksum(text, castagnoli) {
-		return fmt.Errorf("%w: checksum", errCorrupt)
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	return nil
+	return longer, nil
 }
 
 // readLine reads a line of at most limit octets and gives it without its line feed. A longer one is skipped and, like one
-// without a line feed, errCorrupt; io.EOF says that there is none.
+// without a line feed, durable.ErrCorrupt; io.EOF says that there is none.
 func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	var line []byte
 	long := false
@@ -75,11 +46,11 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 		case errors.Is(err, io.EOF) && len(part) == 0 && len(line) == 0 && !long:
 			return nil, io.EOF
 		case errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("%w: cut off", errCorrupt)
+			return nil, fmt.Errorf("%w: cut off", durable.ErrCorrupt)
 		case err != nil:
 			return nil, err
 		case long:
-			return nil, fmt.Errorf("%w: line too long", errCorrupt)
+			return nil, fmt.Errorf("%w: line too long", durable.ErrCorrupt)
 		}
 		return line[:len(line)-1], nil
 	}
@@ -91,12 +62,12 @@ func readLines(f io.Reader, format string, version int, line func([]byte) error)
 	r := bufio.NewReaderSize(f, 64<<10)
 	first, err := readLine(r, maxFormatLine)
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, errCorrupt):
+	case errors.Is(err, io.EOF), errors.Is(err, durable.ErrCorrupt):
 		skipped++ // the lines below have checksums of their own
 	case err != nil:
 		return 0, err
 	default:
-		if err := checkFormat(first, format, version); errors.Is(err, ErrVersion) {
+		if err := durable.CheckFormat(first, format, version); errors.Is(err, ErrVersion) {
 			return 0, err
 		} else if err != nil {
 			skipped++
@@ -110,7 +81,7 @@ func readLines(f io.Reader, format string, version int, line func([]byte) error)
 		if err == nil {
 			err = line(text)
 		}
-		if errors.Is(err, errCorrupt) {
+		if errors.Is(err, durable.ErrCorrupt) {
 			skipped++
 			continue
 		}
@@ -118,17 +89,4 @@ func readLines(f io.Reader, format string, version int, line func([]byte) error)
 			return skipped, err
 		}
 	}
-}
-
-// checkFormat reads the first line of a file.
-func checkFormat(line []byte, format string, version int) error {
-	name, number, _ := strings.Cut(string(line), " ")
-	n, err := strconv.Atoi(number)
-	switch {
-	case name != format || err != nil || n < 1:
-		return fmt.Errorf("%w: no %s", errCorrupt, format)
-	case n > version:
-		return fmt.Errorf("%w: %s %d", ErrVersion, format, n)
-	}
-	return nil
 }

@@ -38,7 +38,7 @@ var (
 	// ErrLocked: another process, or another Reporter in this one, has the folder.
 	ErrLocked = errors.New("the folder is in use by another process")
 	// ErrVersion: a newer version of this package has written a file.
-	ErrVersion = errors.New("written by a newer version")
+	ErrVersion = durable.ErrNewer
 	// ErrRunning: Run runs already.
 	ErrRunning = errors.New("reporting: Run was called twice")
 )

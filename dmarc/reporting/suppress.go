@@ -142,12 +142,12 @@ func (s *suppressions) load(r *Reporter) error {
 	defer f.Close()
 	skipped, err := readLines(f, suppressedFormat, suppressedVersion, func(line []byte) error {
 		var one suppression
-		if err := parseLine(line, &one); err != nil {
+		if err := durable.ParseRecord(line, &one); err != nil {
 			return err
 		}
 		key, ok := addressKey(one.Address)
 		if !ok {
-			return fmt.Errorf("%w: address", errCorrupt)
+			return fmt.Errorf("%w: address", durable.ErrCorrupt)
 		}
 		if len(s.until) < MaxSuppressed {
 			s.until[key] = one.Until
