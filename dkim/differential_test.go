@@ -2,6 +2,7 @@ package dkim_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -124,7 +125,11 @@ func (g generator) sign(t *testing.T, message string) string {
 	if g.IntN(2) == 0 {
 		s := signer(key)
 		s.Canonicalization = header + "/" + body
-		return sign(t, message, s) + message
+		field, err := s.Sign(strings.NewReader(message))
+		if !errors.Is(err, dkim.ErrFrom) { // more of them only the other one signs
+			require.NoError(t, err)
+			return field + message
+		}
 	}
 	var signed bytes.Buffer
 	require.NoError(t, msgauth.Sign(&signed, strings.NewReader(message), &msgauth.SignOptions{

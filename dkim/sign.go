@@ -20,6 +20,10 @@ var ErrSigner = errors.New("dkim: unusable signer")
 // ErrMessage says that a message begins with white space: a field in front of it would swallow its first line.
 var ErrMessage = errors.New("dkim: message begins with white space")
 
+// ErrFrom says that a message has no From field or more than one. Its signature could not tell of an author: the From field
+// must be signed (RFC 6376 §5.4), and what breaks RFC 5322 should not be (RFC 6376 §3.8).
+var ErrFrom = errors.New("dkim: message has not exactly one From field")
+
 // Signer makes signatures for one domain with one key. Domain, Selector and Key must be set; the zero value of the rest
 // is a good choice. A Signer is not changed by use and may be used by many goroutines if its Key may.
 type Signer struct {
@@ -74,8 +78,8 @@ func DefaultOversign() []string {
 }
 
 // Sign reads a message and returns the DKIM-Signature field to put in front of it, folded and with its CRLF. The
-// header is held in memory (MaxHeader), the body is not. Any header can be signed: lines that are no fields are left
-// aside.
+// header is held in memory (MaxHeader), the body is not. Any header with one From field can be signed: lines that are no
+// fields are left aside. Errors are ErrSigner, ErrMessage, ErrFrom, ErrHeaderTooLarge, and those of r and the key.
 func (s *Signer) Sign(r io.Reader) (string, error) { return Sign(r, s) }
 
 // Sign signs a message with each of the signers and returns their DKIM-Signature fields, one behind the other in their
@@ -99,12 +103,16 @@ func Sign(r io.Reader, signers ...*Signer) (string, error) {
 		return "", fmt.Errorf("dkim: signing: reading the message: %w", err)
 	}
 	body.Close()
-	if h := split.Header(); len(h) > 0 && (h[0] == ' ' || h[0] == '\t') {
+	h := split.Header()
+	if len(h) > 0 && (h[0] == ' ' || h[0] == '\t') {
 		return "", ErrMessage
+	}
+	if _, n := h.First("from", 0); n != 1 {
+		return "", fmt.Errorf("%w, but %d", ErrFrom, n)
 	}
 	var fields strings.Builder
 	for _, j := range jobs {
-		field, err := j.sign(split.Header())
+		field, err := j.sign(h)
 		if err != nil {
 			return "", fmt.Errorf("dkim: signing for %s with selector %s: %w", j.domain, j.selector, err)
 		}

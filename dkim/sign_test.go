@@ -97,12 +97,12 @@ func TestWhatIsSigned(t *testing.T) {
 	require.Equal(t, "from from to to x-mailer x-other", h(s, message))
 	s.Headers = []string{}
 	require.Equal(t, "from from x-other", h(s, message))
-	require.Equal(t, "from x-other", h(s, "To: x\r\n\r\nNo From.\r\n"))
 
+	const many = "From: a@example.com\r\n"
 	s.Headers = []string{"List-Id"}
-	require.Equal(t, "from"+strings.Repeat(" list-id", 16)+" x-other", h(s, strings.Repeat("List-Id: x\r\n", 1000)+"\r\n"))
+	require.Equal(t, "from from"+strings.Repeat(" list-id", 16)+" x-other", h(s, many+strings.Repeat("List-Id: x\r\n", 1000)+"\r\n"))
 	s.Oversign = []string{"List-Id"} // a full list cannot be closed
-	require.Equal(t, "from"+strings.Repeat(" list-id", 16), h(s, strings.Repeat("List-Id: x\r\n", 1000)+"\r\n"))
+	require.Equal(t, "from"+strings.Repeat(" list-id", 16), h(s, many+strings.Repeat("List-Id: x\r\n", 1000)+"\r\n"))
 }
 
 func TestOptionalTags(t *testing.T) {
@@ -192,8 +192,8 @@ func TestMessageWithBrokenLinesIsSigned(t *testing.T) {
 	t.Parallel()
 	for _, message := range []string{
 		"From a@b Mon Jan  1 00:00:00 2024\r\n" + letter, "no colon\r\n" + letter,
-		"M\u00fcll: x\r\n" + letter, "X: a\rb\r\n" + letter, ": \r\n" + letter, "\r\n" + letter, "", "\r\n", "From",
-		"\x00\r\n" + letter,
+		"M\u00fcll: x\r\n" + letter, "X: a\rb\r\n" + letter, ": \r\n" + letter, "\x00\r\n" + letter,
+		"From:", "From: a@b.example", "From : a@b.example\r\n",
 	} {
 		for _, c := range []string{"relaxed/relaxed", "simple/simple"} {
 			s := signer("ed25519")
@@ -201,6 +201,20 @@ func TestMessageWithBrokenLinesIsSigned(t *testing.T) {
 			r := verify(t, sign(t, message, s)+message, keyZone(t), dkim.Options{})[0]
 			require.Equal(t, dkim.Pass, r.Status, "%q: %v", message, r.Err)
 		}
+	}
+}
+
+// RFC 6376 §5.4, §3.8.
+func TestMessageWithoutOneFromIsNotSigned(t *testing.T) {
+	t.Parallel()
+	for _, message := range []string{
+		"", "\r\n", "\r\n" + letter, "From", "To: x\r\n\r\nFrom: a@example.com\r\n", "From: a@example.com\r\n" + letter,
+		"FROM : a@example.com\r\n" + letter, "From a@b Mon Jan  1 00:00:00 2024\r\n\r\n", "X-From: a\r\n\r\n",
+		strings.Repeat("From: a@example.com\r\n", 10_000),
+	} {
+		field, err := signer("ed25519").Sign(strings.NewReader(message))
+		require.ErrorIs(t, err, dkim.ErrFrom, "%.99q", message)
+		require.Empty(t, field)
 	}
 }
 

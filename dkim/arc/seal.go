@@ -72,6 +72,8 @@ func DefaultHeaders() []string { return append(dkim.DefaultHeaders(), "DKIM-Sign
 // Results is what the server found of the message when it came in: the text of its Authentication-Results field behind
 // the authserv-id and the semicolon. "" becomes "none". It is folded anew.
 //
+// A message without exactly one From field cannot be sealed, as it cannot be signed: dkim.ErrFrom.
+//
 // Seal returns "" when no set can be added: the newest seal has cv=fail already, or the chain has MaxSets sets.
 func (s *Sealer) Seal(r io.Reader, status Status, results string) (string, error) {
 	j, err := s.prepare()
@@ -85,6 +87,9 @@ func (s *Sealer) Seal(r io.Reader, status Status, results string) (string, error
 	h := j.split.Header()
 	if len(h) > 0 && (h[0] == ' ' || h[0] == '\t') {
 		return "", fmt.Errorf("arc: sealing: %w", dkim.ErrMessage)
+	}
+	if _, n := h.First("from", 0); n != 1 {
+		return "", fmt.Errorf("arc: sealing: %w, but %d", dkim.ErrFrom, n)
 	}
 	c := readChain(h)
 	if c.tooMany || c.markedFail() || len(c.sets) == MaxSets {

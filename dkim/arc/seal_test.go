@@ -239,6 +239,11 @@ func TestSealingFails(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	_, err = s.Seal(strings.NewReader(" "+message), arc.None, "")
 	require.ErrorIs(t, err, dkim.ErrMessage)
+	for _, m := range []string{"", "\r\n" + message, "From: b@example.com\r\n" + message, "To: b@example.com\r\n\r\n"} {
+		set, err := s.Seal(strings.NewReader(m), arc.None, "")
+		require.ErrorIs(t, err, dkim.ErrFrom)
+		require.Empty(t, set)
+	}
 	_, err = s.Seal(strings.NewReader(message), arc.None, strings.Repeat("x", 901))
 	require.ErrorIs(t, err, arc.ErrResults)
 	s.MaxHeader = 100

@@ -39,8 +39,10 @@ func Own(env *mailbricks.Envelope) bool {
 }
 
 // Sign puts a DKIM-Signature field in front of msg for each signer of the domain of the header From; where that has
-// none, of the domain of the envelope's From. The domain must be the very one, not one above it. A signature that msg
+// no key, of the domain of the envelope's From. The domain must be the very one, not one above it. A signature that msg
 // already has, valid and with the same domain and selector, is not made again.
+//
+// A message without exactly one From field goes out unsigned, as its signature would tell of no author (dkim.ErrFrom).
 //
 // An error of Keys comes back as it is and so counts as temporary. A message that nobody could sign, because it begins
 // with white space or its header is too large, is refused for good.
@@ -62,6 +64,9 @@ func (s *Step) Sign(ctx context.Context, env *mailbricks.Envelope, msg *mailbric
 	}
 	fields, err := dkim.Sign(msg.Reader(), signers...)
 	switch {
+	case errors.Is(err, dkim.ErrFrom):
+		s.logger().DebugContext(ctx, "sign: not signed", "envelope", env.ID, "reason", err)
+		return nil
 	case errors.Is(err, dkim.ErrMessage):
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.6.0", Text: "Message begins with white space and cannot be signed", Err: err}
 	case errors.Is(err, dkim.ErrHeaderTooLarge):

@@ -88,7 +88,6 @@ func TestEachKeyOfTheAuthorsDomainSigns(t *testing.T) {
 		"From: a@example.org\r\n":                                   "bounces.example",
 		"From: nobody\r\n":                                          "bounces.example",
 		"From: <a@../../etc>\r\n":                                   "bounces.example",
-		"":                                                          "bounces.example",
 	} {
 		msg := message(from)
 		require.NoError(t, step(t.Context(), own, msg))
@@ -208,6 +207,17 @@ func TestMessageLeavesWithAllSignaturesOrNone(t *testing.T) {
 			require.True(t, mailbricks.IsTemporary(err))
 			require.Equal(t, want, verified(t, msg))
 		}
+	}
+}
+
+// Its signature would tell of no author, or of which one would be anybody's guess.
+func TestMessageWithoutOneFromStaysUnsigned(t *testing.T) {
+	t.Parallel()
+	step := sign.With(keys{"example.com", "bounces.example"})
+	for _, from := range []string{"", "From: a@example.com\r\nFrom: b@example.com\r\n"} {
+		msg := message(from)
+		require.NoError(t, step(t.Context(), own, msg))
+		require.Empty(t, msg.Values("DKIM-Signature"))
 	}
 }
 
