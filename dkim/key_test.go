@@ -257,6 +257,8 @@ func TestParsePrivateKeyRefuses(t *testing.T) {
 	require.NoError(t, err)
 	ecDER, err := x509.MarshalPKCS8PrivateKey(ec)
 	require.NoError(t, err)
+	sec1, err := x509.MarshalECPrivateKey(ec)
+	require.NoError(t, err)
 	_, err = dkim.MarshalPrivateKey(ec)
 	require.ErrorIs(t, err, dkim.ErrPrivateKey)
 	block := func(typ string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der}) }
@@ -264,7 +266,9 @@ func TestParsePrivateKeyRefuses(t *testing.T) {
 		"there is no private key": []byte("v=DKIM1; p="),
 		"no private key in PEM":   block("PUBLIC KEY", ecDER),
 		"encrypted":               block("ENCRYPTED PRIVATE KEY", ecDER),
-		"cannot sign":             block("PRIVATE KEY", ecDER),
+		"*ecdsa.PrivateKey":       block("PRIVATE KEY", ecDER),
+		"no keys of type EC":      block("EC PRIVATE KEY", sec1),
+		"no keys of type DSA":     block("DSA PRIVATE KEY", []byte("x")),
 		"asn1":                    block("PRIVATE KEY", []byte("x")),
 		"unusable private key":    block("RSA PRIVATE KEY", []byte("x")),
 		"it is encrypted": pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY",

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
 )
@@ -85,6 +86,9 @@ func ParsePrivateKey(data []byte) (crypto.Signer, error) {
 			return signingKey(key, err)
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, fmt.Errorf("%w: it is encrypted", ErrPrivateKey)
+		case "EC PRIVATE KEY", "DSA PRIVATE KEY":
+			typ, _, _ := strings.Cut(block.Type, " ")
+			return nil, fmt.Errorf("%w: DKIM has no keys of type %s: only rsa and ed25519", ErrPrivateKey, typ)
 		}
 	}
 }
@@ -102,5 +106,5 @@ func signingKey(key any, err error) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	}
-	return nil, fmt.Errorf("%w: keys of type %T cannot sign", ErrPrivateKey, key)
+	return nil, fmt.Errorf("%w: DKIM has no keys of type %T: only rsa and ed25519", ErrPrivateKey, key)
 }

@@ -71,8 +71,11 @@ func (s *Signature) Parse(tags Tags) error {
 // Require says which of the tags is missing or empty.
 func Require(tags Tags, names ...string) error {
 	for _, name := range names {
-		if v, ok := tags.Get(name); !ok || v == "" {
+		switch v, ok := tags.Get(name); {
+		case !ok:
 			return fmt.Errorf("required tag %s= is missing", name)
+		case v == "":
+			return fmt.Errorf("required tag %s= is empty", name)
 		}
 	}
 	return nil

@@ -23,6 +23,16 @@ func TestParseTags(t *testing.T) {
 	require.False(t, ok, "tags are case-sensitive")
 }
 
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	tags, err := ParseTags("a=x; h=; bh= ")
+	require.NoError(t, err)
+	require.NoError(t, Require(tags, "a"))
+	require.EqualError(t, Require(tags, "a", "h"), "required tag h= is empty")
+	require.EqualError(t, Require(tags, "bh"), "required tag bh= is empty")
+	require.EqualError(t, Require(tags, "a", "b"), "required tag b= is missing")
+}
+
 func TestParseTagsRefuses(t *testing.T) {
 	t.Parallel()
 	for list, want := range map[string]error{
