@@ -41,8 +41,8 @@ type Options struct {
 	// MaxHeader is how many octets the header may have. A longer one gives a single result, a PermError. 0:
 	// DefaultMaxHeader.
 	MaxHeader int
-	// MaxSignatures is how many signatures are evaluated, from the top, before any DNS look-up is made. The rest give one
-	// result together, Neutral. 0: DefaultMaxSignatures.
+	// MaxSignatures is how many valid signatures are evaluated, from the top; so it bounds the DNS look-ups. At most four
+	// times as many fields are read to find them. The rest give one result together, Neutral. 0: DefaultMaxSignatures.
 	MaxSignatures int
 	// MinRSABits refuses smaller RSA keys with Policy. 0 and all below: MinRSABits.
 	MinRSABits int

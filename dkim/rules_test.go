@@ -369,6 +369,20 @@ func TestMoreSignaturesThanTheLimit(t *testing.T) {
 	require.EqualValues(t, 3, asked.Load())
 }
 
+// Fields that need no look-up do not count, up to a limit of their own.
+func TestInvalidSignaturesHideNoValidOne(t *testing.T) {
+	t.Parallel()
+	message := craft(t, goodTags, wire.Whole)
+	for junk, want := range map[int]dkim.Status{3: dkim.Pass, 7: dkim.Pass, 8: dkim.Neutral} {
+		results := verify(t, strings.Repeat("DKIM-Signature: x\r\n", junk)+message, keyZone(t), dkim.Options{MaxSignatures: 2})
+		require.Len(t, results, junk+1)
+		for _, r := range results[:junk] {
+			require.Equal(t, dkim.PermError, r.Status)
+		}
+		require.Equal(t, want, results[junk].Status)
+	}
+}
+
 func TestPrefixesTellSignaturesApart(t *testing.T) {
 	t.Parallel()
 	message := ""

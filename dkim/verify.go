@@ -79,6 +79,10 @@ func (v *Verifier) Results(ctx context.Context) []Result {
 	return v.results
 }
 
+// fieldsPerSignature times Options.MaxSignatures is how many fields are read, so that invalid ones, which cost no look-up,
+// do not hide those below them.
+const fieldsPerSignature = 4
+
 // parseHeader reads the signatures when the header is complete, so that the body can be hashed as it comes.
 func (v *Verifier) parseHeader() {
 	v.parsed = true
@@ -86,17 +90,22 @@ func (v *Verifier) parseHeader() {
 		return
 	}
 	v.header = v.split.Header()
-	fields, all := v.header.First(fieldName, v.opts.MaxSignatures)
-	v.skipped = all - len(fields)
+	fields, all := v.header.First(fieldName, fieldsPerSignature*v.opts.MaxSignatures)
 	_, froms := v.header.First("from", 0)
+	evaluated := 0
 	for _, field := range fields {
+		if evaluated == v.opts.MaxSignatures {
+			break
+		}
 		s := parseSignature(field, froms)
 		v.checkTimes(s)
 		if s.result.Status == "" {
 			s.body = v.body.Hash(s.RelaxedBody, s.Length)
+			evaluated++
 		}
 		v.sigs = append(v.sigs, s)
 	}
+	v.skipped = all - len(v.sigs)
 }
 
 func (v *Verifier) checkTimes(s *signature) {
