@@ -39,6 +39,21 @@ func Long(args []string, takesValue func(name string) bool) []string {
 	return out
 }
 
+// Unknown gives the first option of args up to an argument "--" whose name, without dashes, is not known; empty: none.
+// A parser that is not told would take for a value what follows, or complain of that. Values must be joined, as by [Long].
+func Unknown(args []string, known func(name string) bool) string {
+	for _, arg := range args {
+		if arg == "--" {
+			break
+		}
+		option, _, _ := strings.Cut(arg, "=")
+		if name := strings.TrimPrefix(strings.TrimPrefix(option, "-"), "-"); name != option && name != "" && !known(name) {
+			return option
+		}
+	}
+	return ""
+}
+
 // OptionsLast gives args with the options, in their order, behind all others but still in front of an argument "--". It
 // is for parsers that know an option only behind the command to which it belongs; values must be joined, as by [Long].
 func OptionsLast(args []string) []string {

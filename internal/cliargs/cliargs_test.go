@@ -39,3 +39,19 @@ func TestOptionsLast(t *testing.T) {
 		require.Equal(t, want, strings.Join(OptionsLast(strings.Fields(args)), " "))
 	}
 }
+
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	known := func(name string) bool { return name == "ip" || name == "h" }
+	for args, want := range map[string]string{
+		"":                           "",
+		"spf --ip=1 -h - a":          "",
+		"--ip=1 --IP 192.0.2.1 -x":   "--IP",
+		"-x --ip=1":                  "-x",
+		"--IP=--ip":                  "--IP",
+		"--ip=--IP -- --IP -x --=-y": "",
+		"--=x":                       "",
+	} {
+		require.Equal(t, want, Unknown(strings.Fields(args), known), args)
+	}
+}
