@@ -21,6 +21,17 @@ const (
 	PSDNo                 // an organizational domain
 )
 
+// String is the value as a record has it.
+func (p PSD) String() string {
+	switch p {
+	case PSDYes:
+		return "y"
+	case PSDNo:
+		return "n"
+	}
+	return "u"
+}
+
 // Record is a DMARC policy record (RFC 9989 §4.7).
 type Record struct {
 	// Policy is p, Subdomain is sp or else p, Nonexistent is np or else Subdomain.

@@ -15,6 +15,7 @@ func TestWords(t *testing.T) {
 	require.Equal(t, "none pass fail temperror permerror unknown",
 		fmt.Sprint(dmarc.None, " ", dmarc.Pass, " ", dmarc.Fail, " ", dmarc.TempError, " ", dmarc.PermError, " ", dmarc.Result(99)))
 	require.Equal(t, "none quarantine reject none", fmt.Sprint(dmarc.PolicyNone, " ", dmarc.PolicyQuarantine, " ", dmarc.PolicyReject, " ", dmarc.Policy(99)))
+	require.Equal(t, "u y n u", fmt.Sprint(dmarc.PSDUnknown, " ", dmarc.PSDYes, " ", dmarc.PSDNo, " ", dmarc.PSD(99)))
 	require.Equal(t, "treewalk psl", fmt.Sprint(dmarc.TreeWalk, " ", dmarc.PublicSuffixes))
 }
 
