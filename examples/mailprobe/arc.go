@@ -37,7 +37,7 @@ func (c *arcCommand) run(ctx context.Context, p *process) error {
 	case err != nil:
 		return err
 	case c.Seal:
-		return c.seal(p, file, result.Status)
+		return c.seal(p, file, result)
 	case c.JSON:
 		return p.json(result)
 	}

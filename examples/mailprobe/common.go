@@ -1,12 +1,13 @@
 package main
 
 import (
-	"errors"
-	"io"
-	"os"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
 	"time"
 
-	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/resolver"
 )
 
@@ -17,7 +18,7 @@ type output struct {
 
 // questions are the options of commands that ask the DNS.
 type questions struct {
-	Resolver string `placeholder:"HOST:PORT" help:"The DNS server to ask (default: the system's)."`
+	Resolver server `placeholder:"HOST:PORT" help:"The DNS server to ask (default: the system's)."`
 }
 
 // dns is the resolver to ask.
@@ -25,7 +26,23 @@ func (q questions) dns() *resolver.Resolver {
 	if q.Resolver == "" {
 		return &resolver.Resolver{}
 	}
-	return &resolver.Resolver{Servers: []string{q.Resolver}}
+	return &resolver.Resolver{Servers: []string{string(q.Resolver)}}
+}
+
+// server is the address of a DNS server.
+type server string
+
+// UnmarshalText is called by the parser.
+func (s *server) UnmarshalText(text []byte) error {
+	host, port, err := net.SplitHostPort(string(text))
+	number, noPort := strconv.ParseUint(port, 10, 16)
+	_, noIP := netip.ParseAddr(host)
+	_, name := domainname.Host(host)
+	if err != nil || noPort != nil || number == 0 || noIP != nil && !name {
+		return fmt.Errorf("%.99q is not HOST:PORT, as 192.0.2.53:53 and [2001:db8::53]:53 are", text)
+	}
+	*s = server(text)
+	return nil
 }
 
 // clock is the option for another time than now.
@@ -39,49 +56,4 @@ func (c clock) now() func() time.Time {
 		return nil
 	}
 	return func() time.Time { return time.Unix(*c.Time, 0) }
-}
-
-// message is an opened message file.
-type message struct {
-	*os.File
-	temporary bool
-}
-
-// open opens a message, which stays in its file. Standard input is copied to one, so that it can be read twice.
-func (p *process) open(name string) (*message, error) {
-	if name != "-" {
-		f, err := os.Open(name)
-		return &message{File: f}, err
-	}
-	f, err := os.CreateTemp("", "mailprobe-*")
-	if err != nil {
-		return nil, err
-	}
-	m := &message{File: f, temporary: true}
-	_, err = io.Copy(f, p.stdin)
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
-	}
-	return m, nil
-}
-
-// parse reads the header. The message stays valid as long as the file is open.
-func (m *message) parse() (*mailbricks.Message, error) {
-	info, err := m.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return new(mailbricks.Spool).Open(m, info.Size(), nil)
-}
-
-// Close closes the file and removes it if it is ours.
-func (m *message) Close() error {
-	err := m.File.Close()
-	if m.temporary {
-		err = errors.Join(err, os.Remove(m.Name()))
-	}
-	return err
 }

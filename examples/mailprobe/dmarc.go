@@ -40,6 +40,10 @@ func (c *dmarcCommand) run(ctx context.Context, p *process) error {
 		return p.json(f)
 	}
 	v := f.DMARC
-	return p.say(fmt.Sprintf("%s policy=%s disposition=%s domain=%s org=%s",
+	err = p.say(fmt.Sprintf("%s policy=%s disposition=%s domain=%s org=%s",
 		v.Result, published(v), v.Disposition, word(v.AuthorDomain), word(f.OrgDomain)))
+	if err == nil && v.Err != nil {
+		p.note(v.Err.Error())
+	}
+	return err
 }

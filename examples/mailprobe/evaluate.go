@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -13,12 +14,16 @@ import (
 
 // evaluate checks a message by SPF and DKIM, and with the outcomes by DMARC.
 func (c *dmarcCommand) evaluate(ctx context.Context, dns *resolver.Resolver, file *message) (f findings, err error) {
-	msg, err := file.parse()
-	if err != nil {
-		return f, err
-	}
 	f.SPF = spf.Check(ctx, dns, c.client())
 	if f.DKIM, err = dkim.Verify(ctx, file, dns, dkim.Options{Now: c.now()}); err != nil {
+		return f, err
+	}
+	msg, err := file.parse()
+	if errors.Is(err, errHeaderTooLarge) { // as package dkim has it: a fault of the message
+		f.DMARC = dmarc.Verdict{Result: dmarc.PermError, Err: err}
+		return f, nil
+	}
+	if err != nil {
 		return f, err
 	}
 	m := dmarc.Message{
@@ -36,6 +41,7 @@ func (c *dmarcCommand) evaluate(ctx context.Context, dns *resolver.Resolver, fil
 	f.OrgDomain = f.DMARC.OrgDomain
 	if f.OrgDomain == "" && f.DMARC.AuthorDomain != "" { // nothing depended on it
 		f.OrgDomain, _ = evaluator.OrganizationalDomain(ctx, f.DMARC.AuthorDomain)
+		f.DMARC.OrgDomain = f.OrgDomain
 	}
 	return f, nil
 }

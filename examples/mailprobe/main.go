@@ -24,9 +24,9 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second one ends the program at once
 	p := &process{args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(p.run(ctx))
+	os.Exit(p.runUntil(ctx))
 }
 
 // process is what a run of the program works with.
@@ -62,8 +62,10 @@ type command interface {
 // exited carries an exit code out of kong, which calls its exit function after printing help.
 type exited int
 
-// run does what the command line says and gives the exit code.
+// run does what the command line says and gives the exit code. When the context ends nothing more goes to standard output:
+// what is found then is no result.
 func (p *process) run(ctx context.Context) (code int) {
+	p = &process{args: p.args, stdin: p.stdin, stdout: interruptible{ctx, p.stdout}, stderr: p.stderr}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -77,7 +79,11 @@ func (p *process) run(ctx context.Context) (code int) {
 	if err != nil {
 		return p.fail(err, exitUsage)
 	}
-	if err := cmd.run(ctx, p); err != nil {
+	err = cmd.run(ctx, p)
+	if err != nil && ctx.Err() != nil {
+		err = errInterrupted
+	}
+	if err != nil {
 		return p.fail(err, exitError)
 	}
 	return exitOK
@@ -89,26 +95,36 @@ func (p *process) parse() (command, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := parser.Parse(cliargs.OptionsLast(cliargs.Long(p.args, valued(parser.Model))))
+	options := valued(parser.Model)
+	args := cliargs.Long(p.args, func(name string) bool { return options[name] })
+	if option := cliargs.Unknown(args, func(name string) bool { _, ok := options[name]; return ok }); option != "" {
+		return nil, fmt.Errorf("unknown option %s", option)
+	}
+	parsed, err := parser.Parse(cliargs.OptionsLast(args))
 	if err != nil {
 		return nil, err
 	}
 	return parsed.Selected().Target.Addr().Interface().(command), nil
 }
 
-// valued knows which options of all commands take a value.
-func valued(app *kong.Application) func(name string) bool {
-	names := map[string]bool{}
+// valued has the options of all commands, and whether they take a value.
+func valued(app *kong.Application) map[string]bool {
+	names := map[string]bool{"help": false, "h": false}
 	for _, leaf := range app.Leaves(false) {
 		for _, flag := range leaf.Flags {
 			names[flag.Name] = !flag.IsBool()
 		}
 	}
-	return func(name string) bool { return names[name] }
+	return names
 }
 
 // fail prints one line.
 func (p *process) fail(err error, code int) int {
-	fmt.Fprintln(p.stderr, "mailprobe:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	p.note(err.Error())
 	return code
+}
+
+// note prints one line to standard error.
+func (p *process) note(text string) {
+	fmt.Fprintln(p.stderr, "mailprobe:", line(strings.ReplaceAll(text, "\n", "; ")))
 }

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"io"
-	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim/arc"
-	"github.com/mailbricks/mailbricks/senderauth/authres"
 )
 
-// seal prints the message with a set for a chain whose status is known.
-func (c *arcCommand) seal(p *process, file *message, status arc.Status) error {
+// seal prints the message with a set for its chain, of which is known what a verifier says.
+func (c *arcCommand) seal(p *process, file *message, chain arc.Result) error {
+	if chain.Temporary { // cv=fail would be for good
+		return fmt.Errorf("the chain cannot be verified for now: %w", chain.Err)
+	}
 	key, err := c.privateKey()
 	if err != nil {
 		return err
@@ -22,28 +24,17 @@ func (c *arcCommand) seal(p *process, file *message, status arc.Status) error {
 		return err
 	}
 	sealer := arc.Sealer{Domain: c.Domain, Selector: c.Selector, Key: key, AuthServID: c.AuthservID, Now: c.now()}
-	fields, err := sealer.Seal(file, status, results)
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return p.json(struct{ Fields string }{fields})
-	}
-	return p.put(fields, file)
-}
-
-// results is what a server found, by its Authentication-Results fields in the message (RFC 8617 §4.1.1).
-func (m *message) results(servID string) (string, error) {
-	msg, err := m.parse()
+	fields, err := sealer.Seal(file, chain.Status, results)
 	if err != nil {
-		return "", err
+		return err
 	}
-	all := authres.Field{ServID: servID}
-	for _, value := range msg.Values(authres.Name) {
-		if f, err := authres.Parse(value); err == nil && authres.SameID(f.ServID, servID) {
-			all.Results = append(all.Results, f.Results...)
-		}
+	if c.JSON {
+		err = p.json(struct{ Fields string }{fields})
+	} else {
+		err = p.put(fields, file)
 	}
-	_, text, _ := strings.Cut(strings.TrimPrefix(all.String(), servID), ";")
-	return strings.TrimSpace(text), nil
+	if remark := sealRemark(chain, fields); err == nil && remark != "" {
+		p.note(remark)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
@@ -41,6 +42,9 @@ func (c *dkimCommand) sign(p *process, file *message) error {
 	if err != nil {
 		return err
 	}
+	if err := file.checkFields(); err != nil {
+		return err
+	}
 	signer := dkim.Signer{Domain: c.Domain, Selector: c.Selector, Key: key, Canonicalization: c.C, Now: c.now()}
 	field, err := signer.Sign(file)
 	switch {
@@ -52,14 +56,11 @@ func (c *dkimCommand) sign(p *process, file *message) error {
 	return p.put(field, file)
 }
 
-// put prints a message with fields in front of it. Its line ends become CRLF, as they were signed.
+// put prints a message with fields in front of it, behind the line of an mbox. Line ends become CRLF, as they were signed.
 func (p *process) put(fields string, file *message) error {
 	_, err := file.Seek(0, io.SeekStart)
 	if err == nil {
-		_, err = io.WriteString(p.stdout, fields)
-	}
-	if err == nil {
-		_, err = io.Copy(p.stdout, mimeindex.CRLFReader(file))
+		_, err = io.Copy(p.stdout, mimeindex.CRLFReader(io.MultiReader(strings.NewReader(file.envelope+fields), file)))
 	}
 	return err
 }

@@ -21,5 +21,9 @@ func (c *spfCommand) run(ctx context.Context, p *process) error {
 	if verdict.Explanation != "" {
 		lines = append(lines, verdict.Explanation)
 	}
-	return p.say(lines...)
+	err := p.say(lines...)
+	if err == nil && (verdict.Result == spf.TempError || verdict.Result == spf.PermError) {
+		p.note(verdict.Err.Error())
+	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 )
 
@@ -33,6 +34,19 @@ func published(v dmarc.Verdict) string {
 		return (v.Policy + 1).String()
 	}
 	return v.Policy.String()
+}
+
+// sealRemark is what the one who seals should know of the chain.
+func sealRemark(chain arc.Result, fields string) string {
+	switch {
+	case fields != "" && chain.Err != nil:
+		return "sealed with cv=fail: " + chain.Err.Error()
+	case fields != "":
+		return ""
+	case len(chain.Sets) >= arc.MaxSets:
+		return fmt.Sprintf("nothing is added: the chain has %d sets, the most there can be", arc.MaxSets)
+	}
+	return "nothing is added: " + chain.Err.Error()
 }
 
 // say prints lines.
