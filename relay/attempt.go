@@ -102,6 +102,11 @@ func (q *Queue) deliver(ctx context.Context, e *entry, picks []int) []Outcome {
 	defer msg.Close()
 	ctx, cancel := context.WithTimeout(ctx, q.opts.MaxAttempt)
 	defer cancel()
+	if s.Unprepared && q.opts.Prepare != nil {
+		if err := q.opts.Prepare(ctx, s.envelope(picks), msg); err != nil {
+			return failAll(len(picks), Outcome{Err: &prepareError{err}})
+		}
+	}
 	ctx = withCall(ctx, &call{hostname: q.opts.Hostname, beforeDot: func(recipients []int) error {
 		return q.beforeDot(e, picks, recipients)
 	}})

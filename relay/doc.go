@@ -20,7 +20,8 @@
 // # The road of a message
 //
 // [Options].Prepare runs once, before the message is stored, so that a signature is made once and every attempt sends
-// the same octets. Recipients of one message with the same destination (usually the domain) make one attempt together.
+// the same octets ([Queue.Settle] tells of an exception). Recipients of one message with the same destination (usually
+// the domain) make one attempt together.
 // A failure for now is tried again after the intervals of [Options].Retry until [Options].Lifetime is over; a failure
 // for good, or the end of the lifetime, becomes one delivery status notification (RFC 3464) to the envelope sender
 // through [Options].Generated. A message from the null sender is never answered.

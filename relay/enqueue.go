@@ -31,6 +31,12 @@ type storeError struct {
 func (e *storeError) Error() string { return e.err.Error() }
 func (e *storeError) Unwrap() error { return e.err }
 
+// prepareError marks a failure of Options.Prepare: the queue could store the message.
+type prepareError struct{ err error }
+
+func (e *prepareError) Error() string { return "relay: prepare: " + e.err.Error() }
+func (e *prepareError) Unwrap() error { return e.err }
+
 // Handle takes a message for all recipients of its envelope whose addresses are valid: when it returns nil for one, the
 // message is on disk. A full disk, like a full queue, is 452 4.3.1. It implements [mailbricks.Handler]; Options.Prepare
 // has seen the message before.
@@ -157,7 +163,7 @@ func (q *Queue) take(ctx context.Context, env *mailbricks.Envelope, msg *mailbri
 	defer own.Close()
 	if q.opts.Prepare != nil {
 		if err := q.opts.Prepare(ctx, env, own); err != nil {
-			return "", fmt.Errorf("relay: prepare: %w", err)
+			return "", &prepareError{err}
 		}
 	}
 	st := newStored(env)

@@ -38,6 +38,8 @@ type stored struct {
 	Created  time.Time `json:"created"`
 	Size     int64     `json:"size"`
 	Remember bool      `json:"remember,omitempty"`
+	// Unprepared says that each attempt has to begin with Options.Prepare, as that has failed before.
+	Unprepared bool `json:"unprepared,omitempty"`
 
 	EnvID      string                `json:"env_id,omitempty"`
 	From       string                `json:"from"`

@@ -45,7 +45,8 @@ type Options struct {
 	Transport Transport
 	// Prepare, if not nil, is called for each message given to Handle or Send, before it is stored: the place to sign.
 	// It may edit the header of msg. Its error is the result of Handle or Send, and nothing is stored then. It is not
-	// called for what Settle puts aside, because that was on its way into a local store.
+	// called for what Settle puts aside, because that was on its way into a local store; but where Settle puts aside what
+	// Prepare has failed for, each attempt calls it, and fails with it.
 	Prepare func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error
 	// Generated takes the notifications that the queue makes, as a Handler that routes by recipient: a local sender's go
 	// into the local store. Nil: the queue itself.

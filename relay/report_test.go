@@ -13,6 +13,7 @@ import (
 	"net/mail"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -437,6 +438,57 @@ func TestSettleDoesNotTakeWhatItCannotStore(t *testing.T) {
 		requireReply(t, "452 4.3.1", deliver.Handle(t.Context(), envelope("", "a@here.test", "b@here.test"), message(letter)))
 		require.Equal(t, 1, o.left())
 		requireReply(t, "553 5.1.3", deliver.Handle(t.Context(), envelope("", "b..\x00@example.net"), message(letter)))
+	})
+}
+
+// What cannot be prepared for now does not double what was taken: it waits in the queue and leaves prepared.
+func TestSettlePutsAsideWhatCannotBePrepared(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var broken atomic.Bool
+		broken.Store(true)
+		o := newOffice(t, &transport{}, func(opts *relay.Options) {
+			opts.Prepare = func(_ context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
+				if broken.Load() {
+					return errors.New("no key")
+				}
+				msg.Prepend("Signed-For", env.Recipients[0].Alias)
+				return nil
+			}
+		})
+		var store mailtest.Inbox
+		isHere := func(d string) bool { return d == "here.test" }
+		deliver := mailbricks.HandlerFunc(func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
+			return o.Settle(mailbricks.Route(isHere, &store, o)).Handle(ctx, env, msg)
+		})
+		env := envelope("ann@example.com", "a@here.test", "b@example.net")
+		env.Recipients[1].Alias = "sales@here.test"
+		require.NoError(t, deliver.Handle(t.Context(), env, message(strings.ReplaceAll(letter, "\r\n", "\n"))))
+		require.Len(t, store.Messages(), 1)
+		require.Equal(t, 1, o.left())
+		requireReply(t, "451 4.3.0", deliver.Handle(t.Context(), envelope("ann@example.com", "b@example.net"), message(letter)), "none was taken")
+		o.reopen()
+		pass(time.Hour)
+		require.Empty(t, o.tr.times("b@example.net"), "nothing leaves unprepared")
+		entries, err := o.List(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "relay: prepare: no key", entries[0].Recipients[0].Text)
+
+		// Others that failed for now on their way into the store are not prepared.
+		store.Fail(func(env *mailbricks.Envelope, _ *mailbricks.Message) error {
+			return mailbricks.Results{nil, &mailbricks.Reply{Code: 452, Text: "full"}}
+		})
+		require.NoError(t, deliver.Handle(t.Context(), envelope("", "a@here.test", "c@here.test", "b@example.net"), message(letter)))
+		require.Equal(t, 3, o.left())
+		pass(time.Hour)
+		require.Equal(t, 2, o.left(), "that for the store is gone")
+		require.Equal(t, []string{letter}, o.tr.texts)
+
+		broken.Store(false)
+		pass(6 * time.Hour)
+		require.Zero(t, o.left())
+		require.Len(t, o.tr.texts, 3)
+		require.Contains(t, o.tr.texts, "Signed-For: sales@here.test\r\n"+letter)
+		require.Contains(t, o.tr.texts, "Signed-For: \r\n"+letter)
 	})
 }
 
