@@ -31,6 +31,9 @@ type Forward struct {
 	Resolver Resolver
 	// Options are those of that verification.
 	Options arc.Options
+	// OnNoKey, if not nil, is told of mail that leaves without a set because none of these domains, at least one, has an
+	// RSA key.
+	OnNoKey func(ctx context.Context, domains []string)
 	// Logger is told, at debug level, what is not sealed and why. nil: nobody.
 	Logger *slog.Logger
 }
@@ -68,12 +71,16 @@ func (f *Forward) Seal(ctx context.Context, env *mailbricks.Envelope, msg *mailb
 		f.leave(ctx, env, "it is put aside")
 		return nil
 	}
-	sealer, err := f.sealer(ctx, env)
+	domains := f.domains(env)
+	sealer, err := f.sealer(ctx, domains)
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
 	if sealer == nil {
 		f.leave(ctx, env, "there is no RSA key")
+		if f.OnNoKey != nil && len(domains) > 0 {
+			f.OnNoKey(ctx, domains)
+		}
 		return nil
 	}
 	results, said, ok := f.found(msg)
@@ -104,13 +111,16 @@ func (f *Forward) leave(ctx context.Context, env *mailbricks.Envelope, why strin
 	}
 }
 
-// sealer is that of the first domain with a key that will do; nil if there is none.
-func (f *Forward) sealer(ctx context.Context, env *mailbricks.Envelope) (*arc.Sealer, error) {
-	domains := f.Domains
-	if domains == nil {
-		domains = ForwardedBy
+func (f *Forward) domains(env *mailbricks.Envelope) []string {
+	if f.Domains == nil {
+		return ForwardedBy(env)
 	}
-	for _, domain := range domains(env) {
+	return f.Domains(env)
+}
+
+// sealer is that of the first domain with a key that will do; nil if there is none.
+func (f *Forward) sealer(ctx context.Context, domains []string) (*arc.Sealer, error) {
+	for _, domain := range domains {
 		signers, err := f.Keys.Signers(ctx, domain)
 		if err != nil {
 			return nil, err

@@ -116,6 +116,18 @@ func TestWhatIsNotSealed(t *testing.T) {
 	}
 }
 
+// Whoever runs the server can learn that an alias's domain has no key.
+func TestForwardTellsOfDomainsWithoutAKey(t *testing.T) {
+	t.Parallel()
+	var told [][]string
+	f := forward()
+	f.OnNoKey = func(_ context.Context, domains []string) { told = append(told, domains) }
+	for _, env := range []*mailbricks.Envelope{forwarded("a@nokeys.example", "b@also.example"), forwarded("a@example.com"), forwarded(""), {}} {
+		require.NoError(t, f.Seal(t.Context(), env, checked("arc=none")))
+	}
+	require.Equal(t, [][]string{{"nokeys.example", "also.example"}}, told)
+}
+
 // onlyEd is a sign.Keys whose domain has no RSA key, and broken one that cannot be read.
 type onlyEd struct{}
 

@@ -82,21 +82,27 @@ func (d *Dir) list(domain string) ([]Key, error) {
 	return keys, nil
 }
 
-// Domains gives the domains that have a folder of keys, sorted.
+// Domains gives the domains that have a folder of keys or for which the state names keys, sorted.
 func (d *Dir) Domains() ([]string, error) {
 	names, err := d.fs().ReadNames(d.Root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
 		c, err := canonical(name)
 		return err != nil || c != name
 	})
+	s, err := d.read()
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	for _, line := range s.lines {
+		if line.kind == "" && len(line.selectors) > 0 {
+			names = append(names, line.domain)
+		}
+	}
 	slices.Sort(names)
-	return names, nil
+	return slices.Compact(names), nil
 }
 
 // Rotating gives the domains for which a Rotation has something to do or to wait for, in the order in which it began.

@@ -1,6 +1,7 @@
 package sign
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -16,19 +17,25 @@ import (
 )
 
 var (
-	// ErrOtherType says that a selector has a key of another type than was asked for.
-	ErrOtherType = errors.New("the selector has a key of another type")
-	// ErrReplaced says that a rotation has put another key into a selector's place, so that it is not to sign any more.
-	ErrReplaced = errors.New("the selector was replaced by a rotation; take another name")
+	// ErrOtherKey says that a selector has a key of another type or size than was asked for.
+	ErrOtherKey = errors.New("the selector has another key")
+	// ErrReplaced says that a selector's key was replaced by a rotation or deleted, so that it is not to sign any more.
+	ErrReplaced = errors.New("the selector was replaced by a rotation or deleted; take another name")
+	// ErrMissing says that a key is to sign and its file is not there.
+	ErrMissing = errors.New("the file of a key that is to sign is missing")
 )
 
 // unfinished is how old the remains of an interrupted write must be to be removed.
 const unfinished = time.Hour
 
 // Ensure makes a key for a selector of a domain if there is none, and makes it active, unless a [Rotation] waits for the
-// DNS to show it. For a selector that a rotation has replaced it fails with ErrReplaced. It returns the record to publish
-// and whether the key is new. keyType and bits are those of [dkim.GenerateKey]; bits do not matter for a key that is
-// there, keyType must be its type. When Ensure has returned, a power cut does not lose the key.
+// DNS to show it. It returns the record to publish and whether the key is new. keyType and bits are those of
+// [dkim.GenerateKey]; a key that is there must have this type and, if it is RSA, this size, or it fails with ErrOtherKey.
+// "" stands for the type that is there, else RSA, and 0 for the size that is there, else 2048.
+//
+// For a selector whose key a rotation has replaced or Delete deleted it fails with ErrReplaced, and with ErrMissing for one
+// that is active without a file: what the DNS shows there would not fit a new key. When Ensure has returned, a power cut
+// does not lose the key.
 func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Record, created bool, err error) {
 	domain, selector, err = names(domain, selector)
 	if err != nil {
@@ -36,16 +43,17 @@ func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Re
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.notReplaced(domain, selector); err != nil {
-		return dkim.Record{}, false, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
-	}
 	key, err := d.readKey(domain, selector)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if stateErr := d.mayEnsure(domain, selector, missing); stateErr != nil {
+		return dkim.Record{}, false, fmt.Errorf("sign: key %s of %s: %w", selector, domain, stateErr)
+	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case missing:
 		created = true
-		key, err = d.makeKey(domain, selector, func() (crypto.Signer, error) { return dkim.GenerateKey(keyType, bits) })
-	case err == nil && typeOf(key) != keyType:
-		err = fmt.Errorf("%s is %s, not %.20q: %w", d.keyFile(domain, selector), typeOf(key), keyType, ErrOtherType)
+		key, err = d.makeKey(domain, selector, func() (crypto.Signer, error) { return dkim.GenerateKey(cmp.Or(keyType, "rsa"), bits) })
+	case err == nil:
+		err = fits(key, keyType, bits)
 	}
 	if err != nil {
 		return dkim.Record{}, false, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
@@ -57,14 +65,28 @@ func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Re
 	return record, created, err
 }
 
-// notReplaced fails for a selector of which a rotation is done.
-func (d *Dir) notReplaced(domain, selector string) error {
+// mayEnsure fails for a selector of which a rotation is done, and for one that is to sign and has no file.
+func (d *Dir) mayEnsure(domain, selector string, missing bool) error {
 	s, err := d.readState()
 	if err != nil {
 		return err
 	}
 	if use := s.use(domain, selector); use == lineOld || use == lineGone {
 		return ErrReplaced
+	}
+	if named, _ := s.signing(domain); missing && slices.Contains(named, selector) {
+		return fmt.Errorf("%s: %w", d.keyFile(domain, selector), ErrMissing)
+	}
+	return nil
+}
+
+// fits fails for a key that is not what was asked for.
+func fits(key crypto.Signer, keyType string, bits int) error {
+	if is := typeOf(key); keyType != "" && is != keyType {
+		return fmt.Errorf("it is %s, not %.20q: %w", is, keyType, ErrOtherKey)
+	}
+	if public, ok := key.Public().(*rsa.PublicKey); ok && bits != 0 && public.N.BitLen() != bits {
+		return fmt.Errorf("it has %d bits, not %d: %w", public.N.BitLen(), bits, ErrOtherKey)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package sign
 import (
 	"crypto"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -202,7 +203,7 @@ func (d *Dir) deleteOld(domain string, grace time.Duration) (deleted []string, e
 		}
 		if err := d.change(func(s *state) error {
 			s.drop(domain, line.selectors[0])
-			s.put(stateLine{kind: lineGone, domain: domain, selectors: line.selectors, at: time.Now()})
+			s.put(goneLine(domain, line.selectors[0]))
 			return nil
 		}); err != nil {
 			return deleted, err
@@ -212,7 +213,40 @@ func (d *Dir) deleteOld(domain string, grace time.Duration) (deleted []string, e
 	return deleted, nil
 }
 
-// dropNext deletes the new keys and forgets them.
+func goneLine(domain, selector string) stateLine {
+	return stateLine{kind: lineGone, domain: domain, selectors: []string{selector}, at: time.Now()}
+}
+
+// FreshSelector gives a selector that no key of the domain has, and none has had that may still be in the DNS: "s", the day
+// and letters.
+func (d *Dir) FreshSelector(domain string) (string, error) {
+	domain, err := canonical(domain)
+	if err != nil {
+		return "", fmt.Errorf("sign: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all, err := d.all(domain)
+	if err != nil {
+		return "", fmt.Errorf("sign: keys of %s: %w", domain, err)
+	}
+	s, err := d.readState()
+	if err != nil {
+		return "", fmt.Errorf("sign: keys of %s: %w", domain, err)
+	}
+	taken := make(map[string]bool)
+	for _, selector := range all {
+		taken[selector] = true
+	}
+	for _, line := range s.lines {
+		for _, selector := range line.selectors {
+			taken[selector] = taken[selector] || line.domain == domain
+		}
+	}
+	return newSelector(time.Now(), taken), nil
+}
+
+// dropNext deletes the new keys and forgets them; ErrNothingNew: there are none.
 func (d *Dir) dropNext(domain string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -220,7 +254,11 @@ func (d *Dir) dropNext(domain string) error {
 	if err != nil {
 		return err
 	}
-	for _, line := range s.rotating(lineNext, domain) {
+	next := s.rotating(lineNext, domain)
+	if len(next) == 0 {
+		return ErrNothingNew
+	}
+	for _, line := range next {
 		if err := d.deleteKey(domain, line.selectors[0]); err != nil {
 			return err
 		}
@@ -241,8 +279,11 @@ func (d *Dir) forget(domain, selector string) error {
 // deleteKey removes a key file, if it is there.
 func (d *Dir) deleteKey(domain, selector string) error {
 	err := d.fs().Remove(d.keyFile(domain, selector))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = d.fs().SyncDir(filepath.Join(d.Root, domain))
 	}
-	return d.fs().SyncDir(filepath.Join(d.Root, domain))
+	if errors.Is(err, fs.ErrNotExist) { // not even the folder is there
+		return nil
+	}
+	return err
 }

@@ -28,6 +28,9 @@ const (
 // ErrNoKey says that a domain has no key that signs, and so none to replace.
 var ErrNoKey = errors.New("no key signs for the domain")
 
+// ErrNothingNew says that no new key waits to be published, so that there is nothing to cancel.
+var ErrNothingNew = errors.New("no new key waits to be published")
+
 // Rotation replaces the keys with which a domain's mail is signed, one for each type that is in use. It can take days and
 // is made of steps:
 //
@@ -181,7 +184,7 @@ func (r *Rotation) Run(ctx context.Context, tell func(Status)) error {
 	}
 }
 
-// Cancel gives up new keys that do not sign yet, and deletes them.
+// Cancel gives up new keys that do not sign yet, and deletes them. It fails with ErrNothingNew if there are none.
 func (r *Rotation) Cancel() error {
 	domain, err := canonical(r.Domain)
 	if err == nil {
