@@ -20,12 +20,15 @@ import (
 
 // readReport prints what Python finds in the message FILE.
 const readReport = `python3 - "$FILE" <<'EOF'
-import email, email.policy, gzip, json, sys
+import email, email.header, email.policy, email.utils, gzip, json, sys
 import xml.etree.ElementTree as tree
 
 message = email.message_from_binary_file(open(sys.argv[1], "rb"), policy=email.policy.default)
 assert not message.defects, message.defects
-out = {name: str(message[name]) for name in ("From", "To", "Subject", "Message-ID", "Auto-Submitted")}
+out = {name: str(message[name]) for name in ("To", "Subject", "Message-ID", "Auto-Submitted")}
+raw = email.message_from_binary_file(open(sys.argv[1], "rb"))
+out["Authors"] = [[str(email.header.make_header(email.header.decode_header(name))), address]
+    for name, address in email.utils.getaddresses([raw["From"]])]
 out["Types"] = [part.get_content_type() for part in message.walk()]
 for part in message.walk():
     assert not part.defects, part.defects
@@ -44,11 +47,12 @@ EOF`
 // Python's libraries read the mails that carry aggregate reports.
 func TestPythonReadsAggregateReports(t *testing.T) {
 	need(t, "python3")
+	const organization = "Müller, Söhne & Co. <Größe> (Berlin)"
 	dir := t.TempDir()
 	var mails []reporting.Mail
 	synctest.Test(t, func(t *testing.T) {
 		r := &reporting.Reporter{
-			Dir: dir, Organization: "Größe & Co", Email: "reports@mx.example.org", Hostname: "mx.example.org",
+			Dir: dir, Organization: organization, Email: "reports@mx.example.org", Hostname: "mx.example.org",
 			Send: func(_ context.Context, m reporting.Mail) error { mails = append(mails, m); return nil },
 		}
 		require.NoError(t, r.Open())
@@ -72,7 +76,8 @@ func TestPythonReadsAggregateReports(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, mails[0].Content, 0o600))
 
 	var got struct {
-		From, To, Subject, File                  string
+		To, Subject, File                        string
+		Authors                                  [][]string
 		MessageID                                string `json:"Message-ID"`
 		AutoSubmitted                            string `json:"Auto-Submitted"`
 		Types, ReportID, Domain, Counts, Sources []string
@@ -80,7 +85,7 @@ func TestPythonReadsAggregateReports(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(sh(t, readReport, "FILE="+file)), &got))
 	require.Len(t, got.ReportID, 1)
 	id := got.ReportID[0]
-	require.Equal(t, "Größe & Co <reports@mx.example.org>", got.From)
+	require.Equal(t, [][]string{{organization, "reports@mx.example.org"}}, got.Authors)
 	require.Equal(t, "dmarc@example.com", got.To)
 	require.Equal(t, "Report Domain: example.com Submitter: mx.example.org Report-ID: <"+id+">", got.Subject)
 	require.Equal(t, "<"+id+"@mx.example.org>", got.MessageID)

@@ -26,3 +26,6 @@ func Suppressed(r *Reporter, n int, until time.Time) {
 		r.suppressed.until[fmt.Sprintf("a%d@example.com", i)] = until
 	}
 }
+
+// Mailbox is what stands behind "From: ".
+func Mailbox(name, address string) string { return mailbox(name, address) }

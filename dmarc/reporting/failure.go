@@ -129,7 +129,7 @@ func (r *Reporter) failureKind(f *Failure) string {
 // mayLoop says that a report could lead to another message like the one that it is about.
 func (r *Reporter) mayLoop(f *Failure) bool {
 	get := func(name string) string { return headerField(f.Header, name) }
-	return f.ReversePath == "" || f.Automated || Automated(get) || r.optional(&f.Evaluation)
+	return f.ReversePath == "" || f.Automated != Personal || Automated(get) != Personal || r.optional(&f.Evaluation)
 }
 
 // failedSignature is a signature that failed; for domain, if that is not empty, an aligned one as far as can be told

@@ -163,7 +163,7 @@ func TestFailuresThatAreNotReported(t *testing.T) {
 		"a public suffix":      func(_ *reporting.Reporter, f *reporting.Failure) { f.Verdict.Record.PSD = dmarc.PSDYes },
 		"undecided":            func(_ *reporting.Reporter, f *reporting.Failure) { f.Verdict.Result = dmarc.TempError },
 		"no header":            func(_ *reporting.Reporter, f *reporting.Failure) { f.Header = nil },
-		"an automated message": func(_ *reporting.Reporter, f *reporting.Failure) { f.Automated = true },
+		"an automated message": func(_ *reporting.Reporter, f *reporting.Failure) { f.Automated = reporting.AutoSubmitted },
 		"automated by its header": func(_ *reporting.Reporter, f *reporting.Failure) {
 			f.Header = []byte("auto-submitted : \r\n auto-replied\r\n" + header)
 		},

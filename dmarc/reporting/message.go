@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
-	"mime"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/internal/fieldtext"
@@ -16,8 +16,15 @@ import (
 // lineLength is that of base64 in a message (RFC 2045 §6.8).
 const lineLength = 76
 
-// maxDisplay is how much of the organization's name stands in the From field, in octets.
-const maxDisplay = 100
+// The name in the From field.
+const (
+	// maxDisplay is how much of the organization's name stands there, in octets.
+	maxDisplay = 100
+	// maxQuoted is the longest that is written as a quoted-string. It has the line with "From: ", as has an encoded word
+	// for maxEncoded octets: neither is longer than the 76 that RFC 2047 §2 allows.
+	maxQuoted  = lineLength - len("From: ")
+	maxEncoded = 42
+)
 
 // message is the mail that carries a report (RFC 9990 §3.5.2).
 func (r *Reporter) message(rep *dmarc.Report, attachment []byte, to string) []byte {
@@ -46,22 +53,55 @@ func (r *Reporter) message(rep *dmarc.Report, attachment []byte, to string) []by
 
 // header writes the fields that all reports have.
 func (r *Reporter) header(b *bytes.Buffer, to, id string) {
-	fmt.Fprintf(b, "From: %s <%s>\r\nTo: <%s>\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\n",
-		displayName(r.organization()), r.Email, to, r.time().UTC().Format(time.RFC1123Z), id, r.Hostname)
+	fmt.Fprintf(b, "From: %s\r\nTo: <%s>\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\n",
+		mailbox(r.organization(), r.Email), to, r.time().UTC().Format(time.RFC1123Z), id, r.Hostname)
+}
+
+// mailbox is an address with a name in front of it, as it may stand behind "From: ".
+func mailbox(name, address string) string {
+	name = displayName(name)
+	last := name[strings.LastIndexByte(name, '\n')+1:]
+	if len("From: ")+len(last)+len(" <>")+len(address) > lineLength {
+		return name + "\r\n <" + address + ">"
+	}
+	return name + " <" + address + ">"
 }
 
 // displayName is a name as it may stand in front of an address.
 func displayName(name string) string {
-	name = cut(strings.Map(func(c rune) rune {
+	name = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {
 			return ' '
 		}
 		return c
-	}, name), maxDisplay)
-	if !isASCII(strings.ReplaceAll(name, " ", "")) {
-		return mime.QEncoding.Encode("utf-8", name)
+	}, name)
+	name = name[:runes(name, maxDisplay)]
+	quoted := fieldtext.Quote(name)
+	if isASCII(strings.ReplaceAll(name, " ", "")) && !strings.Contains(name, "=?") && len(quoted) <= maxQuoted {
+		return quoted
 	}
-	return fieldtext.Quote(name)
+	return encodedWords(name)
+}
+
+// encodedWords writes a text in the encoding "B", whose letters may all stand in a phrase; "Q" has others, too (RFC 2047
+// §5). Each word is in a line of its own, and has whole characters.
+func encodedWords(text string) string {
+	var words []string
+	for text != "" {
+		n := runes(text, maxEncoded)
+		words = append(words, "=?utf-8?b?"+base64.StdEncoding.EncodeToString([]byte(text[:n]))+"?=")
+		text = text[n:]
+	}
+	return strings.Join(words, "\r\n ")
+}
+
+// runes is how many octets of a text of whole characters have room in most.
+func runes(text string, most int) int {
+	n := min(len(text), most)
+	for n < len(text) && n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return n
 }
 
 // summary is what a person reads. All of it is ASCII, in lines of less than 998 octets.

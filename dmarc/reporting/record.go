@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 // maxDays is how many days are kept, those to come after the clock was set back among them. Mail in a further one is not
@@ -35,28 +36,48 @@ type Evaluation struct {
 	// Overrides say why Disposition is not what the policy asks for. Where a message failed and there is none although one
 	// must be, it is test mode or local policy.
 	Overrides []dmarc.ReportOverride
-	// Automated says that a program wrote the message; see Automated.
-	Automated bool
+	// Automated says whether a program wrote the message, and what kind of one; the function of that name finds it out.
+	Automated Automation
 }
 
-// Automated says, by a message's header, whether a program wrote it: it is a report of some kind, or a reply that nobody
-// typed (RFC 3834 §5). Get gives the value of a header field, empty where there is none.
-func Automated(get func(field string) string) bool {
+// Automation is what kind of program wrote a message.
+type Automation uint8
+
+// The kinds of Automation.
+const (
+	// Personal: none, as far as can be seen.
+	Personal Automation = iota
+	// AutoSubmitted: the message is a report of some kind, or a reply that nobody typed.
+	AutoSubmitted
+	// AggregateReport: it says that it is an aggregate report of DMARC, as Reporter sends them.
+	AggregateReport
+)
+
+// Automated says, by a message's header, whether a program wrote it (RFC 3834 §5). Get gives the value of a header field,
+// empty where there is none.
+func Automated(get func(field string) string) Automation {
+	subject := strings.ToLower(strings.Join(strings.Fields(get("Subject")), " "))
 	auto := strings.FieldsFunc(get("Auto-Submitted"), func(c rune) bool { return strings.ContainsRune(" \t\r\n;(", c) })
-	if len(auto) > 0 && !strings.EqualFold(auto[0], "no") {
-		return true
-	}
 	kind, _, _ := strings.Cut(get("Content-Type"), ";")
-	return strings.EqualFold(strings.TrimSpace(kind), "multipart/report") || // RFC 6522
-		strings.HasPrefix(strings.ToLower(strings.TrimSpace(get("Subject"))), "report domain:") || // RFC 9990 §3.5.2
-		get("TLS-Report-Domain") != "" // RFC 8460 §5.3
+	switch {
+	case strings.HasPrefix(subject, "report domain:") && strings.Contains(subject, "submitter:"): // RFC 9990 §3.5.2
+		return AggregateReport
+	case len(auto) > 0 && !strings.EqualFold(auto[0], "no"),
+		strings.EqualFold(strings.TrimSpace(kind), "multipart/report"), // RFC 6522
+		strings.HasPrefix(subject, "report domain:"),
+		get("TLS-Report-Domain") != "": // RFC 8460 §5.3
+		return AutoSubmitted
+	}
+	return Personal
 }
 
 // Record counts a message. It does no more than add to a row in memory, so that it can be called while the client waits;
 // see Reporter.Flush for when that is on disk. What need not be counted, or is over a limit, is no error; ErrClosed is.
 //
-// A message counts in the report but is no reason for one when it came to no address but Email, or when it passed DMARC
-// and was Automated or has a null reverse-path: reports about reports would go on for ever.
+// Reports about reports would go on for ever. So a message counts in the report but is no reason for one when it came to no
+// address but Email, when it is an AggregateReport, or when it is AutoSubmitted or has a null reverse-path and passed. The
+// first two hold for mail that does not pass, too: a server whose own reports fail must not be told so each day by another
+// that has the same trouble. The third does not, as anybody can write Auto-Submitted into what he forges.
 func (r *Reporter) Record(_ context.Context, e Evaluation) error {
 	v := &e.Verdict
 	counts := decided(v) && e.Source.IsValid() && len(mailURIs(v.Record)) > 0
@@ -102,15 +123,29 @@ func decided(v *dmarc.Verdict) bool {
 
 // optional says that a message is no reason for a report.
 func (r *Reporter) optional(e *Evaluation) bool {
-	if e.Verdict.Result == dmarc.Pass && (e.Automated || e.ReversePath == "") {
+	if e.Automated == AggregateReport {
+		return true
+	}
+	if e.Verdict.Result == dmarc.Pass && (e.Automated != Personal || e.ReversePath == "") {
 		return true
 	}
 	for _, to := range e.Recipients {
-		if !strings.EqualFold(to, r.Email) {
+		if !sameAddress(to, r.Email) {
 			return false
 		}
 	}
 	return len(e.Recipients) > 0
+}
+
+// sameAddress compares without regard to case and to how the domain is written.
+func sameAddress(a, b string) bool {
+	i, j := strings.LastIndexByte(a, '@')+1, strings.LastIndexByte(b, '@')+1
+	if strings.EqualFold(a, b) {
+		return true
+	}
+	x, ok := domainname.Identity(a[i:])
+	y, ok2 := domainname.Identity(b[j:])
+	return ok && ok2 && x == y && strings.EqualFold(a[:i], b[:j])
 }
 
 // openDay gives the day to which a message of today counts. Where that is closed, as the clock was set back and its

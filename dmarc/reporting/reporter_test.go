@@ -187,10 +187,23 @@ func TestReportsAreNoReasonForReports(t *testing.T) {
 		"to that address and another": {
 			func(e *reporting.Evaluation) { e.Recipients = append(e.Recipients, own...) }, true,
 		},
-		"automated":                             {func(e *reporting.Evaluation) { e.Automated = true }, false},
-		"null reverse-path":                     {func(e *reporting.Evaluation) { e.ReversePath = "" }, false},
-		"forged as automated":                   {func(e *reporting.Evaluation) { *e = failing(*e); e.Automated = true }, true},
-		"forged with a null reverse-path":       {func(e *reporting.Evaluation) { *e = failing(*e); e.ReversePath = "" }, true},
+		"automated":                       {func(e *reporting.Evaluation) { e.Automated = reporting.AutoSubmitted }, false},
+		"null reverse-path":               {func(e *reporting.Evaluation) { e.ReversePath = "" }, false},
+		"forged as automated":             {func(e *reporting.Evaluation) { *e = failing(*e); e.Automated = reporting.AutoSubmitted }, true},
+		"forged with a null reverse-path": {func(e *reporting.Evaluation) { *e = failing(*e); e.ReversePath = "" }, true},
+		"an aggregate report":             {func(e *reporting.Evaluation) { e.Automated = reporting.AggregateReport }, false},
+		"an aggregate report that fails": {
+			func(e *reporting.Evaluation) { *e = failing(*e); e.Automated = reporting.AggregateReport }, false,
+		},
+		"without one author, to the address for reports": {
+			func(e *reporting.Evaluation) { e.Verdict.Result = dmarc.PermError; e.Recipients = own }, false,
+		},
+		"without one author, by a program": {
+			func(e *reporting.Evaluation) {
+				e.Verdict.Result = dmarc.PermError
+				e.Automated = reporting.AutoSubmitted
+			}, true,
+		},
 		"an ordinary message":                   {func(*reporting.Evaluation) {}, true},
 		"an ordinary message without recipient": {func(e *reporting.Evaluation) { e.Recipients = nil }, true},
 	} {
@@ -229,21 +242,24 @@ func TestReportsAreNoReasonForReports(t *testing.T) {
 
 func TestAutomated(t *testing.T) {
 	t.Parallel()
-	for header, want := range map[string]bool{
-		"":                                  false,
-		"Auto-Submitted: no":                false,
-		"Auto-Submitted: No ":               false,
-		"Auto-Submitted: no (really)":       false,
-		"Auto-Submitted: no; x=y":           false,
-		"Auto-Submitted: auto-generated":    true,
-		"Auto-Submitted: auto-replied; x=y": true,
-		"Auto-Submitted: nobody":            true,
-		"Content-Type: multipart/report; report-type=feedback-report": true,
-		"Content-Type: Multipart/Report":                              true,
-		"Content-Type: multipart/mixed":                               false,
-		"Subject: Report Domain: example.com Submitter: x":            true,
-		"Subject: report  domains":                                    false,
-		"TLS-Report-Domain: example.com":                              true,
+	for header, want := range map[string]reporting.Automation{
+		"":                                  reporting.Personal,
+		"Auto-Submitted: no":                reporting.Personal,
+		"Auto-Submitted: No ":               reporting.Personal,
+		"Auto-Submitted: no (really)":       reporting.Personal,
+		"Auto-Submitted: no; x=y":           reporting.Personal,
+		"Auto-Submitted: auto-generated":    reporting.AutoSubmitted,
+		"Auto-Submitted: auto-replied; x=y": reporting.AutoSubmitted,
+		"Auto-Submitted: nobody":            reporting.AutoSubmitted,
+		"Content-Type: multipart/report; report-type=feedback-report": reporting.AutoSubmitted,
+		"Content-Type: Multipart/Report":                              reporting.AutoSubmitted,
+		"Content-Type: multipart/mixed":                               reporting.Personal,
+		"Subject: Report Domain: example.com":                         reporting.AutoSubmitted,
+		"Subject: Report Domain: example.com Submitter: x":            reporting.AggregateReport,
+		"Subject:  report\r\n domain: example.com\r\n\tsubmitter: x":  reporting.AggregateReport, // with FWS (RFC 9990 §3.5.2)
+		"Subject: Re: Report Domain: example.com Submitter: x":        reporting.Personal,
+		"Subject: report  domains":                                    reporting.Personal,
+		"TLS-Report-Domain: example.com":                              reporting.AutoSubmitted,
 	} {
 		name, value, _ := strings.Cut(header, ": ")
 		require.Equal(t, want, reporting.Automated(func(field string) string {
