@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/auth"
 	"github.com/mailbricks/mailbricks/auth/directory"
-	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/resolver"
@@ -49,18 +47,6 @@ func becomeUser(c *config) error {
 		return nil
 	}
 	return switchUser(c.run.user, c.dataDir)
-}
-
-// lockData makes sure that nobody else works on the data.
-func lockData(c *config) (io.Closer, error) {
-	if err := os.MkdirAll(c.path("state"), 0o700); err != nil {
-		return nil, err
-	}
-	lock, err := durable.OS().TryLock(c.path("state", "lock"))
-	if errors.Is(err, durable.ErrLocked) {
-		return nil, fmt.Errorf("%s is in use by another fullserver", c.dataDir)
-	}
-	return lock, err
 }
 
 // openApp opens the data for the holder of its lock.

@@ -38,8 +38,22 @@ type controlRequest struct {
 
 // controlResponse is the answer.
 type controlResponse struct {
-	Output string `json:"output"`
-	Error  string `json:"error,omitempty"`
+	Output string   `json:"output"`
+	Notes  []string `json:"notes,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+// output is what a command writes.
+type output struct {
+	bytes.Buffer
+	notes []string
+}
+
+// note warns whoever gave a command of something that does not keep it from being done.
+func note(out io.Writer, format string, args ...any) {
+	if o, ok := out.(*output); ok {
+		o.notes = append(o.notes, fmt.Sprintf(format, args...))
+	}
 }
 
 // runData runs a command where the data is.
@@ -54,12 +68,17 @@ func (p *process) runData(ctx context.Context, c *config, command dataCommand) i
 	}
 	response, err := askServer(c, request)
 	if errors.Is(err, errNotRunning) {
-		response, err = runHere(ctx, c, command)
+		if response, err = runHere(ctx, c, command); errors.Is(err, errAnswers) { // it began to run meanwhile
+			response, err = askServer(c, request)
+		}
 	}
 	if err != nil {
 		return p.fail(err, exitError)
 	}
 	_, _ = io.WriteString(p.stdout, response.Output)
+	for _, text := range response.Notes {
+		fmt.Fprintln(p.stderr, "fullserver: warning:", text)
+	}
 	if response.Error != "" {
 		return p.fail(errors.New(response.Error), exitError)
 	}
@@ -76,7 +95,7 @@ func runHere(ctx context.Context, c *config, command dataCommand) (controlRespon
 	if err := becomeUser(c); err != nil {
 		return controlResponse{}, err
 	}
-	lock, err := lockData(c)
+	lock, err := lockData(ctx, c)
 	if err != nil {
 		return controlResponse{}, err
 	}
@@ -92,9 +111,9 @@ func runHere(ctx context.Context, c *config, command dataCommand) (controlRespon
 }
 
 func respond(ctx context.Context, a *app, command dataCommand) controlResponse {
-	var out bytes.Buffer
+	var out output
 	err := command.runOn(ctx, a, &out)
-	response := controlResponse{Output: out.String()}
+	response := controlResponse{Output: out.String(), Notes: out.notes}
 	if err != nil {
 		response.Error = err.Error()
 	}
@@ -203,7 +222,11 @@ func (a *app) answerControl(ctx context.Context, conn net.Conn) error {
 		return err
 	}
 	var request controlRequest
-	if err := json.NewDecoder(io.LimitReader(conn, maxControlRequest)).Decode(&request); err != nil {
+	err := json.NewDecoder(io.LimitReader(conn, maxControlRequest)).Decode(&request)
+	if errors.Is(err, io.EOF) { // somebody wanted to know whether this server runs
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	return json.NewEncoder(conn).Encode(a.execute(ctx, request))

@@ -28,7 +28,7 @@ func openTestApp(t *testing.T, variables ...string) *app {
 	c, err := loadConfig(file, variables, false)
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(c.path("state"), 0o700))
-	lock, err := lockData(c)
+	lock, err := lockData(t.Context(), c)
 	require.NoError(t, err)
 	a, err := openApp(c, lock)
 	require.NoError(t, err)

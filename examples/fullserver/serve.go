@@ -40,7 +40,7 @@ func (*serveCommand) run(ctx context.Context, p *process, c *config) error {
 	if err := c.checkServices(); err != nil {
 		return err
 	}
-	lock, err := lockData(c)
+	lock, err := lockData(ctx, c)
 	if err != nil {
 		return err
 	}
