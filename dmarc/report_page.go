@@ -31,7 +31,7 @@ code { font-size: .9em; }
 .sums { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0 0; padding: 0; }
 .sums div { flex: 1 1 8rem; background: var(--box); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .sums dt { color: var(--quiet); font-size: .9rem; }
-.sums dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
+.sums dd { margin: 0; font-size: 1.5rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .pass { color: var(--pass); }
 .fail { color: var(--fail); }
 svg { display: block; width: 100%; max-width: 40rem; height: auto; }
@@ -68,7 +68,7 @@ th { color: var(--quiet); font-weight: 600; }
 <main>
 <dl class="sums">
 <div><dt>Messages</dt><dd>{{.Total.Messages}}</dd></div>
-<div><dt>Passed</dt><dd class="pass">{{.Total.Passed}} ({{.Percent}} %)</dd></div>
+<div><dt>Passed</dt><dd{{if .Total.Passed}} class="pass"{{else if .Total.Failed}} class="fail"{{end}}>{{.Total.Passed}} ({{.Percent}} %)</dd></div>
 <div><dt>Failed</dt><dd{{if .Total.Failed}} class="fail"{{end}}>{{.Total.Failed}}</dd></div>
 <div><dt>Quarantined</dt><dd>{{.Total.Quarantined}}</dd></div>
 <div><dt>Rejected</dt><dd>{{.Total.Rejected}}</dd></div>

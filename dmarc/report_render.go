@@ -121,14 +121,18 @@ func (p *ReportPolicy) text() string {
 	return strings.TrimSuffix(b.String(), " ")
 }
 
-// percent is part of whole, rounded down, so that 100 means all.
+// percent is part of whole, rounded, but 100 means all and 0 means none.
 func percent(part, whole int64) int64 {
-	if whole <= 0 || part <= 0 {
+	switch {
+	case whole <= 0 || part <= 0:
 		return 0
+	case part >= whole:
+		return 100
 	}
-	hi, lo := bits.Mul64(uint64(min(part, whole)), 100)
-	q, _ := bits.Div64(hi, lo, uint64(whole))
-	return int64(q)
+	hi, lo := bits.Mul64(uint64(part), 100)
+	lo, carry := bits.Add64(lo, uint64(whole/2), 0)
+	q, _ := bits.Div64(hi+carry, lo, uint64(whole)) // no more than 100
+	return min(max(int64(q), 1), 99)
 }
 
 // count is a number with the noun for it.

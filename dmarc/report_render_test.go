@@ -41,6 +41,11 @@ func TestAdviceSaysWhatToDo(t *testing.T) {
 		r.Overrides = []dmarc.ReportOverride{{Type: kind, Comment: comment}}
 		return r
 	}
+	from := func(domain string) dmarc.ReportRecord {
+		r := failing(nil)
+		r.HeaderFrom = domain
+		return r
+	}
 	const foreign = "DKIM passes for x.net but is not aligned with example.com: have the sender sign with d=example.com."
 	for name, c := range map[string]struct {
 		policy dmarc.ReportPolicy
@@ -78,6 +83,20 @@ func TestAdviceSaysWhatToDo(t *testing.T) {
 		"empty domains":     {record: failing(dkim("", "", "pass"), spf("", "", "pass")), want: nil},
 		"reject": {dmarc.ReportPolicy{Policy: "reject"}, failing(nil), []string{
 			"Nothing shows who sent this. If the address is yours, add it to the SPF record of example.com and sign with DKIM; if it is not, somebody uses your name, and your policy has receivers reject that."}},
+		"reject in test mode": {dmarc.ReportPolicy{Policy: "reject", Testing: "y"}, failing(nil, spf("example.com", "", "fail")), []string{
+			"SPF of example.com gives fail: its record does not list this address. Add it if it is yours.",
+			"If it is not yours, somebody uses your name, which your policy would have receivers reject without t=y."}},
+		"reject of some": {dmarc.ReportPolicy{Policy: "reject", Percent: "20"}, failing(nil, spf("example.com", "", "none")), []string{
+			"example.com has no SPF record.",
+			"If it is not yours, somebody uses your name, which your policy would have receivers reject without pct=20."}},
+		"reject of all": {dmarc.ReportPolicy{Policy: "reject", Percent: "100", Testing: "n"}, failing(nil, spf("example.com", "", "none")), []string{
+			"example.com has no SPF record.", "If it is not yours, somebody uses your name, and your policy has receivers reject that."}},
+		"below a domain that rejects": {dmarc.ReportPolicy{Policy: "reject", Subdomain: "none"}, from("www.example.com"), []string{
+			"Nothing shows who sent this. If the address is yours, add it to the SPF record of www.example.com and sign with DKIM; if it is not, somebody uses your name, which sp=reject would stop."}},
+		"below a domain that rejects all": {dmarc.ReportPolicy{Policy: "reject"}, from("www.example.com"), []string{
+			"Nothing shows who sent this. If the address is yours, add it to the SPF record of www.example.com and sign with DKIM; if it is not, somebody uses your name, and your policy has receivers reject that."}},
+		"no From": {record: from(""), want: []string{
+			"Nothing shows who sent this. If the address is yours, add it to the SPF record of the domain in the From field and sign with DKIM; if it is not, somebody uses your name, which p=reject would stop."}},
 		"mailing list": {record: override("mailing_list", ""), want: []string{foreign,
 			"The receiver made an exception: it takes this for mail of a mailing list, which breaks signatures."}},
 		"forwarder": {record: override("trusted_forwarder", "arc=pass"), want: []string{foreign,
@@ -148,7 +167,7 @@ func TestWriteTextIsATable(t *testing.T) {
 2023-11-15 (UTC), report 1700000000-example.com@example.net
 Policy published: p=reject sp=quarantine np=none adkim=r aspf=s fo=1:d t=n
 
-14 messages from 3 sources: 12 passed (85 %), 2 failed; 0 quarantined, 0 rejected
+14 messages from 3 sources: 12 passed (86 %), 2 failed; 0 quarantined, 0 rejected
 
 source       messages  passed  DKIM  SPF  quarantined  rejected  From             identified as
 192.0.2.1    12        12      12    0    0            0         example.com      example.com, bounce.example.org
@@ -156,7 +175,7 @@ source       messages  passed  DKIM  SPF  quarantined  rejected  From           
 2001:db8::2  1         0       0     0    0            0         www.example.com  -
 
 2001:db8::1, 2001:db8::2: 2 messages failed
-  - Nothing shows who sent this. If the address is yours, add it to the SPF record of www.example.com and sign with DKIM; if it is not, somebody uses your name, and your policy has receivers reject that.
+  - Nothing shows who sent this. If the address is yours, add it to the SPF record of www.example.com and sign with DKIM; if it is not, somebody uses your name, which sp=reject would stop.
   - The receiver made an exception: it takes this for mail of a mailing list, which breaks signatures (list-id).
 
 The receiver says of your policy record:
@@ -383,5 +402,30 @@ func TestReportSuiteRenders(t *testing.T) {
 			require.Contains(t, reportText(t, r), fmt.Sprintf(": %d passed (%d %%), %d failed;", c.passed,
 				c.passed*100/c.messages, c.messages-c.passed))
 		})
+	}
+}
+
+// The percentage says "all" and "none" only where it is so, and the colour of the sum says no more than the number.
+func TestTheShareThatPassed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		passed, failed int64
+		want, class    string
+	}{
+		{4, 2, "67 %", ` class="pass"`}, {1, 2, "33 %", ` class="pass"`}, {1, 1, "50 %", ` class="pass"`}, {5, 0, "100 %", ` class="pass"`},
+		{0, 5, "0 %", ` class="fail"`}, {0, 0, "0 %", ""}, {999, 1, "99 %", ` class="pass"`}, {1, 999, "1 %", ` class="pass"`},
+		{dmarc.MaxReportCount - 1, dmarc.MaxReportCount, "50 %", ` class="pass"`},
+	} {
+		var r dmarc.Report
+		if c.passed > 0 {
+			r.Records = append(r.Records, dmarc.ReportRecord{Count: c.passed, DKIM: "pass"})
+		}
+		if c.failed > 0 {
+			r.Records = append(r.Records, dmarc.ReportRecord{Count: c.failed})
+		}
+		require.Contains(t, reportText(t, &r), fmt.Sprintf("%d passed (%s), %d failed", c.passed, c.want, c.failed))
+		var page bytes.Buffer
+		require.NoError(t, r.WriteHTML(&page))
+		require.Contains(t, page.String(), fmt.Sprintf("<dt>Passed</dt><dd%s>%d (%s)</dd>", c.class, c.passed, c.want))
 	}
 }

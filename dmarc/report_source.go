@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
@@ -116,7 +117,6 @@ func shown(s string) string {
 
 // advice says why the messages of a record failed, and what to do.
 func (r *Report) advice(rec *ReportRecord) []string {
-	from := shown(rec.HeaderFrom)
 	var lines []string
 	identified, listed := false, false
 	for _, d := range rec.DKIMResults {
@@ -129,7 +129,7 @@ func (r *Report) advice(rec *ReportRecord) []string {
 		lines = append(lines, line)
 	}
 	if !identified {
-		lines = append(lines, r.strangerAdvice(listed, from))
+		lines = append(lines, r.strangerAdvice(listed, rec.HeaderFrom))
 	}
 	for _, o := range rec.Overrides {
 		lines = append(lines, overrideAdvice(o))
@@ -139,15 +139,35 @@ func (r *Report) advice(rec *ReportRecord) []string {
 
 // strangerAdvice is for mail for which no domain speaks; known says that the SPF record has been spoken of.
 func (r *Report) strangerAdvice(known bool, from string) string {
-	end := "somebody uses your name, which p=reject would stop."
-	if r.Policy.Policy == PolicyReject.String() {
-		end = "somebody uses your name, and your policy has receivers reject that."
-	}
+	end := r.abuseAdvice(from)
 	if known {
 		return "If it is not yours, " + end
 	}
+	if from = shown(from); from == "" {
+		from = "the domain in the From field"
+	}
 	return fmt.Sprintf("Nothing shows who sent this. If the address is yours, add it to the SPF record of %s and sign with "+
 		"DKIM; if it is not, %s", from, end)
+}
+
+// abuseAdvice is what the policy does about mail that somebody forges.
+func (r *Report) abuseAdvice(from string) string {
+	tag, policy := "p", r.Policy.Policy
+	name, ok := domainname.Identity(from)
+	domain, ok2 := domainname.Identity(r.Policy.Domain)
+	if ok && ok2 && name != domain && domainname.Within(name, domain) {
+		tag, policy = "sp", orElse(r.Policy.Subdomain, policy)
+	}
+	pct, err := strconv.Atoi(r.Policy.Percent)
+	switch {
+	case policy != PolicyReject.String():
+		return "somebody uses your name, which " + tag + "=reject would stop."
+	case r.Policy.Testing == "y":
+		return "somebody uses your name, which your policy would have receivers reject without t=y."
+	case err == nil && pct < 100:
+		return fmt.Sprintf("somebody uses your name, which your policy would have receivers reject without pct=%d.", pct)
+	}
+	return "somebody uses your name, and your policy has receivers reject that."
 }
 
 // ours says whether a domain belongs with a From domain of this report: all of them are under the policy's domain.
