@@ -22,7 +22,7 @@
 // What Send or the DNS fails for is tried again, first after an hour and then less and less often, with the same report
 // under the same ID, until the day is too old (Reporter.Keep). After a time in which the process did not run, what is left
 // of the last days leaves at once. Addresses that bounce can be suppressed for a time; so can those that nobody wants
-// mail to.
+// mail to, and those that Send refuses for good are. The log says which addresses of a record got no report, and why.
 //
 // Messages that are reports themselves count, but do not lead to a report by themselves: Reporter.Record says which.
 //

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
 const (
@@ -19,6 +20,11 @@ const (
 	// maxWaitingFailures is how many failure reports wait until Run makes them, each with at most dmarc.MaxFailureHeader
 	// octets. The next are dropped.
 	maxWaitingFailures = 50
+	// spfTimeout is how long an SPF record is waited for. Of a domain's records at most maxSPFs are told, those with no
+	// more than maxSPF octets.
+	spfTimeout = 20 * time.Second
+	maxSPFs    = 3
+	maxSPF     = 4 << 10
 )
 
 // Failure is a message about which a domain's owner may want a failure report.
@@ -28,8 +34,9 @@ type Failure struct {
 	// Header is the header of the message as it came, of which 64 KiB are told. Nothing of the body is.
 	Header []byte
 	// Details may have what else there is to tell: AuthenticationResults, ArrivalDate, SourcePort, DeliveryResult,
-	// OriginalEnvelopeID, DKIMDomain, DKIMIdentity, DKIMSelector, DKIMSelectorDNS and SPFDNS, which RFC 9991 §4 demands
-	// where SPF failed for an aligned domain. Its other fields are not used.
+	// OriginalEnvelopeID, DKIMDomain, DKIMIdentity, DKIMSelector, DKIMSelectorDNS and SPFDNS. Its other fields are not used.
+	// What RFC 9991 §4 demands is found without them: AuthenticationResults and the signature out of the Evaluation, and
+	// the SPF record, where SPF failed for an aligned domain, in the DNS.
 	Details dmarc.FailureReport
 }
 
@@ -47,6 +54,7 @@ type failure struct {
 	domain string // that published the record
 	record *dmarc.Record
 	report *dmarc.FailureReport
+	spf    string // the domain whose SPF record is to be told; empty: none, or it is in report
 }
 
 func newFailureQueue() failureQueue {
@@ -78,7 +86,7 @@ func (r *Reporter) Failure(_ context.Context, f Failure) error {
 		return nil
 	}
 	rep := r.failureReport(&f, kind, incidents)
-	r.failures.waiting <- &failure{domain: v.RecordDomain, record: shortRecord(v.Record), report: rep}
+	r.failures.waiting <- &failure{domain: v.RecordDomain, record: shortRecord(v.Record), report: rep, spf: failedSPF(&f, kind)}
 	return nil
 }
 
@@ -144,6 +152,34 @@ func failedSignature(f *Failure, domain string) *dmarc.ReportDKIM {
 	return nil
 }
 
+// failedSPF is the domain whose SPF record is to be told (RFC 9991 §4): that for which SPF failed, if it is aligned, as far
+// as can be told without the DNS, or if SPF is what the report is about.
+func failedSPF(f *Failure, kind string) string {
+	domain, ok := domainname.Identity(f.SPF.Domain)
+	aligned := within(domain, f.Verdict.RecordDomain) || within(f.Verdict.AuthorDomain, domain)
+	if !ok || f.Verdict.SPFAligned || len(f.Details.SPFDNS) > 0 || kind != "spf" && !aligned {
+		return ""
+	}
+	return domain
+}
+
+// spfRecords are the SPF records of a domain, of which there should be one. Without an answer there is less to tell.
+func (r *Reporter) spfRecords(ctx context.Context, domain string) (out []dmarc.FailureSPF) {
+	if domain == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, spfTimeout)
+	defer cancel()
+	texts, _ := r.evaluator().Resolver.LookupTXT(ctx, domain+".")
+	for _, text := range texts {
+		version, _, _ := strings.Cut(text, " ")
+		if strings.EqualFold(version, "v=spf1") && len(text) <= maxSPF && len(out) < maxSPFs {
+			out = append(out, dmarc.FailureSPF{Domain: domain, Record: text})
+		}
+	}
+	return out
+}
+
 // within says that a domain is another one or below it.
 func within(name, domain string) bool {
 	return strings.HasSuffix("."+strings.ToLower(name), "."+strings.ToLower(domain))
@@ -183,6 +219,8 @@ func (r *Reporter) failureReport(f *Failure, kind string, incidents uint32) *dma
 				r.Hostname, word(rep.DKIMDomain), word(rep.DKIMSelector))
 		case "spf":
 			rep.AuthenticationResults = r.Hostname + "; spf=fail smtp.mailfrom=" + word(f.SPF.Domain)
+		default: // it may have passed, as fo=1 asks for what failed in one way
+			rep.AuthenticationResults = fmt.Sprintf("%s; dmarc=%s header.from=%s", r.Hostname, v.Result, word(v.AuthorDomain))
 		}
 	}
 	return rep
@@ -244,11 +282,14 @@ func (r *Reporter) sendFailure(ctx context.Context, f *failure) error {
 	r.mu.Lock()
 	to = r.suppressed.without(to, r.time())
 	r.mu.Unlock()
+	if len(to) > 0 {
+		f.report.SPFDNS = append(f.report.SPFDNS, r.spfRecords(ctx, f.spf)...)
+	}
 	for _, address := range to {
 		id := rand.Text()
 		content, err := r.failureMessage(f, address, id)
 		if err == nil {
-			err = r.Send(ctx, Mail{From: r.Email, To: address, Key: "dmarc-failure/" + id, Content: content})
+			_, err = r.send(ctx, Mail{From: r.Email, To: address, Key: "dmarc-failure/" + id, Content: content})
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("send to %s: %w", address, err))

@@ -312,3 +312,42 @@ func TestFailureReportsGoOn(t *testing.T) {
 		require.ErrorIs(t, r.Failure(t.Context(), f), reporting.ErrClosed)
 	})
 }
+
+// RFC 9991 §4: the SPF record where SPF failed for an aligned domain, looked up if the caller does not have it.
+func TestFailureReportsTellTheSPFRecord(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		domain, result string
+		details        []dmarc.FailureSPF
+		dns            zone
+		want           []dmarc.FailureSPF
+	}{
+		"aligned":      {"example.com", "softfail", nil, zone{"example.com": "v=SPF1 -all"}, []dmarc.FailureSPF{{Type: "txt", Domain: "example.com", Record: "v=SPF1 -all"}}},
+		"below":        {"Mail.Example.com", "fail", nil, zone{"mail.example.com": "v=spf1"}, []dmarc.FailureSPF{{Type: "txt", Domain: "mail.example.com", Record: "v=spf1"}}},
+		"not aligned":  {"evil.example", "fail", nil, zone{"evil.example": "v=spf1 -all"}, nil},
+		"another text": {"example.com", "none", nil, zone{"example.com": "v=spf10 -all"}, nil},
+		"too long":     {"example.com", "none", nil, zone{"example.com": "v=spf1 " + strings.Repeat("x", 5000)}, nil},
+		"no answer":    {"example.com", "temperror", nil, zone{"example.com": "fails"}, nil},
+		"told": {"example.com", "fail", []dmarc.FailureSPF{{Type: "txt", Domain: "example.com", Record: "v=spf1 a"}}, zone{"example.com": "v=spf1 b"},
+			[]dmarc.FailureSPF{{Type: "txt", Domain: "example.com", Record: "v=spf1 a"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				box := &outbox{}
+				r := failureReporter(t, box, c.dns)
+				f := asking("1")
+				f.SPF, f.Details.SPFDNS = dmarc.ReportSPF{Domain: c.domain, Result: c.result}, c.details
+				f.Verdict.Result, f.Verdict.DKIMAligned = dmarc.Pass, true
+				report(t, r, f)
+				synctest.Wait()
+				mails := box.take()
+				require.Len(t, mails, 1)
+				rep, err := dmarc.ParseFailureReport(bytes.NewReader(mails[0].Content))
+				require.NoError(t, err)
+				require.Equal(t, c.want, rep.SPFDNS)
+				require.Equal(t, "mx.example.org; dmarc=pass header.from=example.com", rep.AuthenticationResults, "as it was")
+			})
+		})
+	}
+}

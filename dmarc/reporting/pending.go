@@ -30,6 +30,9 @@ type Pending struct {
 	// Destinations are the addresses that the policy record names. Whether they agree to that is found out when the report
 	// is sent, and they may name others then. Sent are those that have got it already.
 	Destinations, Sent []string
+	// Unchecked are those of Destinations in other domains, which get the report only if these agree to it (RFC 9990 §4).
+	// They are asked when the report is sent. Suppressed are those that get nothing for now; see Reporter.Suppress.
+	Unchecked, Suppressed []string
 	// Err is why the last try failed.
 	Err string
 }
@@ -49,18 +52,32 @@ func (r *Reporter) Pending(ctx context.Context) ([]Pending, error) {
 			if dom.done {
 				continue
 			}
-			p := Pending{
-				Day: d.date.begin(), Domain: dom.name, ReportID: d.reportID(dom.name), Messages: dom.messages, Dropped: dom.dropped,
-				Rows: dom.rowCount, Destinations: dom.policy.addresses(), Sent: slices.Clone(dom.sent), Err: dom.err,
-			}
-			if dom.wanted {
-				p.Due = r.dueAt(d, dom, now)
-			}
-			out = append(out, p)
+			out = append(out, r.pending(d, dom, now))
 		}
 	}
 	slices.SortFunc(out, func(a, b Pending) int { return cmp.Or(a.Day.Compare(b.Day), cmp.Compare(a.Domain, b.Domain)) })
 	return out, nil
+}
+
+// pending says what is known of a domain's report. The caller holds mu.
+func (r *Reporter) pending(d *day, dom *domain, now time.Time) Pending {
+	p := Pending{
+		Day: d.date.begin(), Domain: dom.name, ReportID: d.reportID(dom.name), Messages: dom.messages, Dropped: dom.dropped,
+		Rows: dom.rowCount, Destinations: dom.policy.addresses(), Sent: slices.Clone(dom.sent), Err: dom.err,
+	}
+	free := r.suppressed.without(p.Destinations, now)
+	for _, to := range p.Destinations {
+		if host := domainOf(to); !within(host, dom.name) && !within(dom.name, host) {
+			p.Unchecked = append(p.Unchecked, to)
+		}
+		if !slices.Contains(free, to) {
+			p.Suppressed = append(p.Suppressed, to)
+		}
+	}
+	if dom.wanted {
+		p.Due = r.dueAt(d, dom, now)
+	}
+	return p
 }
 
 // Preview is the report about a domain as it would be sent now. Day is any time within the day, in UTC. ErrNoData says that

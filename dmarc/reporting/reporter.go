@@ -28,6 +28,9 @@ const (
 	DefaultMaxBytes   = 32 << 20
 	DefaultMaxReport  = 10 << 20
 
+	// RefusedTime is how long an address gets nothing for which Send said ErrUndeliverable.
+	RefusedTime = 7 * 24 * time.Hour
+
 	DefaultMaxFailures       = 100
 	DefaultMaxDomainFailures = 10
 )
@@ -39,6 +42,8 @@ var (
 	ErrLocked = errors.New("the folder is in use by another process")
 	// ErrVersion: a newer version of this package has written a file.
 	ErrVersion = durable.ErrNewer
+	// ErrUndeliverable is what Send's error has in its chain when an address is refused for good.
+	ErrUndeliverable = errors.New("address is refused")
 	// ErrRunning: Run runs already.
 	ErrRunning = errors.New("reporting: Run was called twice")
 )
@@ -59,7 +64,8 @@ type Reporter struct {
 	// Contact is further contact information for domain owners, such as a URL; it may be empty.
 	Contact string
 	// Send hands a report to a mail queue and returns nil when the queue has taken it for good. After an error it is called
-	// again later. It is called for up to four reports at once, and must return when ctx ends.
+	// again later, but for one that wraps ErrUndeliverable, as for an SMTP reply of 5xx: then the address is suppressed for
+	// RefusedTime, as by Suppress. It is called for up to four reports at once, and must return when ctx ends.
 	Send func(ctx context.Context, m Mail) error
 	// Resolver asks the DNS whether the addresses want reports (RFC 9990 §4); nil: that of DMARC, or net.DefaultResolver.
 	Resolver dmarc.Resolver

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/dmarc"
 )
@@ -25,25 +26,68 @@ func (r *Reporter) sendReport(ctx context.Context, d *day, full *domain, name st
 	}
 	errs := []error{err}
 	sent, err := r.sendTo(ctx, d, full, r.unsent(d, name, to))
-	if err = errors.Join(append(errs, err)...); err != nil {
-		r.log().Warn("reporting: report is not sent to all; it is tried again later", "domain", name, "error", err)
-		r.postpone(d, []string{name}, err)
-	} else {
-		r.log().Info("reporting: report is done", "domain", name, "day", d.date.String(), "sent", len(sent), "addresses", len(to))
-	}
+	err = errors.Join(append(errs, err)...)
 	if len(sent) > 0 || err == nil {
 		r.note(d, name, sent, err == nil)
 	}
+	if err != nil {
+		r.log().Warn("reporting: report is not sent to all; it is tried again later", "domain", name, "error", err)
+		r.postpone(d, []string{name}, err)
+		return
+	}
+	r.logDone(d, full, to)
+}
+
+// logDone says to how many addresses a report went, and why not to others.
+func (r *Reporter) logDone(d *day, full *domain, to []string) {
+	sent := r.sentTo(d, full.name)
+	attrs := []any{"domain", full.name, "day", d.date.String(), "sent", len(sent), "addresses", len(to)}
+	if left := r.leftOut(full, to, sent); len(left) > 0 {
+		attrs = append(attrs, "left_out", cut(strings.Join(left, "; "), maxLogged))
+	}
+	text := "reporting: report is done"
+	if len(sent) == 0 {
+		text = "reporting: report has nobody to go to"
+	}
+	r.log().Info(text, attrs...)
+}
+
+// leftOut says which addresses do not get a report, and why. To are those that agree, sent those that got it.
+func (r *Reporter) leftOut(full *domain, to, sent []string) []string {
+	var left []string
+	add := func(address, why string) { left = append(left, address+": "+why) }
+	for i, address := range full.policy.addresses() {
+		switch host := domainOf(address); {
+		case slices.ContainsFunc(to, func(other string) bool { return domainOf(other) == host }): // it, or another in its place
+		case i >= orDefault(r.DMARC.MaxDestinations, dmarc.DefaultMaxDestinations):
+			add(address, "the record has too many")
+		default:
+			add(address, "its domain does not agree to reports about "+full.name+" (RFC 9990 §4)")
+		}
+	}
+	for _, address := range to {
+		if !slices.Contains(sent, address) { // else there had been an error
+			add(address, "suppressed")
+		}
+	}
+	return left
+}
+
+// sentTo are the addresses that have got the report about a domain.
+func (r *Reporter) sentTo(d *day, name string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if dom := d.domains[name]; dom != nil {
+		return slices.Clone(dom.sent)
+	}
+	return nil
 }
 
 // unsent takes away the addresses that have got the report about a domain, and those that are suppressed.
 func (r *Reporter) unsent(d *day, name string, to []string) []string {
+	sent := r.sentTo(d, name)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var sent []string
-	if dom := d.domains[name]; dom != nil {
-		sent = dom.sent
-	}
 	return slices.DeleteFunc(r.suppressed.without(to, r.time()), func(a string) bool { return slices.Contains(sent, a) })
 }
 
@@ -62,13 +106,28 @@ func (r *Reporter) sendTo(ctx context.Context, d *day, dom *domain, to []string)
 			return sent, errors.Join(append(errs, err)...)
 		}
 		mail := Mail{From: r.Email, To: address, Key: sendKey(rep.Metadata.ReportID, address), Content: r.message(rep, data, address)}
-		if err := r.Send(ctx, mail); err != nil {
+		taken, err := r.send(ctx, mail)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("send to %s: %w", address, err))
-			continue
 		}
-		sent = append(sent, address)
+		if taken {
+			sent = append(sent, address)
+		}
 	}
 	return sent, errors.Join(errs...)
+}
+
+// send calls Send; taken says that it took the report. An address that is refused for good is suppressed, which is no error.
+func (r *Reporter) send(ctx context.Context, m Mail) (taken bool, err error) {
+	err = r.Send(ctx, m)
+	if !errors.Is(err, ErrUndeliverable) {
+		return err == nil, err
+	}
+	r.log().Warn("reporting: address is refused; it gets no reports for now", "address", m.To, "for", RefusedTime, "error", err)
+	if err := r.Suppress(ctx, m.To, r.time().Add(RefusedTime)); !errors.Is(err, ErrSuppressed) {
+		return false, err
+	}
+	return false, nil
 }
 
 // sendKey is the key under which a report goes to an address.

@@ -1,8 +1,10 @@
 package reporting_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -200,6 +202,87 @@ func TestSuppressedAddressesGetNothing(t *testing.T) {
 		nextDay()
 		require.Equal(t, []string{"a@example.com", "b@example.com", "c@example.com"}, to(box.take()), "for a time only")
 		require.Empty(t, r.Suppressed())
+	})
+}
+
+// Where nothing is sent, or not to all, the log says why, and Pending says before what is known.
+func TestWhyAReportDoesNotGo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rua                                  string
+		dns                                  zone
+		unchecked, suppressed, left, message string
+	}{
+		"sent":      {rua: "mailto:d@example.com", message: "report is done"},
+		"elsewhere": {"mailto:d@victim.example", nil, "d@victim.example", "", "d@victim.example: its domain does not agree", "report has nobody to go to"},
+		"here and elsewhere": {"mailto:d@victim.example,mailto:d@mail.example.com", zone{"_dmarc.example.com": "v=DMARC1; p=none"},
+			"d@victim.example", "", "d@victim.example: its domain does not agree", "report is done"},
+		"elsewhere, another in its place": {rua: "mailto:a@third.example", dns: third("v=DMARC1; rua=mailto:x@third.example"),
+			unchecked: "a@third.example", message: "report is done"},
+		"suppressed": {"mailto:no@example.com", nil, "", "no@example.com", "no@example.com: suppressed", "report has nobody to go to"},
+		"refused":    {"mailto:refused@example.com", nil, "", "", "refused@example.com: suppressed", "report has nobody to go to"},
+		"too many": {"mailto:a@victim.example,mailto:b@victim.example,mailto:c@victim.example,mailto:d@victim.example,mailto:e@example.com", nil,
+			"a@victim.example b@victim.example c@victim.example d@victim.example", "", "e@example.com: the record has too many",
+			"report has nobody to go to"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				box := &outbox{err: refuse}
+				var log bytes.Buffer
+				r := newReporter(t.TempDir(), box, c.dns)
+				r.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				start(t, r)
+				require.NoError(t, r.Suppress(t.Context(), "no@example.com", time.Now().Add(10*day)))
+				record(t, r, evaluation("example.com", "v=DMARC1; p=none; rua="+c.rua))
+				pending, err := r.Pending(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, c.unchecked, strings.Join(pending[0].Unchecked, " "))
+				require.Equal(t, c.suppressed, strings.Join(pending[0].Suppressed, " "))
+				nextDay()
+				require.Contains(t, log.String(), c.message)
+				if c.left == "" {
+					require.NotContains(t, log.String(), "left_out")
+				} else {
+					require.Contains(t, log.String(), "left_out=")
+					require.Contains(t, log.String(), c.left)
+				}
+			})
+		})
+	}
+}
+
+// refuse is a queue that refuses one address for good.
+func refuse(m reporting.Mail) error {
+	if m.To == "refused@example.com" {
+		return fmt.Errorf("550 no such user: %w", reporting.ErrUndeliverable)
+	}
+	return nil
+}
+
+// What is refused for good is not tried again, not for this report and not for the next.
+func TestRefusedAddressesAreSuppressed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		box := &outbox{err: refuse}
+		r := newReporter(t.TempDir(), box, nil)
+		start(t, r)
+		const rua = "v=DMARC1; p=none; rua=mailto:refused@example.com,mailto:b@example.com"
+		for range 3 {
+			record(t, r, evaluation("example.com", rua))
+			nextDay()
+		}
+		require.Equal(t, []string{"b@example.com", "b@example.com", "b@example.com"}, to(box.take()))
+		require.Equal(t, 1+3, box.calls)
+		until := r.Suppressed()["refused@example.com"]
+		require.WithinDuration(t, time.Now().Add(reporting.RefusedTime), until, 3*day)
+		pending, err := r.Pending(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, pending)
+		pass(reporting.RefusedTime)
+		record(t, r, evaluation("example.com", rua))
+		nextDay()
+		require.Equal(t, 1+3+2, box.calls, "it is tried again then")
 	})
 }
 
