@@ -114,7 +114,7 @@ func Sign(r io.Reader, signers ...*Signer) (string, error) {
 	for _, j := range jobs {
 		field, err := j.sign(h)
 		if err != nil {
-			return "", fmt.Errorf("dkim: signing for %s with selector %s: %w", j.domain, j.selector, err)
+			return "", fmt.Errorf("dkim: signing for %s with selector %s: %w", j.place.Domain, j.place.Selector, err)
 		}
 		fields.WriteString(field)
 	}
@@ -139,13 +139,14 @@ func (w *splitWriter) Write(p []byte) (int, error) {
 // job is one signature in the making: a Signer with its fields checked.
 type job struct {
 	*Signer
-	domain, selector, identifier string
-	algorithm                    string
-	fields                       wire.Choice
-	canonicalization             string
-	relaxedHeader, relaxedBody   bool
-	maxHeader                    int
-	body                         *wire.BodyHash
+	place                      wire.Place
+	identifier                 string
+	algorithm                  string
+	fields                     wire.Choice
+	canonicalization           string
+	relaxedHeader, relaxedBody bool
+	maxHeader                  int
+	body                       *wire.BodyHash
 }
 
 func (s *Signer) prepare() (*job, error) {
@@ -170,27 +171,16 @@ func (s *Signer) prepare() (*job, error) {
 
 func (j *job) preparePlace() error {
 	var err error
-	if j.domain, err = wire.ASCII(j.Domain); err != nil {
-		return fmt.Errorf("domain %q %w", j.Domain, err)
-	}
-	if j.selector, err = wire.ASCII(j.Selector); err != nil {
-		return fmt.Errorf("selector %q %w", j.Selector, err)
-	}
-	if _, err = wire.KeyName(j.selector, j.domain); err != nil {
-		return fmt.Errorf("selector and domain %w", err)
-	}
-	return nil
+	j.place, err = wire.NewPlace(j.Domain, j.Selector)
+	return err
 }
 
 func (j *job) prepareKey() error {
-	if j.Key == nil {
-		return errors.New("no key")
+	var err error
+	if j.algorithm, err = wire.Algorithm(j.Key); err != nil {
+		return err
 	}
-	pub := j.Key.Public()
-	if j.algorithm = wire.Algorithm(pub); j.algorithm == "" {
-		return fmt.Errorf("keys of type %T cannot sign", pub)
-	}
-	if bits := publicBits(pub); j.algorithm == wire.RSASHA256 && bits < MinRSABits { // RFC 8301 §3.2
+	if bits := publicBits(j.Key.Public()); j.algorithm == wire.RSASHA256 && bits < MinRSABits { // RFC 8301 §3.2
 		return fmt.Errorf("%w: %d bits", ErrWeakKey, bits)
 	}
 	return nil
@@ -208,8 +198,8 @@ func (j *job) prepareIdentifier() error {
 		return fmt.Errorf("identifier %.40q is no address", j.Identifier)
 	}
 	domain, err := wire.ASCII(j.Identifier[at+1:])
-	if err != nil || !domainname.Within(domain, j.domain) {
-		return fmt.Errorf("identifier %.40q is not within domain %s", j.Identifier, j.domain)
+	if err != nil || !domainname.Within(domain, j.place.Domain) {
+		return fmt.Errorf("identifier %.40q is not within domain %s", j.Identifier, j.place.Domain)
 	}
 	j.identifier = encodeQP(j.Identifier[:at]) + "@" + domain
 	return nil
@@ -253,8 +243,8 @@ func (j *job) field(names []string) *wire.Folder {
 	f.Word("v=1;")
 	f.Word("a=" + j.algorithm + ";")
 	f.Word("c=" + j.canonicalization + ";")
-	f.Word("d=" + j.domain + ";")
-	f.Word("s=" + j.selector + ";")
+	f.Word("d=" + j.place.Domain + ";")
+	f.Word("s=" + j.place.Selector + ";")
 	if j.identifier != "" {
 		f.Word("i=" + j.identifier + ";")
 	}

@@ -100,7 +100,7 @@ func (s *Sealer) Seal(r io.Reader, status Status, results string) (string, error
 	}
 	set, err := j.seal(h, c, setInfo{status, results})
 	if err != nil {
-		return "", fmt.Errorf("arc: sealing for %s with selector %s: %w", j.domain, j.selector, err)
+		return "", fmt.Errorf("arc: sealing for %s with selector %s: %w", j.place.Domain, j.place.Selector, err)
 	}
 	return set, nil
 }
@@ -123,7 +123,8 @@ func (c *chain) next(status Status) (Status, error) {
 // job is one set in the making: a Sealer with its fields checked, to which the message is written.
 type job struct {
 	*Sealer
-	domain, selector, servID   string
+	place                      wire.Place
+	servID                     string
 	algorithm                  string
 	fields                     wire.Choice
 	canonicalization           string
@@ -157,17 +158,11 @@ func (s *Sealer) prepare() (*job, error) {
 
 func (j *job) preparePlace() error {
 	var err error
-	if j.domain, err = wire.ASCII(j.Domain); err != nil {
-		return fmt.Errorf("domain %q %w", j.Domain, err)
-	}
-	if j.selector, err = wire.ASCII(j.Selector); err != nil {
-		return fmt.Errorf("selector %q %w", j.Selector, err)
-	}
-	if _, err = wire.KeyName(j.selector, j.domain); err != nil {
-		return fmt.Errorf("selector and domain %w", err)
+	if j.place, err = wire.NewPlace(j.Domain, j.Selector); err != nil {
+		return err
 	}
 	if j.servID = wire.Clean(j.AuthServID); j.servID == "" {
-		j.servID = j.domain
+		j.servID = j.place.Domain
 	}
 	if len(j.servID) > domainname.MaxName {
 		return fmt.Errorf("authserv-id of %d octets", len(j.servID))
@@ -176,18 +171,15 @@ func (j *job) preparePlace() error {
 }
 
 func (j *job) prepareKey() error {
-	if j.Key == nil {
-		return errors.New("no key")
-	}
-	pub := j.Key.Public()
-	if j.algorithm = wire.Algorithm(pub); j.algorithm == "" {
-		return fmt.Errorf("keys of type %T cannot sign", pub)
+	var err error
+	if j.algorithm, err = wire.Algorithm(j.Key); err != nil {
+		return err
 	}
 	typ, err := wire.KeyType(j.algorithm)
 	if err != nil {
 		return err
 	}
-	return (&dkim.Key{Type: typ, Public: pub}).Check(j.algorithm, dkim.MinRSABits)
+	return (&dkim.Key{Type: typ, Public: j.Key.Public()}).Check(j.algorithm, dkim.MinRSABits)
 }
 
 func (j *job) prepareFields() error {
@@ -239,7 +231,7 @@ func (j *job) seal(h wire.Header, c *chain, info setInfo) (string, error) {
 	}
 	names := j.fields.In(h)
 	message := j.write("ARC-Message-Signature", []tag{
-		{"i", i}, {"a", j.algorithm}, {"c", j.canonicalization}, {"d", j.domain}, {"s", j.selector}, {"t", t},
+		{"i", i}, {"a", j.algorithm}, {"c", j.canonicalization}, {"d", j.place.Domain}, {"s", j.place.Selector}, {"t", t},
 		{"h", strings.Join(names, ":")}, {"bh", base64.StdEncoding.EncodeToString(j.sum.Sum)}, {"b", ""},
 	})
 	form := wire.Form{Names: names, Skip: -1, Field: message.unsigned(), Relaxed: j.relaxedHeader}
@@ -248,7 +240,7 @@ func (j *job) seal(h wire.Header, c *chain, info setInfo) (string, error) {
 		return "", err
 	}
 	seal := j.write("ARC-Seal", []tag{
-		{"i", i}, {"a", j.algorithm}, {"cv", string(info.cv)}, {"d", j.domain}, {"s", j.selector}, {"t", t}, {"b", ""},
+		{"i", i}, {"a", j.algorithm}, {"cv", string(info.cv)}, {"d", j.place.Domain}, {"s", j.place.Selector}, {"t", t}, {"b", ""},
 	})
 	var fields covered
 	if info.cv != Fail { // RFC 8617 §5.1.2: of a failed chain only the new set is covered

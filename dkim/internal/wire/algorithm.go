@@ -44,21 +44,25 @@ func (e algorithmError) Error() string { return string(e) }
 
 func (e algorithmError) Is(target error) bool { return target == ErrAlgorithm }
 
-// Algorithm is what a private key with this public key signs with; "" when it cannot.
-func Algorithm(pub crypto.PublicKey) string {
-	switch pub.(type) {
-	case *rsa.PublicKey:
-		return RSASHA256
-	case ed25519.PublicKey:
-		return Ed25519SHA256
+// Algorithm is what a key signs with.
+func Algorithm(key crypto.Signer) (string, error) {
+	if key == nil {
+		return "", errors.New("no key")
 	}
-	return ""
+	switch pub := key.Public().(type) {
+	case *rsa.PublicKey:
+		return RSASHA256, nil
+	case ed25519.PublicKey:
+		return Ed25519SHA256, nil
+	default:
+		return "", fmt.Errorf("keys of type %T cannot sign", pub)
+	}
 }
 
 // SignDigest signs a SHA-256 digest.
 func SignDigest(key crypto.Signer, digest []byte) ([]byte, error) {
 	hash := crypto.SHA256
-	if Algorithm(key.Public()) == Ed25519SHA256 {
+	if _, ok := key.Public().(ed25519.PublicKey); ok {
 		hash = crypto.Hash(0) // RFC 8463 §3: PureEdDSA over the digest
 	}
 	return key.Sign(rand.Reader, digest, hash)
