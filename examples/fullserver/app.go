@@ -12,6 +12,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/auth"
 	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/dmarc/reporting"
 	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/resolver"
@@ -40,6 +41,9 @@ type app struct {
 
 	background sync.WaitGroup
 }
+
+// queueMemory is how long the queue knows which reports it has sent: at least as long as they may be offered again.
+const queueMemory = 2 * reporting.DefaultKeep
 
 // becomeUser becomes run.user, if there is one.
 func becomeUser(c *config) error {
@@ -99,6 +103,7 @@ func (a *app) open(c *config) (err error) {
 		}),
 		Retry:    c.schedule(),
 		Lifetime: c.outbound.lifetime,
+		Remember: queueMemory,
 		OnEvent:  a.onEvent,
 		Logger:   a.log,
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/senderauth/sign"
@@ -124,7 +125,7 @@ func (c *config) keys() map[string]setter {
 		"policy.spf_fail":             text(&c.policy.spfFail, oneOf("reject", "junk", "tag")),
 		"policy.dmarc":                text(&c.policy.dmarc, oneOf("enforce", "tag")),
 		"policy.dmarc_mode":           text(&c.policy.dmarcMode, oneOf("rfc9989", "rfc7489")),
-		"policy.trusted_sealers":      texts(&c.policy.trustedSealers, domainName),
+		"policy.trusted_sealers":      texts(&c.policy.trustedSealers, sealer),
 		"policy.trusted_networks":     parsed(&c.policy.trustedNetworks, parseNetwork),
 		"policy.postmaster":           text(&c.policy.postmaster, emptyOr(mailAddress)),
 		"dkim.arc_seal":               boolean(&c.dkim.arcSeal),
@@ -358,6 +359,9 @@ func (c *config) finish() error {
 			return &keyError{"outbound.smarthost_password", "needs outbound.smarthost_user"}
 		}
 	}
+	if c.reports.failure && !c.reports.dmarc {
+		return &keyError{"reports.failure", "needs reports.dmarc = true"}
+	}
 	families := map[bool]bool{}
 	for _, addr := range c.outbound.bind {
 		if families[addr.Is4()] {
@@ -443,9 +447,20 @@ func oneLine(s string) error {
 
 func domainName(s string) error {
 	if _, err := directory.CanonicalDomain(s); err != nil {
-		return fmt.Errorf("%q is not a domain name: %w", s, err)
+		return fmt.Errorf("%.80q is not a domain name", s)
 	}
 	return nil
+}
+
+// sealer is a domain that can sign, as d= of an ARC set has it.
+func sealer(s string) error {
+	if _, ok := domainname.DKIM(s); ok {
+		return nil
+	}
+	if _, rest, ok := strings.Cut(s, "*."); ok {
+		return fmt.Errorf("%.80q is not a domain name: a sealer is named as it signs, such as %.80q, and without wildcards", s, rest)
+	}
+	return fmt.Errorf("%.80q is not a domain name", s)
 }
 
 func hostName(s string) error {

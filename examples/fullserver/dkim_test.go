@@ -73,7 +73,7 @@ func TestKeysAreRotatedOnTheCommandLine(t *testing.T) {
 			zone := strings.Split(first, "\n")[2] + "\n"
 			require.NoError(t, dns.Replace(zone))
 			text2 := good("dkim", "rotate", "example.com")
-			require.Regexp(t, `^example\.com: waits until the DNS shows the new keys: .*\n\nPublish, .*:\ns\d{8}a\._domainkey\.example\.com\nv=DKIM1; `, text2)
+			require.Regexp(t, `^example\.com: a new rotation was started\nexample\.com: waits until the DNS shows the new keys: .*\n\nPublish, .*:\ns\d{8}a\._domainkey\.example\.com\nv=DKIM1; `, text2)
 			line := rotate()
 			require.Equal(t, "publish", line.Phase)
 			require.Contains(t, line.Text, "there is no TXT record")
@@ -84,11 +84,26 @@ func TestKeysAreRotatedOnTheCommandLine(t *testing.T) {
 			if running {
 				require.Contains(t, good("health"), "healthy\nwarning: DKIM keys of example.com: waits until")
 			}
-			good("dkim", "rotate", "example.com", "-cancel")
+			require.Contains(t, good("dkim", "rotate", "example.com", "-status"), "example.com: waits until the DNS shows the new keys: ")
+			_, errs, code = run(t, "", "-config", file, "dkim", "del", "example.com", "-selector", line.Publish[0].Name[:10])
+			require.Equal(t, exitError, code)
+			require.Contains(t, errs, "fullserver dkim rotate example.com -cancel")
+			require.Equal(t, "example.com: no rotation is under way\n", good("dkim", "rotate", "example.com", "-cancel"))
 			require.NotContains(t, good("dns", "example.com"), "the next key")
+			if running {
+				require.NotContains(t, good("health"), "DKIM keys of example.com")
+			}
+			require.Equal(t, "example.com: no rotation is under way\n", good("dkim", "rotate", "example.com", "-status"))
+			_, errs, code = run(t, "", "-config", file, "dkim", "rotate", "example.com", "-cancel")
+			require.Equal(t, exitError, code)
+			require.Contains(t, errs, "nothing to cancel")
+			require.NotContains(t, good("dns", "example.com"), "the next key")
+			_, _, code = run(t, "", "-config", file, "dkim", "rotate", "example.com", "-cancel", "-status")
+			require.Equal(t, exitError, code)
 
-			rotate()
+			require.True(t, rotate().Started)
 			line = rotate()
+			require.False(t, line.Started)
 			require.NoError(t, dns.Replace(zone+line.Publish[0].Zone+"\n"))
 			require.Equal(t, "settle", rotate().Phase)
 			require.Eventually(t, func() bool { return rotate().Phase == "retire" }, 20*time.Second, 200*time.Millisecond)
@@ -105,6 +120,9 @@ func TestKeysAreRotatedOnTheCommandLine(t *testing.T) {
 			require.Equal(t, shown, good("dkim", "example.com"))
 			require.NoError(t, dns.Replace(strings.Split(shown, "\n")[2]+"\n"))
 			require.Contains(t, good("dkim", "rotate", "example.com"), "no rotation is under way")
+			if running {
+				require.Equal(t, "healthy\n", good("health"))
+			}
 			require.Equal(t, "publish", rotate().Phase, "and the next one begins")
 		})
 	}

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/dmarc/reporting"
 )
 
@@ -53,6 +54,9 @@ func (c *dmarcPending) runOn(ctx context.Context, a *app, out io.Writer) error {
 				Destinations: append([]string{}, p.Destinations...), Sent: append([]string{}, p.Sent...), Error: p.Err,
 			}
 		}
+		if text := a.unsignedReports(ctx); text != "" {
+			note(out, "%s", text)
+		}
 		if c.JSON {
 			return printJSON(out, lines)
 		}
@@ -62,16 +66,57 @@ func (c *dmarcPending) runOn(ctx context.Context, a *app, out io.Writer) error {
 		for _, l := range lines {
 			due := "not sent, as only reports and the like came"
 			if !l.Due.IsZero() {
-				due = "due " + l.Due.Format(time.DateTime)
+				due = "due " + inUTC(l.Due)
 			}
 			fmt.Fprintf(out, "%s  %s  messages %d  to %s  %s\n", l.Day, l.Domain, l.Messages, strings.Join(l.Destinations, ", "), due)
 			if l.Error != "" {
 				fmt.Fprintf(out, "    %s\n", l.Error)
 			}
 		}
-		for address, until := range r.Suppressed() {
-			fmt.Fprintf(out, "none to %s until %s\n", address, until.Format(time.DateTime))
+		printSuppressed(out, suppressed(r))
+		return nil
+	})
+}
+
+// inUTC is a time for people.
+func inUTC(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// suppressedLine is an address that gets no reports, as `dmarc suppressed -json` shows it.
+type suppressedLine struct {
+	Address string    `json:"address"`
+	Until   time.Time `json:"until"`
+}
+
+// suppressed are the addresses that get no reports, in alphabetical order.
+func suppressed(r *reporting.Reporter) []suppressedLine {
+	all := r.Suppressed()
+	lines := []suppressedLine{}
+	for _, address := range slices.Sorted(maps.Keys(all)) {
+		lines = append(lines, suppressedLine{Address: address, Until: all[address].UTC()})
+	}
+	return lines
+}
+
+func printSuppressed(out io.Writer, lines []suppressedLine) {
+	for _, l := range lines {
+		fmt.Fprintf(out, "none to %s until %s\n", l.Address, inUTC(l.Until))
+	}
+}
+
+type dmarcSuppressed struct {
+	JSON bool `name:"json" help:"As JSON."`
+}
+
+func (c *dmarcSuppressed) runOn(_ context.Context, a *app, out io.Writer) error {
+	return a.withReports(func(r *reporting.Reporter) error {
+		lines := suppressed(r)
+		if c.JSON {
+			return printJSON(out, lines)
 		}
+		if len(lines) == 0 {
+			fmt.Fprintln(out, "No address is suppressed.")
+		}
+		printSuppressed(out, lines)
 		return nil
 	})
 }
@@ -118,7 +163,7 @@ func (c *dmarcPreview) runOn(ctx context.Context, a *app, out io.Writer) error {
 }
 
 type dmarcReport struct {
-	File string `arg:"" help:"The mail that brought it, or the XML, gzip or zip file in it; - reads standard input."`
+	File string `arg:"" help:"The mail that brought it, or the XML, gzip or zip file in it; - reads standard input. A failure report is shown, too."`
 	HTML bool   `name:"html" help:"As an HTML page."`
 }
 
@@ -132,12 +177,8 @@ func (c *dmarcReport) run(_ context.Context, p *process, _ *config) error {
 		defer f.Close()
 		in = f
 	}
-	report, err := dmarc.ParseReport(in)
-	if err != nil {
+	if err := c.show(in, p.stdout); err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
-	if c.HTML {
-		return report.WriteHTML(p.stdout)
-	}
-	return report.WriteText(p.stdout)
+	return nil
 }

@@ -27,14 +27,18 @@ type dnsRecord struct {
 	Note string `json:"note"`
 }
 
-func (c *dnsCommand) runOn(_ context.Context, a *app, out io.Writer) error {
+func (c *dnsCommand) runOn(ctx context.Context, a *app, out io.Writer) error {
 	domain, err := directory.CanonicalDomain(c.Domain)
 	if err != nil {
-		return fmt.Errorf("%q is not a domain: %w", c.Domain, err)
+		return fmt.Errorf("%.80q is not a domain name", c.Domain)
 	}
 	records, err := a.dnsRecords(domain)
 	if err != nil {
-		return err
+		return a.wayOut(domain, err)
+	}
+	_, broken := a.keys.Signers(ctx, domain)
+	if broken != nil {
+		note(out, "no mail leaves from %s: %v", domain, a.wayOut(domain, broken))
 	}
 	if c.JSON {
 		return printJSON(out, records)
@@ -44,10 +48,26 @@ func (c *dnsCommand) runOn(_ context.Context, a *app, out io.Writer) error {
 		fmt.Fprintf(out, "; %s\n%s\n", r.Note, r.Zone)
 		signed = signed || strings.Contains(r.Name, "._domainkey.")
 	}
-	if !signed {
+	if !signed && broken == nil {
 		fmt.Fprintf(out, "; DKIM: %[1]s has no key yet; fullserver dkim %[1]s makes one\n", domain)
+		fmt.Fprintf(out, "; DKIM: without it mail leaves unsigned, and what aliases send on without an ARC set\n")
 	}
-	return nil
+	_, err = io.WriteString(out, hostHints(a.config().hostname, domain))
+	return err
+}
+
+// hostHints say, in comments of a zone file, what has to be published for the host and stands in no record here: this server
+// need not know the addresses under which others reach it.
+func hostHints(host, domain string) string {
+	var b strings.Builder
+	for _, r := range [][3]string{{"A", "192.0.2.1", "IPv4"}, {"AAAA", "2001:db8::1", "IPv6, if it has one"}} {
+		fmt.Fprintf(&b, "; address: %s. IN %s %s, with this server's address in place of that (%s)\n", host, r[0], r[1], r[2])
+	}
+	fmt.Fprintf(&b, "; reverse: the PTR records of these addresses must be %s., which whoever gave you the addresses sets\n", host)
+	if host != domain && !strings.HasSuffix(host, "."+domain) {
+		fmt.Fprintf(&b, "; the records of %s belong into its own zone\n", host)
+	}
+	return b.String()
 }
 
 // dnsRecords are what to publish for a domain so that mail comes in and is believed when it goes out.
@@ -56,7 +76,7 @@ func (a *app) dnsRecords(domain string) ([]dnsRecord, error) {
 	records := []dnsRecord{
 		plainRecord(domain, "MX", "10 "+host+".", "mail for "+domain+" comes here"),
 		txtRecord(domain, "v=spf1 mx -all", "SPF: only the hosts of the MX record send for "+domain),
-		txtRecord("_dmarc."+domain, "v=DMARC1; p=quarantine; rua=mailto:postmaster@"+domain, "DMARC: what forged mail is to be treated like"),
+		txtRecord("_dmarc."+domain, "v=DMARC1; p=quarantine; rua=mailto:"+a.reportsTo(domain), "DMARC: what forged mail is to be treated like"),
 	}
 	if host != domain {
 		records = append(records, txtRecord(host, "v=spf1 a -all", "SPF for "+host+" itself, from which bounces come"))

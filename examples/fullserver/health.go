@@ -21,9 +21,11 @@ var greetings = map[string]string{
 	"smtp": "220 ", "submission": "220 ", "submissions": "220 ", "imap": "* OK", "imaps": "* OK", "pop3": "+OK", "pop3s": "+OK",
 }
 
-type healthCommand struct{}
+type healthCommand struct {
+	Strict bool `help:"Exit with 1 also when there is a warning."`
+}
 
-func (*healthCommand) run(ctx context.Context, p *process, c *config) error {
+func (h *healthCommand) run(ctx context.Context, p *process, c *config) error {
 	if err := c.checkServices(); err != nil {
 		return err
 	}
@@ -51,6 +53,9 @@ func (*healthCommand) run(ctx context.Context, p *process, c *config) error {
 	// What the administrator should see to is no reason to be restarted. Where it cannot be asked for, there is none.
 	if response, err := askServer(c, controlRequest{Args: []string{"warnings"}}); err == nil {
 		fmt.Fprint(p.stdout, response.Output)
+		if h.Strict && response.Output != "" {
+			return errors.New("there are warnings")
+		}
 	}
 	return nil
 }
@@ -58,9 +63,14 @@ func (*healthCommand) run(ctx context.Context, p *process, c *config) error {
 // warningsCommand asks a server that runs what its administrator should see to; health shows it.
 type warningsCommand struct{}
 
-func (*warningsCommand) runOn(_ context.Context, a *app, out io.Writer) error {
-	for _, text := range a.watched.warnings() {
-		fmt.Fprintln(out, "warning:", text)
+func (*warningsCommand) runOn(ctx context.Context, a *app, out io.Writer) error {
+	a.checkKeys(ctx)
+	all := a.watched.warnings()
+	if text := a.unsignedReports(ctx); text != "" {
+		all = append(all, text)
+	}
+	for _, text := range all {
+		fmt.Fprintln(out, "warning:", strings.ReplaceAll(text, "\n", "; "))
 	}
 	return nil
 }

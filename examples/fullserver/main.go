@@ -57,6 +57,7 @@ type cli struct {
 	Dkim struct {
 		Show   dkimCommand `cmd:"" default:"withargs" help:"Make a DKIM key if there is none, and print its DNS record (the default)."`
 		Rotate dkimRotate  `cmd:"" help:"Begin to replace the keys of a domain, or go on with it, and show how far that is."`
+		Del    dkimDel     `cmd:"" help:"Delete a key, also one that is missing or unreadable."`
 	} `cmd:"" help:"DKIM keys."`
 	DNS   dnsCommand `cmd:"" name:"dns" help:"Print the DNS records to publish."`
 	Queue struct {
@@ -68,10 +69,11 @@ type cli struct {
 		Remove  queueRemove  `cmd:"" help:"Remove a message."`
 	} `cmd:"" help:"The outbound queue."`
 	Dmarc struct {
-		Report   dmarcReport   `cmd:"" help:"Show an aggregate report that came, for people."`
-		Pending  dmarcPending  `cmd:"" help:"List the reports that will be sent."`
-		Preview  dmarcPreview  `cmd:"" help:"Show a report as it would be sent now."`
-		Suppress dmarcSuppress `cmd:"" help:"Send no reports to an address for some time."`
+		Report     dmarcReport     `cmd:"" help:"Show a report that came, for people."`
+		Pending    dmarcPending    `cmd:"" help:"List the reports that will be sent."`
+		Preview    dmarcPreview    `cmd:"" help:"Show a report as it would be sent now."`
+		Suppress   dmarcSuppress   `cmd:"" help:"Send no reports to an address for some time."`
+		Suppressed dmarcSuppressed `cmd:"" help:"List the addresses that get no reports."`
 	} `cmd:"" help:"DMARC reports."`
 	Health   healthCommand   `cmd:"" help:"Exit with 0 when every service answers."`
 	Warnings warningsCommand `cmd:"" hidden:""`

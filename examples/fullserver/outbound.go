@@ -18,7 +18,9 @@ import (
 // prepare signs what leaves: mail of this server's own with DKIM; what an alias sends on gets an ARC set.
 func (a *app) prepare(c *config) func(context.Context, *mailbricks.Envelope, *mailbricks.Message) error {
 	own := &sign.Step{Keys: a.keys, Own: a.isOwn, Logger: a.log}
-	forward := &sign.Forward{Keys: a.keys, Own: a.isOwn, AuthServID: c.hostname, Resolver: lookups{&a.dns}, Logger: a.log}
+	forward := &sign.Forward{
+		Keys: a.keys, Own: a.isOwn, AuthServID: c.hostname, Resolver: lookups{&a.dns}, OnNoKey: a.noKey, Logger: a.log,
+	}
 	return func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
 		if err := own.Sign(ctx, env, msg); err != nil || !a.config().dkim.arcSeal {
 			return err

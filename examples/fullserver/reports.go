@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,8 @@ const (
 	reportKey = "dmarc-"
 	// suppressTime is how long no report goes to an address to which one could not be delivered.
 	suppressTime = 7 * 24 * time.Hour
+	// reportsMailbox is the local part of an address for reports alone.
+	reportsMailbox = "dmarc-reports"
 )
 
 // reports is the Reporter of the configuration in force, if reports are on.
@@ -64,6 +67,9 @@ func (a *app) setReports(c *config, run bool) error {
 	}
 	r.now, r.of = next, of
 	if run {
+		if text := a.unsignedReports(context.Background()); text != "" {
+			a.log.Warn(text)
+		}
 		a.background.Go(func() {
 			if err := next.Run(context.Background()); err != nil && !errors.Is(err, reporting.ErrClosed) { // it ends with Close
 				a.log.Error("DMARC reports are not sent", "error", err)
@@ -90,8 +96,8 @@ func reportHost(c *config) string {
 	return c.hostname
 }
 
-// reportAddress is from whom reports are: postmaster, at the hosted domain in which this server is, as that has keys and
-// somebody reads what comes back.
+// reportAddress is from whom reports are: reports.email, or reportsTo the hosted domain in which this server is, as that has
+// keys and somebody reads what comes back.
 func (a *app) reportAddress(c *config) string {
 	if c.reports.email != "" {
 		return c.reports.email
@@ -103,7 +109,36 @@ func (a *app) reportAddress(c *config) string {
 			break
 		}
 	}
+	return a.reportsTo(domain)
+}
+
+// reportsTo is the address at a domain for reports: one of their own where there is such a mailbox or alias, so that reports
+// can be told from other mail, else postmaster, which every domain has.
+func (a *app) reportsTo(domain string) string {
+	if own := reportsMailbox + "@" + domain; a.dir.Hosts(domain) {
+		if _, err := a.dir.Resolve(own); err == nil {
+			return own
+		}
+	}
 	return "postmaster@" + domain
+}
+
+// unsignedReports says that reports leave unsigned; empty: they do not.
+func (a *app) unsignedReports(ctx context.Context) string {
+	c := a.config()
+	if !c.reports.dmarc {
+		return ""
+	}
+	_, domain := mailbricks.SplitAddress(a.reportAddress(c))
+	signers, err := a.keys.Signers(ctx, domain)
+	switch {
+	case err != nil || len(signers) > 0: // an error keeps reports back, and is told of itself
+		return ""
+	case a.dir.Hosts(domain):
+		return fmt.Sprintf("DMARC reports leave unsigned, as %[1]s has no DKIM key; fullserver dkim %[1]s makes one", domain)
+	}
+	return fmt.Sprintf("DMARC reports leave unsigned, from %s: set reports.email to an address at a domain of this server that has a DKIM key",
+		a.reportAddress(c))
 }
 
 // close ends reporting.
@@ -130,19 +165,19 @@ func (r *reports) use(f func(*reporting.Reporter) error) error {
 
 var errReportsOff = errors.New("DMARC reports are off: set reports.dmarc = true")
 
-// sendReport hands a report to the queue, or to whoever it is for here.
+// sendReport hands a report to the queue, for whom its address stands here or for another server. The queue knows by the key
+// what it has got already, also where it delivers into a mailbox of this server.
 func (a *app) sendReport(ctx context.Context, m reporting.Mail) error {
 	env := &mailbricks.Envelope{
 		ID: rand.Text(), From: m.From, Received: time.Now(),
 		// What comes of it is told by the queue's events; nobody needs a notification besides.
 		Recipients: []mailbricks.Recipient{{Address: m.To, Notify: mailbricks.NotifyNever}},
 	}
-	msg := mailbricks.NewMessage(m.Content)
-	if a.dir.Hosts(env.Recipients[0].Domain()) {
-		return a.deliver.Handle(ctx, env, msg)
+	send := func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
+		_, err := a.queue.Send(ctx, env, msg, relay.Key(m.Key))
+		return err
 	}
-	_, err := a.queue.Send(ctx, env, msg, relay.Key(m.Key))
-	return err
+	return a.dir.Expand(mailbricks.HandlerFunc(send)).Handle(ctx, env, mailbricks.NewMessage(m.Content))
 }
 
 // onEvent keeps further reports from an address to which one could not be delivered.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"net/netip"
@@ -106,7 +108,7 @@ func TestMessagesBecomeReports(t *testing.T) {
 	require.NoError(t, a.setReports(old, true))
 	out.Reset()
 	require.NoError(t, (&dmarcPending{}).runOn(t.Context(), a, &out))
-	require.Contains(t, out.String(), "far.example  messages 2  to reports@far.example  due ")
+	require.Regexp(t, `far.example  messages 2  to reports@far.example  due [-0-9]+ [0-9:]{5} UTC\n`, out.String())
 }
 
 // A report to an address that bounces is the last one for a while, and nobody is told by mail.
@@ -143,18 +145,44 @@ func TestBouncedReportsSuppressTheAddress(t *testing.T) {
 	a.onEvent(relay.Event{Kind: relay.Bounced, ID: "unknown", Recipient: "other@example.net"})
 	require.Len(t, suppressed(), 1)
 
-	// A domain of this server gets its reports without the queue.
-	mail.To, mail.Key = "ann@example.com", reportKey+"2"
+	// A domain of this server gets its reports by the queue, too, and so once.
+	require.NoError(t, a.dir.AddAlias("reports@example.com", "ann@example.com"))
+	mail.To, mail.Key = "reports@example.com", reportKey+"2"
 	require.NoError(t, a.sendReport(t.Context(), mail))
-	letters, err := filepath.Glob(a.config().path("mail", "example.com", "ann", "new", "*"))
-	require.NoError(t, err)
-	require.Len(t, letters, 1, "the report, and no notification of the bounce")
+	letters := func() []string {
+		files, err := filepath.Glob(a.config().path("mail", "example.com", "ann", "new", "*"))
+		require.NoError(t, err)
+		return files
+	}
+	require.Eventually(t, func() bool { return len(letters()) > 0 }, 20*time.Second, 20*time.Millisecond)
+	require.NoError(t, a.sendReport(t.Context(), mail), "once more after a crash")
+	require.Eventually(t, func() bool {
+		left, err := a.queue.List(t.Context())
+		return err == nil && len(left) == 0
+	}, 20*time.Second, 20*time.Millisecond)
+	require.Len(t, letters(), 1, "the report, and no notification of the bounce")
+	mail.To, mail.Key = "nobody@example.com", reportKey+"3"
+	require.Error(t, a.sendReport(t.Context(), mail))
 
 	var out strings.Builder
-	require.NoError(t, (&dmarcSuppress{Address: "x@example.org", For: "5d"}).runOn(t.Context(), a, &out))
-	require.Len(t, suppressed(), 2)
+	for _, address := range []string{"x@example.org", "a@example.org", "z@example.org"} {
+		require.NoError(t, (&dmarcSuppress{Address: address, For: "5d"}).runOn(t.Context(), a, &out))
+	}
+	require.Len(t, suppressed(), 4)
 	require.NoError(t, (&dmarcPending{}).runOn(t.Context(), a, &out))
-	require.Contains(t, out.String(), "none to x@example.org until ")
+	require.Regexp(t, `(?s)none to a@example.org until [-0-9]+ [0-9:]{5} UTC\n.*none to x@example.org until .*none to z@example.org until `, out.String())
+	out.Reset()
+	require.NoError(t, (&dmarcSuppressed{JSON: true}).runOn(t.Context(), a, &out))
+	var lines []suppressedLine
+	require.NoError(t, json.Unmarshal([]byte(out.String()), &lines))
+	require.Equal(t, "a@example.org", lines[0].Address)
+	require.Equal(t, "z@example.org", lines[3].Address)
+	out.Reset()
+	require.NoError(t, (&dmarcSuppressed{}).runOn(t.Context(), a, &out))
+	require.Equal(t, 4, strings.Count(out.String(), "\n"))
+	for _, address := range []string{"a@example.org", "z@example.org"} {
+		require.NoError(t, (&dmarcSuppress{Address: address, For: "0"}).runOn(t.Context(), a, &out))
+	}
 	require.NoError(t, (&dmarcSuppress{Address: "x@example.org", For: "0"}).runOn(t.Context(), a, &out))
 	require.Len(t, suppressed(), 1)
 	require.Error(t, (&dmarcSuppress{Address: "x@example.org", For: "long"}).runOn(t.Context(), a, &out))
@@ -171,6 +199,13 @@ func TestFailureReports(t *testing.T) {
 			a := openTestApp(t, "FULLSERVER_REPORTS_DMARC=true", "FULLSERVER_REPORTS_FAILURE="+on, "FULLSERVER_DNS_SERVERS="+addr)
 			require.NoError(t, a.dir.AddAccount("ann@far.example", "secret"))
 			require.NoError(t, a.setReports(a.config(), true))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- a.queue.Run(ctx) }()
+			defer func() {
+				cancel()
+				<-done
+			}()
 			tx, r := failed(t)
 			tx.Envelope.Received = time.Now()
 			record, err := dmarc.ParseRecord("v=DMARC1; p=reject; fo=1; rua=mailto:reports@far.example; ruf=mailto:ann@far.example")
@@ -229,7 +264,88 @@ func TestReportIsShown(t *testing.T) {
 	}
 	_, errs, code := run(t, "no report", "dmarc", "report", "-")
 	require.Equal(t, exitError, code)
-	require.Contains(t, errs, "no DMARC aggregate report")
+	require.Contains(t, errs, "no DMARC aggregate report, and no failure report")
 	_, _, code = run(t, "", "dmarc", "report", filepath.Join(t.TempDir(), "missing"))
 	require.Equal(t, exitError, code)
+}
+
+// A failure report is shown, too, and a report on TLS is told from a file that is broken.
+func TestOtherReportsAreShown(t *testing.T) {
+	t.Parallel()
+	failure := &dmarc.FailureReport{
+		ReportedDomain: "example.com", ReportingMTA: "mx.far.example", SourceIP: netip.MustParseAddr("192.0.2.77"),
+		ArrivalDate: time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC), OriginalMailFrom: "x@evil.example", Incidents: 3,
+		OriginalRecipients: []string{"bob@far.example"}, IdentityAlignment: []string{"dkim", "spf"},
+		SPFDNS: []dmarc.FailureSPF{{Domain: "example.com", Record: "v=spf1 -all"}},
+		Header: []byte("From: you@example.com\r\nSubject: a\x1b[2Jb\r\n\tc\r\n"),
+	}
+	var mail strings.Builder
+	mail.WriteString("From: reports@far.example\r\nMIME-Version: 1.0\r\n")
+	require.NoError(t, failure.Write(&mail))
+	out, errs, code := run(t, mail.String(), "dmarc", "report", "-")
+	require.Equal(t, exitOK, code, errs)
+	for _, want := range []string{
+		"a message from example.com failed dmarc", "mx.far.example", "192.0.2.77", "2026-11-23 01:02:03 UTC", "x@evil.example", "bob@far.example",
+		"dkim, spf", "example.com: v=spf1 -all", "    From: you@example.com\n", "    Subject: a?[2Jb\n",
+	} {
+		require.Contains(t, out, want)
+	}
+	_, errs, code = run(t, mail.String(), "dmarc", "report", "-", "-html")
+	require.Equal(t, exitError, code)
+	require.Contains(t, errs, "text only")
+
+	onTLS := `{"organization-name": "Far", "policies": []}`
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write([]byte(onTLS))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	for name, text := range map[string]string{
+		"JSON": onTLS, "gzip": packed.String(),
+		"mail": "Content-Type: multipart/report; report-type=\"tlsrpt\"; boundary=b\r\n\r\n--b\r\nContent-Type: application/tlsrpt+gzip\r\n\r\nx\r\n--b--\r\n",
+	} {
+		_, errs, code = run(t, text, "dmarc", "report", "-")
+		require.Equal(t, exitError, code)
+		require.Contains(t, errs, "report on TLS (RFC 8460)", name)
+	}
+}
+
+// Reports that leave unsigned are warned of, and they come from an address of their own where there is one.
+func TestFromWhomReportsAre(t *testing.T) {
+	t.Parallel()
+	a := openTestApp(t, "FULLSERVER_REPORTS_DMARC=true", "FULLSERVER_HOSTNAME=mx.other.test")
+	require.NoError(t, a.dir.AddAccount("ann@example.com", "secret"))
+	require.Equal(t, "postmaster@mx.other.test", a.reportAddress(a.config()))
+	warning := func() string {
+		t.Helper()
+		require.NoError(t, a.setReports(a.config(), false))
+		var out, health output
+		require.NoError(t, (&dmarcPending{}).runOn(t.Context(), a, &out))
+		require.NoError(t, (&warningsCommand{}).runOn(t.Context(), a, &health))
+		if len(out.notes) == 0 {
+			require.Empty(t, health.String())
+			return ""
+		}
+		require.Equal(t, "warning: "+out.notes[0]+"\n", health.String())
+		return out.notes[0]
+	}
+	require.Contains(t, warning(), "set reports.email to an address at a domain of this server")
+	require.NoError(t, a.dir.AddAlias("info@other.test", "ann@example.com"))
+	require.Equal(t, "postmaster@other.test", a.reportAddress(a.config()))
+	require.Contains(t, warning(), "fullserver dkim other.test makes one")
+	_, _, err := a.keys.Ensure("other.test", "mail", "ed25519", 0)
+	require.NoError(t, err)
+	require.Empty(t, warning())
+	require.NoError(t, a.dir.AddAlias("dmarc-reports@other.test", "ann@example.com"))
+	require.Equal(t, "dmarc-reports@other.test", a.reportAddress(a.config()))
+	var out output
+	require.NoError(t, (&dnsCommand{Domain: "other.test"}).runOn(t.Context(), a, &out))
+	require.Contains(t, out.String(), "rua=mailto:dmarc-reports@other.test")
+}
+
+// The queue knows reports for as long as they may be offered again.
+func TestTheQueueRemembersReports(t *testing.T) {
+	t.Parallel()
+	require.GreaterOrEqual(t, queueMemory, reporting.DefaultKeep)
+	require.GreaterOrEqual(t, queueMemory, relay.DefaultRemember)
 }
