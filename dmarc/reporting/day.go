@@ -41,7 +41,10 @@ type day struct {
 	id      string // a random text of letters and digits, from which the IDs of the reports are made
 	domains map[string]*domain
 	bytes   int64 // what the domains and rows take in memory, roughly
+	parties map[party]usage
+	denied  party // the last that had had its share; the zero party: it was another limit
 	full    bool  // an evaluation was left out, and that was logged
+	shared  bool  // the same for one that was over a party's share
 	closed  bool
 	// changed says that the file does not have all of it. Rows and Domains list what has changed in an open day.
 	changed     bool
@@ -54,12 +57,13 @@ type day struct {
 }
 
 func newDay(d date) *day {
-	return &day{date: d, id: rand.Text(), domains: map[string]*domain{}}
+	return &day{date: d, id: rand.Text(), domains: map[string]*domain{}, parties: map[party]usage{}}
 }
 
 // domain is what was recorded of the mail under one policy record, and what became of the report.
 type domain struct {
 	name   string
+	org    party
 	policy *policy
 	hash   uint64 // of the record's text
 	// wanted says that an evaluation was not an optional one, so that there is to be a report.
@@ -88,23 +92,22 @@ type countedRow struct {
 	number int   // in the file, 0: it is not there. It belongs to whoever holds Reporter.files.
 }
 
-// What domains and rows take in memory beside their texts, roughly.
+// What domains and rows take in memory beside their texts, roughly, and what is noted of their parties with it.
 const (
-	domainSize = 512
-	rowSize    = 160
+	domainSize = 640
+	rowSize    = 256
 )
 
 // domain gives the domain of a name, nil when that would be one too many.
-func (d *day) domain(name string, lim limits) *domain {
+func (d *day) domain(name string, from party, lim limits) *domain {
 	if dom := d.domains[name]; dom != nil {
 		return dom
 	}
-	if len(d.domains) >= lim.domains || d.bytes+domainSize > lim.bytes {
+	dom := &domain{name: name, org: organization(name), rows: map[string]*countedRow{}}
+	if !d.take(usage{domains: 1, bytes: domainSize}, lim, from, dom.org) {
 		return nil
 	}
-	dom := &domain{name: name, rows: map[string]*countedRow{}}
 	d.domains[name] = dom
-	d.bytes += domainSize
 	return dom
 }
 
@@ -127,18 +130,23 @@ func (p *policy) size() int64 {
 	return int64(n)
 }
 
+// rowKey is a row as a file has it, and where its messages came from.
+type rowKey struct {
+	text string
+	from party
+}
+
 // add counts n messages of a row. It is false when the row would be one too many.
-func (d *day) add(dom *domain, key string, n int64, lim limits) bool {
-	r := dom.rows[key]
+func (d *day) add(dom *domain, key rowKey, n int64, lim limits) bool {
+	r := dom.rows[key.text]
 	if r == nil {
-		size := int64(len(key) + rowSize)
-		if len(dom.rows) >= lim.rows || d.bytes+size > lim.bytes {
+		size := usage{bytes: int64(len(key.text) + rowSize)}
+		if len(dom.rows) >= lim.rows || !d.take(size, lim, key.from, dom.org) {
 			return false
 		}
-		r = &countedRow{domain: dom, key: key}
-		dom.rows[key] = r
+		r = &countedRow{domain: dom, key: key.text}
+		dom.rows[key.text] = r
 		dom.rowCount++
-		d.bytes += size
 	}
 	r.count += n
 	dom.messages += n
@@ -183,6 +191,7 @@ func (d *day) forgetRows() {
 	for _, dom := range d.domains {
 		dom.rows = nil
 	}
+	d.parties = nil
 	d.newRows, d.newDomains = nil, nil
 }
 

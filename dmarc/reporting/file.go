@@ -272,7 +272,7 @@ func (r *Reporter) readDay(date date) (d *day, skipped int, err error) {
 
 // parseDay reads the contents of a day's file.
 func parseDay(f io.Reader, date date) (d *day, skipped int, err error) {
-	d = &day{date: date, domains: map[string]*domain{}}
+	d = &day{date: date, domains: map[string]*domain{}, parties: map[party]usage{}}
 	rows := map[int]*countedRow{}
 	skipped, err = readLines(f, dayFormat, dayVersion, func(line []byte) error {
 		var e entry
@@ -299,20 +299,24 @@ func (d *day) apply(e entry, rows map[int]*countedRow) error {
 	case e.Closed:
 		d.closed, d.closeStored = true, true
 	case e.State != nil && e.Domain != "" && e.State.Policy != nil:
-		dom := d.domain(e.Domain, unlimited)
+		dom := d.domain(e.Domain, party{}, unlimited)
 		d.setPolicy(dom, e.State.Policy)
 		dom.wanted, dom.dropped, dom.sent, dom.done = e.State.Wanted, max(0, e.State.Dropped), e.State.Sent, e.State.Done
 	case e.Number <= 0 || e.Count <= 0 || e.Count > dmarc.MaxReportCount:
 		return fmt.Errorf("%w: no entry", durable.ErrCorrupt)
 	case e.Row != nil && known == nil && d.domains[e.Domain] != nil:
-		if json.Unmarshal(e.Row, new(row)) != nil {
+		var row row
+		if json.Unmarshal(e.Row, &row) != nil {
 			return fmt.Errorf("%w: row", durable.ErrCorrupt)
 		}
-		dom, key := d.domains[e.Domain], string(e.Row)
+		dom, key := d.domains[e.Domain], rowKey{text: string(e.Row), from: network(row.Source)}
 		d.add(dom, key, e.Count, unlimited)
-		rows[e.Number] = dom.rows[key]
+		if len(dom.rows) == 1 { // the file does not say whose mail was the domain's first
+			d.charge(key.from, usage{domains: 1})
+		}
+		rows[e.Number] = dom.rows[key.text]
 	case e.Row == nil && known != nil:
-		d.add(known.domain, known.key, e.Count, unlimited)
+		d.add(known.domain, rowKey{text: known.key}, e.Count, unlimited)
 	default:
 		return fmt.Errorf("%w: entry without what it belongs to", durable.ErrCorrupt)
 	}

@@ -102,17 +102,30 @@ func (r *Reporter) Record(_ context.Context, e Evaluation) error {
 	if d == nil {
 		return nil
 	}
-	c := counted{verdict: v, key: key, hash: maphash.String(r.seed, v.Record.Text), wanted: wanted}
-	if !d.count(c, r.limits()) && !d.full {
-		d.full = true
-		r.log().Warn("reporting: a limit is reached; not all messages of the day are in the reports",
-			"day", d.date.String(), "domains", len(d.domains), "bytes", d.bytes)
+	c := counted{
+		verdict: v, key: rowKey{text: key, from: network(e.Source)}, hash: maphash.String(r.seed, v.Record.Text), wanted: wanted,
+	}
+	if !d.count(c, r.limits()) {
+		r.logLimit(d)
 	}
 	select {
 	case r.wake <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// logLimit says once a day that a limit is reached. The caller holds mu.
+func (r *Reporter) logLimit(d *day) {
+	const text = "reporting: a limit is reached; not all messages of the day are in the reports"
+	switch over := d.denied != (party{}); {
+	case over && !d.shared:
+		d.shared = true
+		r.log().Warn(text, "day", d.date.String(), "share_of", d.denied.String())
+	case !over && !d.full:
+		d.full = true
+		r.log().Warn(text, "day", d.date.String(), "domains", len(d.domains), "bytes", d.bytes)
+	}
 }
 
 // decided says that a message passed or did not, under a policy record of a domain that can be named.
@@ -170,14 +183,15 @@ func (r *Reporter) openDay(today date) *day {
 // counted is a message that counts.
 type counted struct {
 	verdict *dmarc.Verdict
-	key     string
+	key     rowKey
 	hash    uint64 // of the policy record
 	wanted  bool
 }
 
 // count adds a message; false: it is over a limit.
 func (d *day) count(c counted, lim limits) bool {
-	dom := d.domain(c.verdict.RecordDomain, lim)
+	d.denied = party{}
+	dom := d.domain(c.verdict.RecordDomain, c.key.from, lim)
 	if dom == nil {
 		return false
 	}

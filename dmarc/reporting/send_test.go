@@ -396,3 +396,65 @@ func TestADomainsRowsAreBounded(t *testing.T) {
 	require.Len(t, rep.Records, 10)
 	require.Equal(t, []string{"90 more messages are not in the records, which would be too many"}, rep.Metadata.Errors)
 }
+
+// One party, by its network or by its domains, gets an eighth of a day: domains that come later are counted nevertheless.
+func TestNobodyCrowdsOthersOut(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		flood func(i int) (domain string, source netip.Addr)
+		most  int
+	}{
+		"subdomains, many networks": {func(i int) (string, netip.Addr) {
+			return fmt.Sprintf("d%d.x%d.evil.co.uk", i, i%7), netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1})
+		}, 8},
+		"many domains, one IPv4 network": {func(i int) (string, netip.Addr) {
+			return fmt.Sprintf("d%d.co.uk", i), netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		}, 8},
+		"many domains, one IPv6 network": {func(i int) (string, netip.Addr) {
+			return fmt.Sprintf("d%d.co.uk", i), netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 1, byte(i)})
+		}, 8},
+		"the same domains, many rows": {func(i int) (string, netip.Addr) {
+			return fmt.Sprintf("d%d.co.uk", i%4), netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		}, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			r := newReporter(t.TempDir(), &outbox{}, nil)
+			r.MaxDomains, r.MaxBytes, r.Logger = 64, 256<<10, slog.New(slog.NewTextHandler(&log, nil))
+			require.NoError(t, r.Open())
+			defer func() { require.NoError(t, r.Close()) }()
+			flood := func() {
+				for i := range 1000 {
+					domain, source := c.flood(i)
+					e := evaluation(domain, "v=DMARC1; p=none; rua=mailto:d@"+domain)
+					e.Source, e.ReversePath = source, fmt.Sprintf("x@%d.%s.example", i, strings.Repeat("x", 100))
+					record(t, r, e)
+				}
+			}
+			flood()
+			require.Equal(t, 1, strings.Count(log.String(), "a limit is reached"), "once")
+			require.Contains(t, log.String(), "share_of=")
+			require.NoError(t, r.Close())
+			require.NoError(t, r.Open()) // what was used before counts
+			flood()
+			for i := range 50 {
+				domain := fmt.Sprintf("late%d.example", i)
+				e := evaluation(domain, "v=DMARC1; p=none; rua=mailto:d@"+domain)
+				e.Source = netip.AddrFrom4([4]byte{192, 0, byte(i), 1})
+				record(t, r, e)
+			}
+			pending, err := r.Pending(t.Context())
+			require.NoError(t, err)
+			late := 0
+			for _, p := range pending {
+				if strings.HasPrefix(p.Domain, "late") {
+					late++
+					require.EqualValues(t, 1, p.Messages, p.Domain)
+				}
+			}
+			require.Equal(t, 50, late)
+			require.LessOrEqual(t, len(pending)-late, c.most)
+		})
+	}
+}
