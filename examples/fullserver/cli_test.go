@@ -174,9 +174,20 @@ func TestDKIMAndDNSRecords(t *testing.T) {
 		require.Contains(t, zone, want)
 	}
 	require.NotContains(t, zone, "_pop3")
+	require.Contains(t, zone, "; address: mail.example.com. IN A 192.0.2.1, with this server's address in place of that")
+	require.Contains(t, zone, "; reverse: the PTR records of these addresses must be mail.example.com.")
+	for line := range strings.Lines(zone) {
+		require.Regexp(t, `^(;|[-_a-z.]+\. IN (MX|TXT|SRV) )`, line, "it can be pasted")
+	}
+	_, errs, code = run(t, "", "-config", file, "dns", "not a domain")
+	require.Equal(t, exitError, code)
+	require.Equal(t, "fullserver: \"not a domain\" is not a domain name\n", errs)
 	var records []dnsRecord
 	require.NoError(t, json.Unmarshal([]byte(good("dns", "example.com", "--json")), &records))
 	require.Equal(t, "MX", records[0].Type)
+	for _, r := range records {
+		require.NotEmpty(t, r.Value)
+	}
 }
 
 func TestASecondServerOnTheSameDataIsRefused(t *testing.T) {

@@ -75,10 +75,10 @@ func (p *process) runData(ctx context.Context, c *config, command dataCommand) i
 	if err != nil {
 		return p.fail(err, exitError)
 	}
-	_, _ = io.WriteString(p.stdout, response.Output)
 	for _, text := range response.Notes {
 		fmt.Fprintln(p.stderr, "fullserver: warning:", text)
 	}
+	_, _ = io.WriteString(p.stdout, response.Output)
 	if response.Error != "" {
 		return p.fail(errors.New(response.Error), exitError)
 	}

@@ -64,7 +64,8 @@ func (c *dkimCommand) ensure(a *app) (dkim.Record, bool, error) {
 // wayOut adds to an error about a domain's keys what can be done.
 func (a *app) wayOut(domain string, err error) error {
 	switch {
-	case errors.Is(err, sign.ErrOtherKey), errors.Is(err, sign.ErrReplaced), errors.Is(err, sign.ErrName), errors.Is(err, sign.ErrUnknownKey):
+	case errors.Is(err, sign.ErrOtherKey), errors.Is(err, sign.ErrReplaced), errors.Is(err, sign.ErrName),
+		errors.Is(err, sign.ErrUnknownKey):
 		return err
 	case errors.Is(err, sign.ErrNextKey):
 		return fmt.Errorf("%w: fullserver dkim rotate %s -cancel", err, domain)
@@ -134,7 +135,8 @@ func (c *dkimDel) runOn(ctx context.Context, a *app, out io.Writer) error {
 	}
 	last := len(active) == 1 && strings.EqualFold(active[0], c.Selector)
 	if last && !c.Force {
-		return fmt.Errorf("no other key of %[1]s signs: make one (fullserver dkim %[1]s -selector NAME), or say -force and mail leaves unsigned", c.Domain)
+		return fmt.Errorf("no other key of %[1]s signs: make one (fullserver dkim %[1]s -selector NAME), or say -force and its mail "+
+			"leaves unsigned", c.Domain)
 	}
 	if err := a.keys.Delete(c.Domain, c.Selector); err != nil {
 		return a.wayOut(c.Domain, err)
