@@ -44,8 +44,8 @@
 //
 // Only domains that ask for reports take room. In a day there are at most MaxDomains of them, MaxRows different rows for
 // each, and rows for MaxBytes in all; messages that are alike share a row. No more than an eighth of the domains and bytes
-// is for one party: the mail from one network (an IPv4 /24 or IPv6 /48) and that under the domains of one organization, by
-// the public suffix list. So neither who sends much nor who has a record for each of his subdomains crowds the others out.
+// is for one party: the mail from one network (an IPv4 /24 or IPv6 /48) and that under the domains of one organization, as far
+// as a name tells. So neither who sends much nor who has a record for each of his subdomains crowds the others out.
 //
 // What goes beyond is left out, and reports and the log say so: a flood of made-up domains from many networks costs the
 // statistics of domains that are new on that day, and nothing else. In memory are the rows of the current day, the names and

@@ -29,3 +29,6 @@ func Suppressed(r *Reporter, n int, until time.Time) {
 
 // Mailbox is what stands behind "From: ".
 func Mailbox(name, address string) string { return mailbox(name, address) }
+
+// Organization is on whose account a policy domain goes.
+func Organization(domain string) string { return organization(domain).name }

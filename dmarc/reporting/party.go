@@ -2,8 +2,7 @@ package reporting
 
 import (
 	"net/netip"
-
-	"golang.org/x/net/publicsuffix"
+	"strings"
 )
 
 const (
@@ -38,13 +37,17 @@ func network(a netip.Addr) party {
 	return party{network: prefix}
 }
 
-// organization is the party of a policy domain: what somebody has registered below a public suffix. It need not be what
-// DMARC calls so, which takes questions to the DNS, and which the domain's owner may choose.
+// organization is the party of a policy domain: about what somebody has registered. Two labels, or three where the second
+// to last looks like the "co" of co.uk: short, below a country. What DMARC calls so takes questions to the DNS, and the
+// domain's owner may choose it. Where the guess is wrong, strangers share an eighth or one has several.
 func organization(domain string) party {
-	if name, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
-		domain = name
+	const longestOfSuffix = 3
+	labels := strings.Split(domain, ".")
+	n := 2
+	if len(labels) > n && len(labels[len(labels)-1]) == 2 && len(labels[len(labels)-2]) <= longestOfSuffix {
+		n = 3
 	}
-	return party{name: domain}
+	return party{name: strings.Join(labels[max(0, len(labels)-n):], ".")}
 }
 
 func (p party) String() string {
