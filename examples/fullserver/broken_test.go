@@ -111,7 +111,10 @@ func TestBrokenKeysAreLoggedOnce(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(a.config().path("state", "dkim"), []byte("nonsense"), 0o600))
 	a.checkKeys(t.Context())
-	require.Contains(t, strings.Join(a.watched.warnings(), "\n"), "no mail leaves from this server")
+	a.rotateKeys(t.Context())
+	a.findRecords(t.Context())
+	require.Len(t, a.watched.warnings(), 1)
+	require.Contains(t, a.watched.warnings()[0], "no mail leaves from this server: ")
 }
 
 // The key that is meant where none is named is one that signs; one is made only where there is none at all.

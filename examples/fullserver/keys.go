@@ -159,13 +159,9 @@ func (a *app) keepKeys(ctx context.Context) {
 
 // rotateKeys makes the steps of rotations that are due.
 func (a *app) rotateKeys(ctx context.Context) {
-	w := &a.watched
 	domains, err := a.keys.Rotating()
-	if w.news(failedRotation+"all domains", err) {
-		a.log.Error("DKIM keys are not rotated", "error", err)
-	}
 	if err != nil {
-		return
+		return // checkKeys tells of it
 	}
 	for _, domain := range domains {
 		a.rotateDomain(ctx, domain)
@@ -249,8 +245,8 @@ func (w *watchedKeys) better(s sign.Status) sign.Status {
 func (a *app) findRecords(ctx context.Context) {
 	w := &a.watched
 	domains, err := a.keys.Domains()
-	if w.news("records", err) {
-		a.log.Error("DKIM records are not looked for", "error", err)
+	if err != nil {
+		return // checkKeys tells of it
 	}
 	for _, domain := range domains {
 		w.mu.Lock()
