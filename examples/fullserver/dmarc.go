@@ -38,6 +38,8 @@ type pendingLine struct {
 	Messages     int64     `json:"messages"`
 	Destinations []string  `json:"destinations"`
 	Sent         []string  `json:"sent"`
+	Unchecked    []string  `json:"unchecked,omitempty"`  // of destinations: those that may not agree to it
+	Suppressed   []string  `json:"suppressed,omitempty"` // of destinations: those that get nothing for now
 	Error        string    `json:"error,omitempty"`
 }
 
@@ -52,6 +54,7 @@ func (c *dmarcPending) runOn(ctx context.Context, a *app, out io.Writer) error {
 			lines[i] = pendingLine{
 				Day: p.Day.Format(time.DateOnly), Domain: p.Domain, Due: p.Due, Messages: p.Messages,
 				Destinations: append([]string{}, p.Destinations...), Sent: append([]string{}, p.Sent...), Error: p.Err,
+				Unchecked: p.Unchecked, Suppressed: p.Suppressed,
 			}
 		}
 		if text := a.unsignedReports(ctx); text != "" {
@@ -69,6 +72,12 @@ func (c *dmarcPending) runOn(ctx context.Context, a *app, out io.Writer) error {
 				due = "due " + inUTC(l.Due)
 			}
 			fmt.Fprintf(out, "%s  %s  messages %d  to %s  %s\n", l.Day, l.Domain, l.Messages, strings.Join(l.Destinations, ", "), due)
+			if len(l.Unchecked) > 0 {
+				fmt.Fprintf(out, "    not asked yet whether they agree: %s\n", strings.Join(l.Unchecked, ", "))
+			}
+			if len(l.Suppressed) > 0 {
+				fmt.Fprintf(out, "    suppressed: %s\n", strings.Join(l.Suppressed, ", "))
+			}
 			if l.Error != "" {
 				fmt.Fprintf(out, "    %s\n", l.Error)
 			}

@@ -16,7 +16,6 @@ import (
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/spf"
 )
 
 const (
@@ -205,7 +204,7 @@ func (a *app) record(ctx context.Context, tx *smtpd.Transaction, msg *mailbricks
 	failure := reporting.Failure{Evaluation: e, Header: msg.Header()}
 	wanted := a.config().reports.failure && r.DMARC.Record != nil && len(r.DMARC.Record.FailureURIs) > 0
 	if wanted {
-		failure.Details = a.failure(ctx, tx, r)
+		failure.Details = failureDetails(tx, r)
 	}
 	err := a.reports.use(func(reporter *reporting.Reporter) error {
 		err := reporter.Record(ctx, e)
@@ -237,8 +236,8 @@ func evaluation(tx *smtpd.Transaction, r *senderauth.Result) reporting.Evaluatio
 	return e
 }
 
-// failure is what failure reports tell of a message besides.
-func (a *app) failure(ctx context.Context, tx *smtpd.Transaction, r *senderauth.Result) dmarc.FailureReport {
+// failureDetails is what failure reports tell of a message besides.
+func failureDetails(tx *smtpd.Transaction, r *senderauth.Result) dmarc.FailureReport {
 	f := dmarc.FailureReport{
 		ArrivalDate: tx.Envelope.Received, SourcePort: tx.Session.Peer.Addr.Port(), OriginalEnvelopeID: tx.Envelope.EnvelopeID,
 		DeliveryResult: dmarc.DeliveryDelivered,
@@ -248,15 +247,6 @@ func (a *app) failure(ctx context.Context, tx *smtpd.Transaction, r *senderauth.
 		f.DeliveryResult = dmarc.DeliverySpam
 	case senderauth.Reject:
 		f.DeliveryResult = dmarc.DeliveryReject
-	}
-	if r.SPF.Result != spf.Fail || r.SPF.Domain == "" {
-		return f
-	}
-	texts, _ := a.dns.Load().LookupTXT(ctx, r.SPF.Domain+".") // it has just been asked for; without it there is less to tell
-	for _, text := range texts {
-		if strings.HasPrefix(strings.ToLower(text), "v=spf1") {
-			f.SPFDNS = append(f.SPFDNS, dmarc.FailureSPF{Domain: r.SPF.Domain, Record: text})
-		}
 	}
 	return f
 }

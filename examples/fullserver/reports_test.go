@@ -41,7 +41,7 @@ func openTestApp(t *testing.T, variables ...string) *app {
 // failed is a message that fails DMARC.
 func failed(t *testing.T) (*smtpd.Transaction, *senderauth.Result) {
 	t.Helper()
-	record, err := dmarc.ParseRecord("v=DMARC1; p=reject; rua=mailto:reports@far.example")
+	record, err := dmarc.ParseRecord("v=DMARC1; p=reject; rua=mailto:reports@far.example,mailto:x@other.example")
 	require.NoError(t, err)
 	session := &smtpd.Session{Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("[::ffff:192.0.2.1]:1234")}}
 	env := &mailbricks.Envelope{From: "x@far.example", Recipients: []mailbricks.Recipient{{Address: "ann@example.com"}}}
@@ -80,7 +80,8 @@ func TestMessagesBecomeReports(t *testing.T) {
 	require.Len(t, lines, 1)
 	require.Equal(t, "far.example", lines[0].Domain)
 	require.EqualValues(t, 2, lines[0].Messages)
-	require.Equal(t, []string{"reports@far.example"}, lines[0].Destinations)
+	require.Equal(t, []string{"reports@far.example", "x@other.example"}, lines[0].Destinations)
+	require.Equal(t, []string{"x@other.example"}, lines[0].Unchecked)
 	require.True(t, lines[0].Due.After(time.Now()))
 
 	out.Reset()
@@ -106,9 +107,13 @@ func TestMessagesBecomeReports(t *testing.T) {
 	require.NoError(t, a.setReports(&off, true))
 	a.record(t.Context(), tx, mailbricks.NewMessage([]byte("From: x@far.example\r\n\r\n")), r)
 	require.NoError(t, a.setReports(old, true))
+	require.NoError(t, a.reports.use(func(r *reporting.Reporter) error {
+		return r.Suppress(t.Context(), "reports@far.example", time.Now().Add(time.Hour))
+	}))
 	out.Reset()
 	require.NoError(t, (&dmarcPending{}).runOn(t.Context(), a, &out))
-	require.Regexp(t, `far.example  messages 2  to reports@far.example  due [-0-9]+ [0-9:]{5} UTC\n`, out.String())
+	require.Regexp(t, `far.example  messages 2  to reports@far.example, x@other.example  due [-0-9]+ [0-9:]{5} UTC\n`+
+		`    not asked yet whether they agree: x@other.example\n    suppressed: reports@far.example\n`, out.String())
 }
 
 // A report to an address that bounces is the last one for a while, and nobody is told by mail.
