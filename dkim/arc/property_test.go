@@ -78,7 +78,8 @@ func coveredPlaces(m string) []int {
 			value = len(name) + 1
 		}
 		for i := value; i < len(line); i++ {
-			last := newest && i > len(line)-8 && strings.HasPrefix(header[at+len(line):], "ARC-Message-Signature")
+			last := newest && (i > len(line)-8 && strings.HasPrefix(header[at+len(line):], "ARC-Message-Signature") ||
+				strings.HasPrefix(line[i+1:], "=;") || strings.HasPrefix(line[i+1:], "==;")) // b= is not the last tag when sorted
 			if covered && line[i] > ' ' && !last {
 				places = append(places, at+i)
 			}
