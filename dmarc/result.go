@@ -75,9 +75,9 @@ const (
 // String is the way as an aggregate report has it (RFC 9990, "discovery_method").
 func (d Discovery) String() string {
 	if d == PublicSuffixes {
-		return "psl"
+		return DiscoveryPSL
 	}
-	return "treewalk"
+	return DiscoveryTreeWalk
 }
 
 // Verdict is what an evaluation found.

@@ -25,11 +25,22 @@ func Example() {
 	defer reports.Close()
 	go reports.Run(context.Background()) // sends what is due, until it is closed
 
-	record, _ := dmarc.ParseRecord("v=DMARC1; p=none; rua=mailto:dmarc@example.com")
+	record, err := dmarc.ParseRecord("v=DMARC1; p=none; rua=mailto:dmarc@example.com")
+	if err != nil {
+		log.Fatal(err)
+	}
 	verdict := dmarc.Verdict{Result: dmarc.Fail, AuthorDomain: "example.com", RecordDomain: "example.com", Record: record}
-	reports.Record(context.Background(), reporting.Evaluation{Verdict: verdict, Source: netip.MustParseAddr("192.0.2.1")})
+	evaluation := reporting.Evaluation{Verdict: verdict, Source: netip.MustParseAddr("192.0.2.1")}
+	if err := reports.Record(context.Background(), evaluation); err != nil {
+		log.Fatal(err)
+	}
 
 	pending, err := reports.Pending(context.Background())
-	fmt.Println(pending[0].Domain, pending[0].Messages, pending[0].Destinations, err)
-	// Output: example.com 1 [dmarc@example.com] <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range pending {
+		fmt.Println(p.Domain, p.Messages, p.Destinations)
+	}
+	// Output: example.com 1 [dmarc@example.com]
 }

@@ -79,10 +79,13 @@ func (r *Reporter) Failure(_ context.Context, f Failure) error {
 	if kind == "" {
 		return nil
 	}
+	if len(r.failures.waiting) == cap(r.failures.waiting) { // before it counts, so that one like it may come later
+		return nil
+	}
 	v := &f.Verdict
 	key := strings.Join([]string{v.RecordDomain, v.AuthorDomain, kind, f.Source.String()}, "\x00")
 	incidents, ok := r.failures.admit(key, v.RecordDomain, r)
-	if !ok || len(r.failures.waiting) == cap(r.failures.waiting) {
+	if !ok {
 		return nil
 	}
 	rep := r.failureReport(&f, kind, incidents)

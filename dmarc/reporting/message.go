@@ -77,7 +77,7 @@ func displayName(name string) string {
 	}, name)
 	name = name[:runes(name, maxDisplay)]
 	quoted := fieldtext.Quote(name)
-	if isASCII(strings.ReplaceAll(name, " ", "")) && !strings.Contains(name, "=?") && len(quoted) <= maxQuoted {
+	if isVisibleASCII(strings.ReplaceAll(name, " ", "")) && !strings.Contains(name, "=?") && len(quoted) <= maxQuoted {
 		return quoted
 	}
 	return encodedWords(name)

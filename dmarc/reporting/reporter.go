@@ -169,7 +169,7 @@ func (r *Reporter) check() error {
 		return errors.New("reporting: no Dir")
 	case r.Send == nil:
 		return errors.New("reporting: no Send")
-	case at < 0 || !ok || !isASCII(r.Email):
+	case at < 0 || !ok || !isVisibleASCII(r.Email):
 		return fmt.Errorf("reporting: %.255q is no mail address", r.Email)
 	case !isHostname(r.Hostname):
 		return fmt.Errorf("reporting: %.255q is no host name", r.Hostname)
@@ -180,10 +180,10 @@ func (r *Reporter) check() error {
 // isHostname: it may stand in a file name and in a Subject field.
 func isHostname(s string) bool {
 	name, ok := domainname.Identity(s)
-	return ok && isASCII(s) && len(name) == len(s) // thus without a final dot
+	return ok && isVisibleASCII(s) && len(name) == len(s) // thus without a final dot
 }
 
-func isASCII(s string) bool {
+func isVisibleASCII(s string) bool {
 	return strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f }) < 0
 }
 
