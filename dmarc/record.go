@@ -3,7 +3,6 @@ package dmarc
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -128,12 +127,27 @@ func cutVersion(text string) (rest string, err error) {
 	return rest, nil
 }
 
-// What is known of tags besides "v" (RFC 9989 §9.3, RFC 7489 §11.4).
-var (
-	knownTags    = []string{"p", "sp", "np", "rua", "ruf", "adkim", "aspf", "fo", "t", "psd", "pct", "rf", "ri"}
-	historicTags = []string{"pct", "rf", "ri"}
-	newTags      = []string{"np", "t", "psd"} // since RFC 9989
+// era says which standard has a tag besides "v" (RFC 9989 §9.3, RFC 7489 §11.4).
+type era uint8
+
+const (
+	unknownTag era = iota
+	commonTag
+	historicTag // RFC 7489 only
+	newTag      // since RFC 9989
 )
+
+func eraOf(tag string) era {
+	switch tag {
+	case "p", "sp", "rua", "ruf", "adkim", "aspf", "fo":
+		return commonTag
+	case "pct", "rf", "ri":
+		return historicTag
+	case "np", "t", "psd":
+		return newTag
+	}
+	return unknownTag
+}
 
 // parser fills a record.
 type parser struct {
@@ -161,11 +175,11 @@ func (p *parser) collect(spec string, i int) {
 		p.warn("", "has "+quote(trim(spec))+", which is no tag=value")
 	case name == "v" || double:
 		p.warn(quoteName(name), "is there more than once; only the first counts")
-	case !slices.Contains(knownTags, name):
+	case eraOf(name) == unknownTag:
 		p.warn(quoteName(name), "is no tag of DMARC")
-	case p.legacy && slices.Contains(newTags, name):
+	case p.legacy && eraOf(name) == newTag:
 	default:
-		if slices.Contains(historicTags, name) {
+		if eraOf(name) == historicTag {
 			p.warn(name, "is obsolete: RFC 9989 does not have it")
 		}
 		if name == "p" && i > 0 {

@@ -16,9 +16,15 @@ const (
 	maxError  = 120
 )
 
-// reportedTags are those whose faults a report names (RFC 9990 §3.1.5). That a record has tags which do nothing, as most
-// have, is no error.
-var reportedTags = []string{"p", "sp", "np", "adkim", "aspf", "rua"}
+// isReported says whether a report names the faults of a tag (RFC 9990 §3.1.5). That a record has tags which do nothing, as
+// most have, is no error.
+func isReported(tag string) bool {
+	switch tag {
+	case "p", "sp", "np", "adkim", "aspf", "rua":
+		return true
+	}
+	return false
+}
 
 // policy is what a report tells of a policy record, and where it goes.
 type policy struct {
@@ -45,7 +51,7 @@ func newPolicy(v *dmarc.Verdict) *policy {
 		p.NP = ""
 	}
 	for _, w := range r.Warnings {
-		if slices.Contains(reportedTags, w.Tag) && len(p.Errors) < maxErrors {
+		if isReported(w.Tag) && len(p.Errors) < maxErrors {
 			p.Errors = append(p.Errors, cut(w.String(), maxError))
 		}
 	}
