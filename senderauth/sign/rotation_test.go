@@ -398,29 +398,38 @@ func TestStateOfARotation(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
 	put(t, d, "example.com/a.key", keyText(t, "ed25519"))
+	b := put(t, d, "example.com/b.key", keyText(t, "ed25519"))
 	for text, words := range map[string]string{
-		"mailbricks-dkim-selectors 2\nnext: example.com a made=2026-01-01T00:00:00Z\n":             "line 2: the key a has no type",
-		"mailbricks-dkim-selectors 2\nnext: example.com\n":                                         "line 2",
-		"mailbricks-dkim-selectors 2\nold: example.com b since=yesterday\n":                        "line 2",
-		"mailbricks-dkim-selectors 2\nold: example.com b colour=red\n":                             "unknown",
-		"mailbricks-dkim-selectors 2\nold: example.com ../b\n":                                     "line 2",
-		"mailbricks-dkim-selectors 2\nold: example.com b\n# c\nold: example.com b\n":               "line 4",
-		"mailbricks-dkim-selectors 1\nold: example.com b\n":                                        "line 2",
-		"mailbricks-dkim-selectors 0\n":                                                            "version",
-		"mailbricks-dkim-selectors 2\nnext: example.com b type=rsa bits=many made=2026-01-01T0Z\n": "many",
+		"mailbricks-dkim-selectors 2\nnext: example.com a made=2026-01-01T00:00:00Z\n":                         "line 2: the key a has no type",
+		"mailbricks-dkim-selectors 2\nnext: example.com\n":                                                     "line 2",
+		"mailbricks-dkim-selectors 2\nold: example.com b since=yesterday\n":                                    "line 2",
+		"mailbricks-dkim-selectors 2\nold: example.com b colour=red\n":                                         "unknown",
+		"mailbricks-dkim-selectors 2\nold: example.com ../b\n":                                                 "line 2",
+		"mailbricks-dkim-selectors 2\nold: example.com b\n":                                                    "line 2: the key b has no since=",
+		"mailbricks-dkim-selectors 2\ngone: example.com b\n":                                                   "line 2: the key b has no since=",
+		"mailbricks-dkim-selectors 2\nnext: example.com b type=rsa\n":                                          "line 2: the key b has no made=",
+		"mailbricks-dkim-selectors 2\nold: example.com b made=2026-01-01T00:00:00Z\n":                          "unknown",
+		"mailbricks-dkim-selectors 2\nold: example.com b since=0001-01-01T00:00:00Z\n":                         "no time",
+		"mailbricks-dkim-selectors 2\nold: example.com b since=0000-01-01T00:00:00+01:00\n":                    "no time",
+		"mailbricks-dkim-selectors 2\n" + strings.Repeat("old: example.com b since=2026-01-01T00:00:00Z\n", 2): "line 3",
+		"mailbricks-dkim-selectors 1\nold: example.com b\n":                                                    "line 2",
+		"mailbricks-dkim-selectors 0\n":                                                                        "version",
+		"mailbricks-dkim-selectors 2\nnext: example.com b type=rsa bits=many made=2026-01-01T0Z\n":             "many",
 	} {
 		writeState(t, d, text)
 		_, err := d.Signers(t.Context(), "example.com")
 		require.ErrorContains(t, err, words, text)
 		_, err = (&sign.Rotation{Keys: d, Domain: "example.com"}).Start(t.Context())
 		require.ErrorContains(t, err, words, text)
+		_, err = (&sign.Rotation{Keys: d, Domain: "example.com", Grace: -1}).Step(t.Context())
+		require.ErrorContains(t, err, words, text)
+		require.FileExists(t, b, "a key is not deleted for what is not understood")
 	}
 	writeState(t, d, "mailbricks-dkim-selectors 3\n")
 	_, err := d.Signers(t.Context(), "example.com")
 	require.ErrorIs(t, err, sign.ErrNewerState)
 
 	// A new key never signs because nothing is said of its domain.
-	put(t, d, "example.com/b.key", keyText(t, "ed25519"))
 	writeState(t, d, "mailbricks-dkim-selectors 2\nnext: example.com b type=ed25519 made=2026-01-01T00:00:00Z\n")
 	require.Equal(t, []string{"a"}, selectors(t, d, "example.com"))
 }

@@ -108,8 +108,13 @@ func parseLine(text string, version int) (stateLine, error) {
 		}
 	}
 	line.domain, line.selectors = words[0], words[1:]
-	if line.kind == lineNext && line.keyType == "" {
+	switch {
+	case line.kind == lineNext && line.keyType == "":
 		return line, fmt.Errorf("the key %s has no type", line.selectors[0])
+	case line.kind == lineNext && line.at.IsZero():
+		return line, fmt.Errorf("the key %s has no made=", line.selectors[0])
+	case line.kind != "" && line.at.IsZero(): // or the time that the key is kept for would be over
+		return line, fmt.Errorf("the key %s has no since=", line.selectors[0])
 	}
 	return line, nil
 }
@@ -117,15 +122,15 @@ func parseLine(text string, version int) (stateLine, error) {
 // property reads one of the words behind the selector of a line of a rotation.
 func (l *stateLine) property(word string) (err error) {
 	name, value, _ := strings.Cut(word, "=")
-	switch name {
-	case "type":
+	switch next := l.kind == lineNext; {
+	case next && name == "type":
 		l.keyType = value
-	case "bits":
+	case next && name == "bits":
 		l.bits, err = strconv.Atoi(value)
-	case "made", "since":
-		l.at, err = time.Parse(time.RFC3339, value)
-	case "seen":
-		l.seen, err = time.Parse(time.RFC3339, value)
+	case next && name == "seen":
+		l.seen, err = parseStamp(value)
+	case next && name == "made", !next && name == "since":
+		l.at, err = parseStamp(value)
 	default:
 		err = errors.New("unknown")
 	}
@@ -153,6 +158,19 @@ func (l stateLine) String() string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// parseStamp reads what stamp writes. The zero time, which stands for none here, is refused, and what stamp could not write.
+func parseStamp(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t = t.Truncate(time.Second).UTC()
+	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}, errors.New("no time of this era")
+	}
+	return t, nil
+}
 
 // String is the text of the file.
 func (s *state) String() string {
