@@ -23,12 +23,17 @@ const (
 	suffixExcepted                        // !www.example
 )
 
+// maxSuffixLine is how many octets a line of a list may have.
+const maxSuffixLine = 64 << 10
+
 // ParsePublicSuffixes reads a public suffix list as https://publicsuffix.org/list/ publishes it: a rule a line, which ends at
 // white space, and comments behind "//". What is behind private domains counts too, as DMARC has always had it. Memory
-// grows with the number of rules. The error is the reader's, or names the line that is no rule.
+// grows with the number of rules. The error is the reader's, names the line that is no rule, or is
+// bufio.ErrTooLong for one of 64 KiB.
 func ParsePublicSuffixes(r io.Reader) (*SuffixList, error) {
 	list := &SuffixList{rules: map[string]suffixRule{}}
 	scanner := bufio.NewScanner(r)
+	scanner.Buffer(nil, maxSuffixLine)
 	for n := 1; scanner.Scan(); n++ {
 		rule := strings.TrimLeft(scanner.Text(), " \t\ufeff")
 		if end := strings.IndexAny(rule, " \t"); end >= 0 {
