@@ -25,6 +25,10 @@ func (d *Dir) read() (*state, error) {
 // nameNext names a new key for each type among those that sign, if none are named, and gives their selectors. The old
 // ones are written down beside them, as a new key file must not sign only because nothing is said of the domain.
 func (d *Dir) nameNext(domain string, bits int) (made []string, err error) {
+	// Before it is written down: what is there could not be made, now or later.
+	if bits != 0 && (bits < dkim.MinRSABits || bits > dkim.MaxGeneratedBits) {
+		return nil, fmt.Errorf("Rotation.Bits is %d, not 0 or %d to %d", bits, dkim.MinRSABits, dkim.MaxGeneratedBits)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	keys, err := d.list(domain)

@@ -56,7 +56,7 @@ type Rotation struct {
 	Settle time.Duration
 	// Grace is how long the old keys' records stay. 0: DefaultGrace; negative: not at all.
 	Grace time.Duration
-	// Bits is the size of a new RSA key. 0: that of the old one, and at least 2048.
+	// Bits is the size of a new RSA key, from 1024 to 4096, or Start fails. 0: that of the old one, and at least 2048.
 	Bits int
 	// Logger is told of what is done. nil: nobody.
 	Logger *slog.Logger

@@ -394,6 +394,24 @@ func TestSizesOfNewKeys(t *testing.T) {
 	require.Equal(t, 2048, key.Bits(), "a new key is not weak because the old one was")
 }
 
+// A size that no key can have is refused before anything is written down that would stand in the way of the next Start.
+func TestImpossibleSizeOfNewKeys(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	put(t, d, "example.com/a.key", keyText(t, "rsa"))
+	r := &sign.Rotation{Keys: d, Domain: "example.com", Resolver: &zone{}}
+	for _, r.Bits = range []int{-1, 1, dkim.MinRSABits - 1, dkim.MaxGeneratedBits + 1} {
+		_, err := r.Start(t.Context())
+		require.ErrorContains(t, err, "not 0 or 1024 to 4096")
+		require.NoFileExists(t, d.State)
+		require.Equal(t, sign.Idle, step(t, r).Phase)
+	}
+	r.Bits = dkim.MinRSABits
+	s, err := r.Start(t.Context())
+	require.NoError(t, err)
+	require.Len(t, s.Publish, 1)
+}
+
 func TestStateOfARotation(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
