@@ -35,11 +35,9 @@ func (d *Dir) nameNext(domain string, bits int) (made []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	taken := make(map[string]bool)
 	sizes := make(map[string]int) // by type
-	var signing, types []string
+	var types []string
 	for _, k := range keys {
-		taken[k.Selector] = true
 		if k.Use == ForSigning {
 			if !slices.Contains(types, k.Type) {
 				types = append(types, k.Type)
@@ -49,9 +47,6 @@ func (d *Dir) nameNext(domain string, bits int) (made []string, err error) {
 	}
 	slices.Sort(types)
 	slices.Reverse(types) // RSA first, which every verifier knows
-	if signing, err = d.active(domain, selectorsOf(keys)); err != nil {
-		return nil, err
-	}
 	if len(types) == 0 {
 		return nil, ErrNoKey
 	}
@@ -59,10 +54,8 @@ func (d *Dir) nameNext(domain string, bits int) (made []string, err error) {
 		if len(s.rotating(lineNext, domain)) > 0 {
 			return nil
 		}
-		for _, line := range s.rotating("", domain) {
-			taken[line.selectors[0]] = true
-		}
-		s.sign(domain, signing)
+		taken := s.taken(domain, selectorsOf(keys))
+		s.sign(domain, s.signingOr(domain, selectorsOf(keys)))
 		for _, keyType := range types {
 			line := stateLine{kind: lineNext, domain: domain, keyType: keyType, at: time.Now()}
 			if line.bits = bits; keyType != "rsa" {
@@ -90,6 +83,24 @@ func selectorsOf(keys []Key) []string {
 		selectors[i] = k.Selector
 	}
 	return selectors
+}
+
+// taken are the selectors that no new key of a domain may get: all that have a file, and all that the state names. One that
+// is to sign and whose file is missing is among them, as a new key of its name would sign at once.
+func (s *state) taken(domain string, all []string) map[string]bool {
+	taken := make(map[string]bool)
+	for _, selector := range all {
+		taken[selector] = true
+	}
+	for _, line := range s.lines {
+		if line.domain != domain {
+			continue
+		}
+		for _, selector := range line.selectors {
+			taken[selector] = true
+		}
+	}
+	return taken
 }
 
 // newSelector is "s", the day and letters: s20261124a. Selectors are not used again, as verifiers may remember records.
@@ -238,16 +249,7 @@ func (d *Dir) FreshSelector(domain string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign: keys of %s: %w", domain, err)
 	}
-	taken := make(map[string]bool)
-	for _, selector := range all {
-		taken[selector] = true
-	}
-	for _, line := range s.lines {
-		for _, selector := range line.selectors {
-			taken[selector] = taken[selector] || line.domain == domain
-		}
-	}
-	return newSelector(time.Now(), taken), nil
+	return newSelector(time.Now(), s.taken(domain, all)), nil
 }
 
 // dropNext deletes the new keys and forgets them; ErrNothingNew: there are none.

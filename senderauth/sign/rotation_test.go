@@ -412,6 +412,27 @@ func TestImpossibleSizeOfNewKeys(t *testing.T) {
 	require.Len(t, s.Publish, 1)
 }
 
+// A key that is to sign and whose file is missing keeps mail back. A new key does not get its name: it would sign before the
+// DNS shows it.
+func TestNewKeyDoesNotGetTheNameOfAMissingOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDir(t)
+		put(t, d, "example.com/a.key", keyText(t, "ed25519"))
+		writeState(t, d, "mailbricks-dkim-selectors 2\nexample.com a s20000101a\nexample.org s20000101b\n")
+		selector, err := d.FreshSelector("example.com")
+		require.NoError(t, err)
+		require.Equal(t, "s20000101b", selector)
+		s, err := (&sign.Rotation{Keys: d, Domain: "example.com"}).Start(t.Context())
+		require.NoError(t, err)
+		require.Len(t, s.Publish, 1)
+		require.Equal(t, "s20000101b._domainkey.example.com", s.Publish[0].Name)
+		require.NoFileExists(t, filepath.Join(d.Root, "example.com", "s20000101a.key"))
+		_, err = d.Signers(t.Context(), "example.com")
+		require.ErrorIs(t, err, os.ErrNotExist)
+	})
+}
+
 func TestStateOfARotation(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
