@@ -1,9 +1,10 @@
 package authres_test
 
 import (
+	"errors"
+	"runtime"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/senderauth/authres"
@@ -228,17 +229,82 @@ func TestAHugeIDIsNotConverted(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(5, func() { authres.SameID(id, "mx.example.com") }), "memory that only a conversion needs")
 }
 
+// allocated is how many octets f allocates; nothing else may run meanwhile.
+func allocated(f func()) int {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return int(after.TotalAlloc - before.TotalAlloc)
+}
+
+// Not parallel, as it counts what is allocated.
 func TestAHugeFieldCostsLittle(t *testing.T) {
-	t.Parallel()
-	start := time.Now()
-	for _, part := range []string{"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "; a=b c.d=e", "=?", "ü ", "例", "a.b=(", "/1"} {
-		text := strings.Repeat(part, 1<<16/len(part))
-		for _, head := range []string{"", "x; ", "x; a=b ", "x; a=b c.d="} {
-			_, _ = authres.Parse(head + text)
-			authres.Forged(head+text, "mx.example.com")
+	const size = 1 << 20
+	for _, part := range []string{
+		"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "a=b;", "; a=b c.d=e", "=?", "ü ", "例", "a.b=(", "/1", "(a)", "c.d=e ", ";none", "(;)", "(a a) ", "\x80", "mx.example.com ",
+	} {
+		text := strings.Repeat(part, size/len(part))
+		for _, head := range []string{"", "x; ", "x; a=b ", "x; a=b c.d=", "x (", `"x`, "x; a=b ("} {
+			for _, value := range []string{head + text, head + text + ") ;", head + text + `" ;`} {
+				require.Less(t, allocated(func() { authres.Forged(value, "mx.example.com") }), 64<<10, "Forged: %q and %q", head, part)
+				// A value that is quoted or has many octets is copied as it grows; comments are read and dropped.
+				var f authres.Field
+				require.Less(t, allocated(func() { f, _ = authres.Parse(value) }), 16*size, "Parse: %q and %q", head, part)
+				require.LessOrEqual(t, len(f.Results), authres.MaxResults)
+			}
 		}
 	}
-	require.Less(t, time.Since(start), 20*time.Second)
+	value := "x; " + strings.Repeat("a=b;", size/4)
+	require.Less(t, allocated(func() { _, _ = authres.Parse(value) }), 256<<10)
+	value = "x; " + strings.Repeat("a=b"+strings.Repeat(" c.d=e", authres.MaxProps)+";", size/(4+6*authres.MaxProps))
+	require.Less(t, allocated(func() { _, _ = authres.Parse(value) }), 2<<20)
+}
+
+func TestParseBounds(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{authres.MaxResults, authres.MaxResults + 1} {
+		f, err := authres.Parse("x; none;" + strings.Repeat("a=b;", n))
+		require.Equal(t, n > authres.MaxResults, errors.Is(err, authres.ErrSyntax), "%d results: %v", n, err)
+		require.Len(t, f.Results, authres.MaxResults, "what stands in front is there")
+	}
+	for _, n := range []int{authres.MaxProps, authres.MaxProps + 1} {
+		f, err := authres.Parse("x; dkim=pass; a=b reason=r" + strings.Repeat(" c.d=e", n) + "; e=f")
+		if n > authres.MaxProps {
+			require.ErrorIs(t, err, authres.ErrSyntax)
+			require.Len(t, f.Results, 1)
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, f.Results, 3)
+		require.Len(t, f.Results[1].Props, n)
+	}
+	f, err := authres.Parse("x; a=b (" + strings.Repeat("ü", authres.MaxComment) + ")")
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("ü", authres.MaxComment/2), f.Results[0].Comment)
+	f, err = authres.Parse("x; a=b (a" + strings.Repeat("ü", authres.MaxComment) + ")")
+	require.NoError(t, err)
+	require.Equal(t, "a"+strings.Repeat("ü", authres.MaxComment/2), f.Results[0].Comment, "no half of a rune")
+}
+
+// What stands behind the head does not count, and a head that is longer than a line goes.
+func TestForgedReadsTheHeadOnly(t *testing.T) {
+	t.Parallel()
+	const id = "mx.example.com"
+	long := strings.Repeat("a=b;", 1000)
+	pad := func(n int) string { return "(" + strings.Repeat(";", n) + ")" }
+	for _, value := range []string{
+		"other.example;" + long, "other.example 1;" + long, "other.example" + pad(900) + ";" + long, "other.example nonsense;" + long, "other.example;(" + long,
+	} {
+		require.False(t, authres.Forged(value, id), "%q", value)
+	}
+	for _, value := range []string{
+		"mx.example.com;" + long, "other.example 2;" + long, pad(900) + "mx.example.com;" + long,
+		pad(2000) + "mx.example.com;" + long, "other.example" + pad(2000) + ";" + long, "other.example" + pad(2000) + " 2;" + long,
+		`"other.example` + pad(2000) + `";` + long, pad(998-2-8) + "mx.example.com;" + long, pad(998-2-3) + "mx\u00fc.example;" + long,
+	} {
+		require.True(t, authres.Forged(value, id), "%q", value)
+	}
 }
 
 func TestString(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"mime"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
 )
@@ -29,7 +30,7 @@ const maxHead = 998
 // that can be read, as then nobody knows what others will read, and when its version is not known.
 func Forged(value, id string) bool {
 	own := canonicalID(id)
-	f, err := Parse(value)
+	f, err := headOf(value)
 	if f.ServID == "" || errors.Is(err, ErrVersion) || canonicalID(f.ServID) == own {
 		return true
 	}
@@ -49,6 +50,18 @@ func Forged(value, id string) bool {
 		}
 	}
 	return false
+}
+
+// headOf reads what is in front of the results. A head that is not over behind maxHead octets has no authserv-id.
+func headOf(value string) (Field, error) {
+	cut := len(value) > maxHead
+	p := parser{s: value[:min(len(value), maxHead)]}
+	f, err := p.head()
+	// What was read up to the cut, or stopped at a comment that goes on behind it, may be a part of something else.
+	if cut && (p.i > len(p.s)-utf8.UTFMax || p.s[p.i] == '(') {
+		f.ServID = ""
+	}
+	return f, err
 }
 
 func withoutComments(s string) string {

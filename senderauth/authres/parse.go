@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // What Parse finds wrong.
@@ -15,29 +16,26 @@ var (
 	ErrVersion = errors.New("authres: unknown version")
 )
 
+// What Parse takes in of one field, so that the memory for what it returns is bounded whatever the field's length.
+const (
+	// MaxResults is how many results a field may have.
+	MaxResults = 256
+	// MaxProps is how many properties one result may have.
+	MaxProps = 32
+	// MaxComment is how many octets of a comment are kept.
+	MaxComment = 998
+)
+
 // Parse reads the value of an Authentication-Results field, folded or not. Beside an error it returns what it read up
 // to there; ServID is set whenever the field has one. It is tolerant of what is common: a semicolon may stand at the end,
 // property values may have characters that should be quoted, names may have an underscore, and a property may lack its
-// type ("action=none"), which then is empty.
+// type ("action=none"), which then is empty. A field with more than MaxResults results, or one with more than MaxProps
+// properties, is ErrSyntax like any other: what is read are the results in front of the one that is too much.
 func Parse(text string) (Field, error) {
 	p := parser{s: text}
-	var f Field
-	p.cfws()
-	id, ok := p.value()
-	if !ok {
-		return f, p.fail("authserv-id")
-	}
-	spaced := p.cfws()
-	if !p.end() && p.s[p.i] != ';' && !spaced {
-		return f, p.fail("authserv-id")
-	}
-	f.ServID = id
-	if digits := p.run(isDigit); digits != "" {
-		f.Version, ok = number(digits)
-		if !ok || f.Version != 1 {
-			return f, fmt.Errorf("%w %.20q", ErrVersion, digits)
-		}
-		p.cfws()
+	f, err := p.head()
+	if err != nil {
+		return f, err
 	}
 	if p.end() {
 		return f, p.fail("result")
@@ -54,9 +52,35 @@ func Parse(text string) (Field, error) {
 		if !ok {
 			return f, p.fail("result")
 		}
-		if r.Method != "" { // "none"
-			f.Results = append(f.Results, r)
+		if r.Method == "" { // "none"
+			continue
 		}
+		if len(f.Results) == MaxResults {
+			return f, fmt.Errorf("%w: more than %d results", ErrSyntax, MaxResults)
+		}
+		f.Results = append(f.Results, r)
+	}
+	return f, nil
+}
+
+// head takes what is in front of the results: the authserv-id and the version.
+func (p *parser) head() (f Field, err error) {
+	p.cfws()
+	id, ok := p.value()
+	if !ok {
+		return f, p.fail("authserv-id")
+	}
+	spaced := p.cfws()
+	if !p.end() && p.s[p.i] != ';' && !spaced {
+		return f, p.fail("authserv-id")
+	}
+	f.ServID = id
+	if digits := p.run(isDigit); digits != "" {
+		f.Version, ok = number(digits)
+		if !ok || f.Version != 1 {
+			return f, fmt.Errorf("%w %.20q", ErrVersion, digits)
+		}
+		p.cfws()
 	}
 	return f, nil
 }
@@ -117,15 +141,23 @@ func singleSpaces(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }), " ")
 }
 
-// takeComment takes the comment that is next; one that does not end is none.
+// takeComment takes the comment that is next, and keeps its first MaxComment octets; one that does not end is none.
 func (p *parser) takeComment() bool {
 	var b strings.Builder
+	full := false
+	keep := func(c byte) {
+		// The last rune, as far as it is one, may go beyond.
+		full = full || b.Len() >= MaxComment && (utf8.RuneStart(c) || b.Len() >= MaxComment+utf8.UTFMax)
+		if !full {
+			b.WriteByte(c)
+		}
+	}
 	depth := 0
 	for i := p.i; i < len(p.s); i++ {
 		switch c := p.s[i]; c {
 		case '\\':
 			if i++; i < len(p.s) {
-				b.WriteByte(p.s[i])
+				keep(p.s[i])
 			}
 			continue
 		case '(':
@@ -138,7 +170,7 @@ func (p *parser) takeComment() bool {
 				return true
 			}
 		}
-		b.WriteByte(p.s[i])
+		keep(p.s[i])
 	}
 	return false
 }
@@ -260,9 +292,12 @@ func (p *parser) spec(r *Result) (ok bool) {
 	}
 	if prop.Type == "" && equalFold(prop.Name, "reason") {
 		r.Reason = prop.Value
-	} else {
-		r.Props = append(r.Props, prop)
+		return true
 	}
+	if len(r.Props) == MaxProps {
+		return false
+	}
+	r.Props = append(r.Props, prop)
 	return true
 }
 
