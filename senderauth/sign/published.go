@@ -25,7 +25,7 @@ const publishedTime = 20 * time.Second
 
 // Published says whether the DNS shows a key record as it should be: one TXT record with the same key, of which mail may
 // be verified with SHA-256. The error wraps ErrUnpublished, and says in words what is wrong, where the DNS shows something
-// else or nothing; other errors are that it did not answer.
+// else or nothing; other errors are that it did not answer. nil stands for net.DefaultResolver.
 func Published(ctx context.Context, resolver Resolver, record dkim.Record) error {
 	want, err := dkim.ParseKey(record.Value)
 	if err != nil {
@@ -33,7 +33,7 @@ func Published(ctx context.Context, resolver Resolver, record dkim.Record) error
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishedTime)
 	defer cancel()
-	texts, err := resolver.LookupTXT(ctx, record.Name+".")
+	texts, err := resolverOr(resolver).LookupTXT(ctx, record.Name+".")
 	if dns, ok := errors.AsType[*net.DNSError](err); (ok && dns.IsNotFound) || (err == nil && len(texts) == 0) {
 		return fmt.Errorf("%s: %w: there is no TXT record", record.Name, ErrUnpublished)
 	}
@@ -47,6 +47,14 @@ func Published(ctx context.Context, resolver Resolver, record dkim.Record) error
 		return fmt.Errorf("%s: %w: %w", record.Name, ErrUnpublished, err)
 	}
 	return nil
+}
+
+// resolverOr is resolver, and net.DefaultResolver where that is nil.
+func resolverOr(resolver Resolver) Resolver {
+	if resolver == nil {
+		return net.DefaultResolver
+	}
+	return resolver
 }
 
 var errOtherKey = errors.New("the record has another key")

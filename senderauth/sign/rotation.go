@@ -211,7 +211,7 @@ func (r *Rotation) publish(ctx context.Context, domain string, found map[string]
 		if k.Use != ForNext {
 			continue
 		}
-		if err := Published(ctx, r.resolver(), k.Record); err != nil {
+		if err := Published(ctx, r.Resolver, k.Record); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -246,7 +246,7 @@ func (r *Rotation) withdraw(ctx context.Context, domain string, found map[string
 	}
 	for _, line := range s.rotating(lineGone, domain) {
 		selector := line.selectors[0]
-		err := withdrawn(ctx, r.resolver(), recordName(selector, domain))
+		err := withdrawn(ctx, r.Resolver, recordName(selector, domain))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -268,7 +268,7 @@ var errStillThere = errors.New("the DNS still shows it")
 func withdrawn(ctx context.Context, resolver Resolver, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, publishedTime)
 	defer cancel()
-	texts, err := resolver.LookupTXT(ctx, name+".")
+	texts, err := resolverOr(resolver).LookupTXT(ctx, name+".")
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return nil
 	}
@@ -291,13 +291,6 @@ func or(d, standard time.Duration) time.Duration {
 		return standard
 	}
 	return max(d, 0)
-}
-
-func (r *Rotation) resolver() Resolver {
-	if r.Resolver == nil {
-		return net.DefaultResolver
-	}
-	return r.Resolver
 }
 
 func (r *Rotation) log(text, domain string, args ...any) {

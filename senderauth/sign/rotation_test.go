@@ -255,6 +255,27 @@ func TestWhatTheDNSShowsInstead(t *testing.T) {
 	}
 }
 
+// Nothing is asked, as the context is over; the system's resolver says so.
+func TestNoResolverStandsForTheSystems(t *testing.T) {
+	t.Parallel()
+	record, err := dkim.NewRecord(testKeys()["ed25519"].Public(), dkim.RecordOptions{Domain: "example.invalid", Selector: "x"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = sign.Published(ctx, nil, record)
+	require.ErrorContains(t, err, "the DNS did not answer")
+	require.NotErrorIs(t, err, sign.ErrUnpublished)
+
+	r, _ := rotating(t)
+	r.Resolver = nil
+	_, err = r.Start(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = r.Start(t.Context())
+	require.NoError(t, err)
+	_, err = r.Step(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestRotationOfADomainWithoutKeys(t *testing.T) {
 	t.Parallel()
 	d := newDir(t)
