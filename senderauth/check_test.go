@@ -185,6 +185,10 @@ func TestTheEHLONameIsCheckedToo(t *testing.T) {
 func TestTemporaryErrors(t *testing.T) {
 	t.Parallel()
 	strict := func(o *senderauth.Options, _ *smtpd.Server) { o.Policy = strictly(senderauth.Reject) }
+	refuseDKIM := func(o *senderauth.Options, _ *smtpd.Server) {
+		o.Policy = senderauth.Policy{DKIMNone: senderauth.Reject, DKIMFail: senderauth.Reject}
+	}
+	broken := strings.Replace(signed(t, letter, "ed"), "Hello Bob", "Hullo", 1)
 	for _, c := range []struct {
 		name       string
 		set        func(*senderauth.Options, *smtpd.Server)
@@ -198,6 +202,10 @@ func TestTemporaryErrors(t *testing.T) {
 		{"the policy, SPF fails", strict, []string{"_dmarc.sender.example TXT"}, forged(letter), "", "SPF fails for sender.example", "dmarc=temperror"},
 		{"the policy, deferred", func(o *senderauth.Options, _ *smtpd.Server) { o.Policy.DMARCTempError = senderauth.Defer }, []string{"_dmarc.sender.example TXT"}, honest(letter),
 			"451 4.7.0 The DMARC policy of the author's domain cannot be checked now, please try again later", "", ""},
+		{"the policy, no signature", refuseDKIM, []string{"_dmarc.sender.example TXT"}, honest(letter), "",
+			"no DKIM signature", "dmarc=temperror"},
+		{"the policy, a broken signature", refuseDKIM, []string{"_dmarc.sender.example TXT"}, honest(broken), "", "DKIM fails",
+			"dmarc=temperror"},
 		{"SPF", strict, []string{"sender.example TXT"}, forged(letter), "", "", "dmarc=temperror"},
 		{"SPF, but DKIM passes", strict, []string{"sender.example TXT"}, forged(signed(t, letter, "ed")), "", "", "dmarc=pass"},
 		{"SPF of another domain", strict, []string{"list.example TXT"}, mail{ip: "192.0.2.99", helo: "x.example", from: "x@list.example", raw: letter},

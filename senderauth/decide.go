@@ -38,7 +38,7 @@ type opinion struct {
 func (p Policy) decide(r *Result) {
 	all := append(make([]opinion, 0, 5), p.onDMARC(r))
 	if !r.authentic() { // RFC 9989 §7.1
-		all = append(all, p.onSPF(r), p.onDKIM(r.DKIM))
+		all = append(all, p.onSPF(r).unlessUnknown(r), p.onDKIM(r.DKIM).unlessUnknown(r))
 	}
 	if r.mayBeVouched {
 		for i := range all {
@@ -116,6 +116,15 @@ func severalFailed(reply *mailbricks.Reply, all []opinion) {
 // forNow is an action because of what another try may mend.
 func (a Action) forNow() Action { return min(a, Defer) }
 
+// unlessUnknown is an opinion that counts only where DMARC does not pass: as long as nobody knows whether it does, it is
+// no reason to refuse a message for good.
+func (o opinion) unlessUnknown(r *Result) opinion {
+	if o.action == Reject && r.DMARC.Result == dmarc.TempError {
+		o.action = Junk
+	}
+	return o
+}
+
 func (p Policy) onDMARC(r *Result) opinion {
 	v := r.DMARC
 	o := opinion{reason: "DMARC policy for " + v.AuthorDomain, detail: "7.1", err: v.Err}
@@ -169,9 +178,6 @@ func (p Policy) onSPF(r *Result) opinion {
 		if helo := p.onVerdict(*r.Helo); helo.action > o.action {
 			o = helo
 		}
-	}
-	if o.action == Reject && r.DMARC.Result == dmarc.TempError {
-		o.action = Junk // it might have passed
 	}
 	return o
 }

@@ -70,7 +70,8 @@ type Policy struct {
 
 	// The DKIM actions are for messages that DMARC does not pass either and that have no passing signature: for a lack of
 	// signatures (None), for signatures that fail or are not valid (Fail), and for some that cannot be checked for now
-	// (TempError). RFC 6376 §6.1 advises against anything but Tag for the first two.
+	// (TempError). RFC 6376 §6.1 advises against anything but Tag for the first two. Here too Reject is no more than Junk
+	// where DMARC cannot be decided for now.
 	DKIMNone, DKIMFail, DKIMTempError Action
 
 	// The iprev actions are for clients whose names do not lead back to their address (Fail), that have no name (None,
