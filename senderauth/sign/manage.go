@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/dkim"
+	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
@@ -51,7 +52,9 @@ func (d *Dir) Ensure(domain, selector, keyType string, bits int) (record dkim.Re
 	switch {
 	case missing:
 		created = true
-		key, err = d.makeKey(domain, selector, func() (crypto.Signer, error) { return dkim.GenerateKey(cmp.Or(keyType, "rsa"), bits) })
+		key, err = d.makeKey(domain, selector, func() (crypto.Signer, error) {
+			return dkim.GenerateKey(cmp.Or(keyType, "rsa"), bits)
+		})
 	case err == nil:
 		err = fits(key, keyType, bits)
 	}
@@ -255,7 +258,7 @@ func names(domain, selector string) (string, string, error) {
 	if err != nil {
 		return "", "", fmt.Errorf("sign: selector %w", err)
 	}
-	if len(s)+len("._domainkey.")+len(d) > 253 {
+	if len(s)+len("._domainkey.")+len(d) > domainname.MaxName {
 		return "", "", fmt.Errorf("sign: selector and domain %.80q: %w", domain, ErrName)
 	}
 	return d, s, nil

@@ -18,9 +18,11 @@ const (
 	// DefaultGrace is how long the old keys' records stay: as long as mail is on its way (RFC 5321 §4.5.4.1: four to five
 	// days) and a little more.
 	DefaultGrace = 7 * 24 * time.Hour
-	// MinCheck and MaxCheck bound how long Run waits between two looks at the DNS: a quarter of the time that it has
-	// waited for the record.
+	// MinCheck and MaxCheck bound how long Run waits between two looks at the DNS for the records of new keys: a quarter of
+	// the time that it has waited for them.
 	MinCheck, MaxCheck = time.Minute, time.Hour
+	// MaxWithdrawCheck stands in the place of MaxCheck when the record of a deleted key is to go, which is not urgent.
+	MaxWithdrawCheck = 24 * time.Hour
 	// MaxGone is how long Run looks whether the record of a deleted key has gone from the DNS; then it is forgotten.
 	MaxGone = 90 * 24 * time.Hour
 )
@@ -233,7 +235,8 @@ func (r *Rotation) publish(ctx context.Context, domain string, found map[string]
 func (r *Rotation) retire(_ context.Context, domain string, _ map[string]error) error {
 	dropped, err := r.Keys.deleteOld(domain, or(r.Grace, DefaultGrace))
 	for _, selector := range dropped {
-		r.log("sign: an old DKIM key was deleted, its record may be taken out of the DNS", domain, "record", recordName(selector, domain))
+		r.log("sign: an old DKIM key was deleted, its record may be taken out of the DNS", domain,
+			"record", recordName(selector, domain))
 	}
 	return err
 }

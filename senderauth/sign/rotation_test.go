@@ -169,6 +169,33 @@ func TestRotationRunsByItself(t *testing.T) {
 	})
 }
 
+// The longer a record is waited for, the rarer the DNS is asked, within limits.
+func TestTimeBetweenTwoLooks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, z := rotating(t)
+		r.Settle, r.Grace = -1, -1
+		s, err := r.Start(t.Context())
+		require.NoError(t, err)
+		wait := func(waited, want time.Duration) {
+			t.Helper()
+			time.Sleep(waited)
+			require.Equal(t, want, time.Until(step(t, r).Next))
+		}
+		wait(0, sign.MinCheck)
+		wait(20*time.Minute, 5*time.Minute)
+		wait(30*24*time.Hour, sign.MaxCheck)
+		z.publish(s)
+		require.Equal(t, sign.Withdraw, step(t, r).Phase)
+		wait(0, sign.MinCheck)
+		wait(20*time.Minute, 5*time.Minute)
+		wait(30*24*time.Hour, sign.MaxWithdrawCheck)
+		wait(sign.MaxGone-31*24*time.Hour, sign.MaxWithdrawCheck)
+		time.Sleep(24 * time.Hour)
+		require.Equal(t, sign.Idle, step(t, r).Phase, "it is forgotten")
+	})
+}
+
 func TestRotationEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -373,7 +400,8 @@ func TestRotationsOverlap(t *testing.T) {
 			uses[k.Selector] = k.Use
 		}
 		require.Equal(t, map[string]sign.Use{
-			"mine": sign.ForOld, "s20000101a": sign.ForOld, "s20000101b": sign.ForOld, "s20000102a": sign.ForOld, "s20000102b": sign.ForOld,
+			"mine": sign.ForOld, "s20000101a": sign.ForOld, "s20000101b": sign.ForOld,
+			"s20000102a": sign.ForOld, "s20000102b": sign.ForOld,
 			"s20000102c": sign.ForOld, "s20000102d": sign.ForNothing, "s20000108a": sign.ForSigning, "s20000108b": sign.ForSigning,
 		}, uses)
 		domains, err := d.Rotating()

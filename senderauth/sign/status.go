@@ -74,7 +74,8 @@ func (s *Status) publishing(next []stateLine, found map[string]error, settle tim
 	}
 	s.Until = since.Add(settle)
 	s.sooner(s.Until)
-	return fmt.Sprintf("the DNS shows the new keys since %s; they sign from %s on if it still does then", stamp(since), stamp(s.Until))
+	return fmt.Sprintf("the DNS shows the new keys since %s; they sign from %s on if it still does then",
+		stamp(since), stamp(s.Until))
 }
 
 // retiring tells of keys that do not sign any more.
@@ -99,8 +100,9 @@ func (s *Status) withdrawing(gone []stateLine) string {
 	for _, line := range gone {
 		name := recordName(line.selectors[0], s.Domain)
 		s.Withdraw = append(s.Withdraw, name)
-		parts = append(parts, fmt.Sprintf("the key of %s is deleted: take the record out of the DNS, or give it the value %q", name, Revoked))
-		s.sooner(time.Now().Add(backOff(line.at, 24*MaxCheck)))
+		parts = append(parts, fmt.Sprintf("the key of %s is deleted: take the record out of the DNS, or give it the value %q",
+			name, Revoked))
+		s.sooner(time.Now().Add(backOff(line.at, MaxWithdrawCheck)))
 	}
 	return strings.Join(parts, "; ")
 }
