@@ -70,7 +70,8 @@ func (r *Result) applied(a Action) {
 		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverridePolicyTestMode})
 	}
 	if r.DMARC.SampledOut {
-		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: "sampled_out"}) // RFC 7489 §7.2 has no other word
+		// RFC 7489 had a type for it, RFC 9990 has not.
+		r.Overrides = append(r.Overrides, dmarc.ReportOverride{Type: dmarc.OverrideOther, Comment: "sampled_out"})
 	}
 	if r.Disposition == r.DMARC.Disposition {
 		return

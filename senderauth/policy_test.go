@@ -179,6 +179,34 @@ func TestDispositionsAndOverrides(t *testing.T) {
 	}
 }
 
+// lastLabel takes the last label of a name for its public suffix.
+type lastLabel struct{}
+
+func (lastLabel) PublicSuffix(domain string) string { return domain[strings.LastIndexByte(domain, '.')+1:] }
+
+// RFC 7489 §6.6.4: a message that the policy is not applied to gets the next weaker one.
+func TestAMessageThatIsSampledOutIsReportedAsOther(t *testing.T) {
+	t.Parallel()
+	sampledOut := dmarc.ReportOverride{Type: dmarc.OverrideOther, Comment: "sampled_out"}
+	local := dmarc.ReportOverride{Type: dmarc.OverrideLocalPolicy}
+	for _, c := range []struct {
+		sample      bool
+		policy      senderauth.Policy
+		disposition dmarc.Policy
+		overrides   []dmarc.ReportOverride
+	}{
+		{true, senderauth.Enforce(), dmarc.PolicyReject, nil},
+		{false, senderauth.Enforce(), dmarc.PolicyQuarantine, []dmarc.ReportOverride{sampledOut}},
+		{false, senderauth.Policy{}, dmarc.PolicyNone, []dmarc.ReportOverride{sampledOut, local}},
+	} {
+		o := senderauth.Options{Resolver: zones(t, "v=DMARC1; p=reject; pct=50").Resolver(), Policy: c.policy}
+		o.DMARC = dmarc.Evaluator{PublicSuffixes: lastLabel{}, Sample: func(int) bool { return c.sample }}
+		r, _, _ := outcome(t, o, forged(letter))
+		require.Equal(t, c.disposition, r.Disposition)
+		require.Equal(t, c.overrides, r.Overrides)
+	}
+}
+
 func TestWhatLaterFiltersRead(t *testing.T) {
 	t.Parallel()
 	o := senderauth.Options{Resolver: zones(t, reject).Resolver(), CheckHelo: true}
