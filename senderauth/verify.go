@@ -87,23 +87,28 @@ func identifiers(r *Result) (dmarc.SPF, []dmarc.DKIM) {
 
 // discover asks for what the evaluation of DMARC begins with, so that it is there when the signatures have been checked.
 func discover(ctx context.Context, evaluator *dmarc.Evaluator, from []string) {
-	domains, _ := dmarc.AuthorDomains(from...)
-	var wg sync.WaitGroup
-	for i, domain := range domains[:min(len(domains), dmarc.DefaultMaxAuthorDomains)] {
-		look := func() {
-			txts, err := evaluator.Resolver.LookupTXT(ctx, "_dmarc."+domain+".")
-			if err != nil && !notFound(err) || slices.ContainsFunc(txts, isRecord) {
-				return
-			}
-			_, _ = evaluator.OrganizationalDomain(ctx, domain)
-		}
-		if i == 0 { // mostly the only one
-			defer look()
-			continue
-		}
-		wg.Go(look)
+	limit := evaluator.MaxAuthorDomains
+	if limit <= 0 {
+		limit = dmarc.DefaultMaxAuthorDomains
 	}
-	defer wg.Wait()
+	domains, _ := dmarc.AuthorDomains(from...)
+	domains = domains[:min(len(domains), limit)]
+	if len(domains) == 0 {
+		return
+	}
+	look := func(domain string) {
+		txts, err := evaluator.Resolver.LookupTXT(ctx, "_dmarc."+domain+".")
+		if err != nil && !notFound(err) || slices.ContainsFunc(txts, isRecord) {
+			return
+		}
+		_, _ = evaluator.OrganizationalDomain(ctx, domain)
+	}
+	var wg sync.WaitGroup
+	for _, domain := range domains[1:] {
+		wg.Go(func() { look(domain) })
+	}
+	look(domains[0]) // mostly the only one
+	wg.Wait()
 }
 
 func isRecord(txt string) bool {
