@@ -38,6 +38,18 @@ func selectors(t *testing.T, d *sign.Dir, domain string) []string {
 	return names
 }
 
+// records are those of all keys of a domain.
+func records(t *testing.T, d *sign.Dir, domain string) []dkim.Record {
+	t.Helper()
+	keys, err := d.List(domain)
+	require.NoError(t, err)
+	var list []dkim.Record
+	for _, k := range keys {
+		list = append(list, k.Record)
+	}
+	return list
+}
+
 // put writes a key file as an administrator would.
 func put(t *testing.T, d *sign.Dir, name string, data []byte) string {
 	t.Helper()
@@ -135,11 +147,20 @@ func TestNamesCannotLeadOut(t *testing.T) {
 	for _, domain := range []string{"", "..", "../x", "a/b"} {
 		_, err := d.Signers(t.Context(), domain)
 		require.ErrorIs(t, err, sign.ErrName)
-		_, err = d.Records(domain)
+		_, err = d.List(domain)
 		require.ErrorIs(t, err, sign.ErrName)
 		require.ErrorIs(t, d.Activate(domain), sign.ErrName)
 	}
 	require.NoDirExists(t, d.Root)
+}
+
+func TestLongestNameOfARecord(t *testing.T) {
+	t.Parallel()
+	d := newDir(t)
+	selector := strings.Repeat("a.", 114) + "aa"
+	require.Len(t, selector+"._domainkey.example.com", 253) // RFC 1035 §2.3.4
+	require.ErrorIs(t, d.Activate("example.com", selector), os.ErrNotExist)
+	require.ErrorIs(t, d.Activate("example.com", selector+"a"), sign.ErrName)
 }
 
 func TestInternationalizedNames(t *testing.T) {
@@ -241,7 +262,7 @@ func TestBadKeyKeepsMailBack(t *testing.T) {
 		left, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.Equal(t, text, left)
-		_, err = d.Records("example.com")
+		_, err = d.List("example.com")
 		require.ErrorContains(t, err, path)
 
 		require.Error(t, d.Activate("example.com", "good", "mail"))
@@ -277,13 +298,10 @@ func TestActivateRotatesKeys(t *testing.T) {
 	require.False(t, created)
 	require.Equal(t, []string{"new"}, selectors(t, d, "example.com"))
 
-	records, err := d.Records("example.com")
-	require.NoError(t, err)
-	require.Len(t, records, 2, "also the old one is published")
-	require.Equal(t, "new._domainkey.example.com", records[0].Name)
-	records, err = d.Records("example.net")
-	require.NoError(t, err)
-	require.Empty(t, records)
+	published := records(t, d, "example.com")
+	require.Len(t, published, 2, "also the old one is published")
+	require.Equal(t, "new._domainkey.example.com", published[0].Name)
+	require.Empty(t, records(t, d, "example.net"))
 
 	require.Error(t, d.Activate("example.com", "absent"))
 	d.State = ""
@@ -389,19 +407,18 @@ func TestEnsureSurvivesAPowerCut(t *testing.T) {
 		for left := range whole.States() {
 			d := open(left)
 			active := selectors(t, d, "example.com")
-			records, readErr := d.Records("example.com")
-			require.NoError(t, readErr)
-			require.Contains(t, records, first)
+			published := records(t, d, "example.com")
+			require.Contains(t, published, first)
 			require.Equal(t, "first", active[0])
 			if err == nil {
-				require.Contains(t, records, second)
+				require.Contains(t, published, second)
 				require.Equal(t, []string{"first", "second"}, active)
 			}
 			again, _, repeatErr := d.Ensure("example.com", "second", "ed25519", 0)
 			require.NoError(t, repeatErr)
 			require.Equal(t, []string{"first", "second"}, selectors(t, d, "example.com"))
-			if len(records) == 2 {
-				require.Equal(t, records[1], again, "a key that was there is kept")
+			if len(published) == 2 {
+				require.Equal(t, published[1], again, "a key that was there is kept")
 			}
 		}
 		if done {

@@ -25,12 +25,12 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	records, err := keys.Records("example.com")
+	list, err := keys.List("example.com")
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, r := range records {
-		fmt.Println("publish", r.Name)
+	for _, key := range list {
+		fmt.Println("publish", key.Record.Name)
 	}
 
 	prepare := sign.With(keys) // for relay.Options.Prepare

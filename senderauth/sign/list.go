@@ -35,7 +35,8 @@ type Key struct {
 	Record dkim.Record
 }
 
-// List gives all keys of a domain, by their selectors. Nothing known of the domain gives none.
+// List gives all keys of a domain, by their selectors. The records of all are to be in the DNS: those of old keys for mail
+// on its way, those of next ones before they sign. Nothing known of the domain gives none.
 func (d *Dir) List(domain string) ([]Key, error) {
 	domain, err := canonical(domain)
 	if err != nil {

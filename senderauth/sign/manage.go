@@ -126,50 +126,21 @@ func (d *Dir) Activate(domain string, selectors ...string) error {
 
 // Active gives the selectors of a domain that sign, in their order.
 func (d *Dir) Active(domain string) ([]string, error) {
-	active, _, err := d.selectors(domain)
-	return active, err
-}
-
-// Records gives the records of all keys of a domain, active or not, by their selectors: all are to be published, the
-// old ones for mail on its way, the new ones before they are used. Nothing known of the domain gives none.
-func (d *Dir) Records(domain string) ([]dkim.Record, error) {
-	_, all, err := d.selectors(domain)
+	domain, err := canonical(domain)
 	if err != nil {
-		return nil, err
-	}
-	domain = canonicalOr(domain)
-	var records []dkim.Record
-	for _, selector := range all {
-		key, err := d.readKey(domain, selector)
-		if err != nil {
-			return nil, fmt.Errorf("sign: key %s of %s: %w", selector, domain, err)
-		}
-		record, err := dkim.NewRecord(key.Public(), dkim.RecordOptions{Domain: domain, Selector: selector})
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, record)
-	}
-	return records, nil
-}
-
-func (d *Dir) selectors(domain string) (active, all []string, err error) {
-	if domain, err = canonical(domain); err != nil {
-		return nil, nil, fmt.Errorf("sign: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	seen, err := d.look(domain)
-	if err == nil && seen != nil {
-		all = seen.selectors()
-	}
-	if err == nil {
-		active, err = d.active(domain, all)
-	}
+	all, err := d.all(domain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign: keys of %s: %w", domain, err)
+		return nil, fmt.Errorf("sign: keys of %s: %w", domain, err)
 	}
-	return active, all, nil
+	active, err := d.active(domain, all)
+	if err != nil {
+		return nil, fmt.Errorf("sign: keys of %s: %w", domain, err)
+	}
+	return active, nil
 }
 
 // makeKey writes a new key.
