@@ -13,7 +13,8 @@ import (
 func letter4k() *mailbricks.Message {
 	msg := mailbricks.NewMessage(append([]byte("From: a@example.com\r\nTo: b@example.net\r\nSubject: Hi\r\n\r\n"),
 		bytes.Repeat([]byte("Some more text that fills a line of the message.\r\n"), 80)...))
-	msg.Prepend("Authentication-Results", "mx.example.com; spf=pass smtp.mailfrom=example.com; arc=none; dmarc=pass header.from=example.com")
+	msg.Prepend("Authentication-Results",
+		"mx.example.com; spf=pass smtp.mailfrom=example.com; arc=none; dmarc=pass header.from=example.com")
 	return msg
 }
 

@@ -54,7 +54,9 @@ func TestForwardedMailIsSealed(t *testing.T) {
 	for f := range msg.Fields() {
 		names = append(names, f.Name)
 	}
-	require.Equal(t, []string{"ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results", "Received", "Authentication-Results"}, names[:5])
+	require.Equal(t, []string{
+		"ARC-Seal", "ARC-Message-Signature", "ARC-Authentication-Results", "Received", "Authentication-Results",
+	}, names[:5])
 	r := chain(t, msg)
 	require.Equal(t, arc.Pass, r.Status, "%v", r.Err)
 	require.Len(t, r.Sets, 1)
@@ -122,7 +124,9 @@ func TestForwardTellsOfDomainsWithoutAKey(t *testing.T) {
 	var told [][]string
 	f := forward()
 	f.OnNoKey = func(_ context.Context, domains []string) { told = append(told, domains) }
-	for _, env := range []*mailbricks.Envelope{forwarded("a@nokeys.example", "b@also.example"), forwarded("a@example.com"), forwarded(""), {}} {
+	for _, env := range []*mailbricks.Envelope{
+		forwarded("a@nokeys.example", "b@also.example"), forwarded("a@example.com"), forwarded(""), {},
+	} {
 		require.NoError(t, f.Seal(t.Context(), env, checked("arc=none")))
 	}
 	require.Equal(t, [][]string{{"nokeys.example", "also.example"}}, told)
@@ -132,7 +136,10 @@ func TestForwardTellsOfDomainsWithoutAKey(t *testing.T) {
 type onlyEd struct{}
 
 func (onlyEd) Signers(context.Context, string) ([]dkim.Signer, error) {
-	return []dkim.Signer{{Domain: "example.com", Selector: "x"}, {Domain: "example.com", Selector: "ed25519", Key: testKeys()["ed25519"]}}, nil
+	return []dkim.Signer{
+		{Domain: "example.com", Selector: "x"},
+		{Domain: "example.com", Selector: "ed25519", Key: testKeys()["ed25519"]},
+	}, nil
 }
 
 type unreadable struct{}
@@ -164,7 +171,8 @@ func TestBrokenChainIsSealedOnce(t *testing.T) {
 	msg := checked("arc=none")
 	require.NoError(t, forward().Seal(t.Context(), forwarded("a@example.com"), msg))
 	changed := func(results string) *mailbricks.Message {
-		return mailbricks.NewMessage([]byte("Authentication-Results: mx.example.com; " + results + "\r\n" + strings.Replace(text(t, msg), "Hello.", "Buy.", 1)))
+		return mailbricks.NewMessage([]byte("Authentication-Results: mx.example.com; " + results + "\r\n" +
+			strings.Replace(text(t, msg), "Hello.", "Buy.", 1)))
 	}
 	for _, results := range []string{"arc=fail", "spf=pass"} { // the second does not say, so it is verified
 		next := changed(results)

@@ -483,22 +483,23 @@ func TestStateOfARotation(t *testing.T) {
 	d := newDir(t)
 	put(t, d, "example.com/a.key", keyText(t, "ed25519"))
 	b := put(t, d, "example.com/b.key", keyText(t, "ed25519"))
+	const two = "mailbricks-dkim-selectors 2\n"
 	for text, words := range map[string]string{
-		"mailbricks-dkim-selectors 2\nnext: example.com a made=2026-01-01T00:00:00Z\n":                         "line 2: the key a has no type",
-		"mailbricks-dkim-selectors 2\nnext: example.com\n":                                                     "line 2",
-		"mailbricks-dkim-selectors 2\nold: example.com b since=yesterday\n":                                    "line 2",
-		"mailbricks-dkim-selectors 2\nold: example.com b colour=red\n":                                         "unknown",
-		"mailbricks-dkim-selectors 2\nold: example.com ../b\n":                                                 "line 2",
-		"mailbricks-dkim-selectors 2\nold: example.com b\n":                                                    "line 2: the key b has no since=",
-		"mailbricks-dkim-selectors 2\ngone: example.com b\n":                                                   "line 2: the key b has no since=",
-		"mailbricks-dkim-selectors 2\nnext: example.com b type=rsa\n":                                          "line 2: the key b has no made=",
-		"mailbricks-dkim-selectors 2\nold: example.com b made=2026-01-01T00:00:00Z\n":                          "unknown",
-		"mailbricks-dkim-selectors 2\nold: example.com b since=0001-01-01T00:00:00Z\n":                         "no time",
-		"mailbricks-dkim-selectors 2\nold: example.com b since=0000-01-01T00:00:00+01:00\n":                    "no time",
-		"mailbricks-dkim-selectors 2\n" + strings.Repeat("old: example.com b since=2026-01-01T00:00:00Z\n", 2): "line 3",
-		"mailbricks-dkim-selectors 1\nold: example.com b\n":                                                    "line 2",
-		"mailbricks-dkim-selectors 0\n":                                                                        "version",
-		"mailbricks-dkim-selectors 2\nnext: example.com b type=rsa bits=many made=2026-01-01T0Z\n":             "many",
+		two + "next: example.com a made=2026-01-01T00:00:00Z\n":                    "line 2: the key a has no type",
+		two + "next: example.com\n":                                                "line 2",
+		two + "old: example.com b since=yesterday\n":                               "line 2",
+		two + "old: example.com b colour=red\n":                                    "unknown",
+		two + "old: example.com ../b\n":                                            "line 2",
+		two + "old: example.com b\n":                                               "line 2: the key b has no since=",
+		two + "gone: example.com b\n":                                              "line 2: the key b has no since=",
+		two + "next: example.com b type=rsa\n":                                     "line 2: the key b has no made=",
+		two + "old: example.com b made=2026-01-01T00:00:00Z\n":                     "unknown",
+		two + "old: example.com b since=0001-01-01T00:00:00Z\n":                    "no time",
+		two + "old: example.com b since=0000-01-01T00:00:00+01:00\n":               "no time",
+		two + strings.Repeat("old: example.com b since=2026-01-01T00:00:00Z\n", 2): "line 3",
+		"mailbricks-dkim-selectors 1\nold: example.com b\n":                        "line 2",
+		"mailbricks-dkim-selectors 0\n":                                            "version",
+		two + "next: example.com b type=rsa bits=many made=2026-01-01T0Z\n":        "many",
 	} {
 		writeState(t, d, text)
 		_, err := d.Signers(t.Context(), "example.com")
