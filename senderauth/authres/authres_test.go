@@ -242,7 +242,8 @@ func allocated(f func()) int {
 func TestAHugeFieldCostsLittle(t *testing.T) {
 	const size = 1 << 20
 	for _, part := range []string{
-		"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "a=b;", "; a=b c.d=e", "=?", "ü ", "例", "a.b=(", "/1", "(a)", "c.d=e ", ";none", "(;)", "(a a) ", "\x80", "mx.example.com ",
+		"(", ")", "\"", "\\", "a ", "x; ", "a=b; ", "a=b;", "; a=b c.d=e", "=?", "ü ", "例", "a.b=(", "/1", "(a)", "c.d=e ", ";none", "(;)", "(a a) ",
+		"\x80", "mx.example.com ",
 	} {
 		text := strings.Repeat(part, size/len(part))
 		for _, head := range []string{"", "x; ", "x; a=b ", "x; a=b c.d=", "x (", `"x`, "x; a=b ("} {
@@ -294,14 +295,16 @@ func TestForgedReadsTheHeadOnly(t *testing.T) {
 	long := strings.Repeat("a=b;", 1000)
 	pad := func(n int) string { return "(" + strings.Repeat(";", n) + ")" }
 	for _, value := range []string{
-		"other.example;" + long, "other.example 1;" + long, "other.example" + pad(900) + ";" + long, "other.example nonsense;" + long, "other.example;(" + long,
+		"other.example;" + long, "other.example 1;" + long, "other.example" + pad(900) + ";" + long,
+		"other.example nonsense;" + long, "other.example;(" + long,
 	} {
 		require.False(t, authres.Forged(value, id), "%q", value)
 	}
 	for _, value := range []string{
 		"mx.example.com;" + long, "other.example 2;" + long, pad(900) + "mx.example.com;" + long,
 		pad(2000) + "mx.example.com;" + long, "other.example" + pad(2000) + ";" + long, "other.example" + pad(2000) + " 2;" + long,
-		`"other.example` + pad(2000) + `";` + long, pad(998-2-8) + "mx.example.com;" + long, pad(998-2-3) + "mx\u00fc.example;" + long,
+		`"other.example` + pad(2000) + `";` + long,
+		pad(998-2-8) + "mx.example.com;" + long, pad(998-2-3) + "mx\u00fc.example;" + long,
 	} {
 		require.True(t, authres.Forged(value, id), "%q", value)
 	}
