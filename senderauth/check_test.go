@@ -452,7 +452,7 @@ func TestIPRev(t *testing.T) {
 	msg, _, err := run(t, senderauth.Options{Resolver: r}, mail{ip: "192.0.2.25", helo: "x.example", raw: letter})
 	require.NoError(t, err)
 	require.Contains(t, string(msg.Header()), "iprev=fail")
-	require.Equal(t, senderauth.MaxNames, r.asked)
+	require.Equal(t, senderauth.MaxIPRevNames, r.asked)
 }
 
 type manyNames struct {

@@ -14,8 +14,9 @@
 //
 // At MAIL it looks up the client's name (iprev, once a session) and evaluates SPF, at the same time unless a cache has the
 // answers, so that later checks can use the outcome at RCPT. When the message is there, it verifies the signatures of DKIM
-// and ARC in one pass over the message, while it asks for DMARC's records; evaluates DMARC; removes every Authentication-Results field that could be taken for
-// its own and puts its own in front of all fields. [From] gives later checks and the Handler all that was found.
+// and ARC in one pass over the message, while it asks for DMARC's records; evaluates DMARC; removes every
+// Authentication-Results field that could be taken for its own and puts its own in front of all fields. [From] gives later
+// checks and the Handler all that was found.
 //
 // # What it does about it
 //
@@ -29,6 +30,6 @@
 // # What it costs
 //
 // For one message each question is put to the resolver once, whichever methods need the answer. How many there are is
-// limited by packages spf, dkim, arc and dmarc and by MaxNames here; the time that they take by Options.MaxTime. Memory: the
-// results, the answers of the DNS, and what the verifiers need for the header.
+// limited by packages spf, dkim, arc and dmarc and by MaxIPRevNames here; the time that they take by Options.MaxTime and
+// MaxIPRevTime. Memory: the results, the answers of the DNS, and what the verifiers need for the header.
 package senderauth

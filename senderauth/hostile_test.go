@@ -26,7 +26,7 @@ import (
 // What one message may ask the DNS at the very most, by the limits of the methods.
 const (
 	perSPF     = 1 + spf.DefaultMaxLookups*(1+spf.DefaultMaxMX) + 1 /* exp */ + 1 /* ptr */ + spf.DefaultMaxPTR
-	perIPRev   = 1 + senderauth.MaxNames
+	perIPRev   = 1 + senderauth.MaxIPRevNames
 	perDKIM    = dkim.DefaultMaxSignatures
 	perARC     = 2 * arc.MaxSets
 	perDMARC   = dmarc.DefaultMaxAuthorDomains * 8 * (1 + 16) // the author's walk, and those of the identifiers

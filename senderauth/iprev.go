@@ -13,10 +13,11 @@ import (
 
 // The limits of the iprev check.
 const (
-	// MaxNames is how many names of an address are looked up (RFC 8601 §3, RFC 7208 §4.6.4).
-	MaxNames = 10
-	// DefaultIPRevTime is how long the look-ups may take; what is not known then is a temperror.
-	DefaultIPRevTime = 10 * time.Second
+	// MaxIPRevNames is how many names of an address are looked up (RFC 8601 §3, RFC 7208 §4.6.4).
+	MaxIPRevNames = 10
+	// MaxIPRevTime is how long the look-ups may take where Options.MaxTime leaves more; what is not known then is a
+	// temperror.
+	MaxIPRevTime = 10 * time.Second
 )
 
 // IPRev is the outcome of the iprev method (RFC 8601 §2.7.3, §3): whether a name of the client's address leads back to
@@ -42,7 +43,7 @@ func lookUp(ctx context.Context, resolver Resolver, addr netip.Addr) IPRev {
 	if !addr.IsValid() {
 		return IPRev{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, DefaultIPRevTime)
+	ctx, cancel := context.WithTimeout(ctx, MaxIPRevTime)
 	defer cancel()
 	r := IPRev{Value: "permerror", Addr: addr}
 	names, err := resolver.LookupAddr(ctx, addr.String())
@@ -54,7 +55,7 @@ func lookUp(ctx context.Context, resolver Resolver, addr netip.Addr) IPRev {
 	if addr.Is6() {
 		network = "ip6"
 	}
-	for _, name := range names[:min(len(names), MaxNames)] {
+	for _, name := range names[:min(len(names), MaxIPRevNames)] {
 		if r.Value == "permerror" {
 			r.Value = "fail"
 		}
