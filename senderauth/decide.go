@@ -169,7 +169,8 @@ func (p Policy) onFrom(v dmarc.Verdict) opinion {
 
 // badFrom says whether the From field is not what RFC 5322 §3.6.2 wants.
 func badFrom(v dmarc.Verdict) bool {
-	return errors.Is(v.Err, dmarc.ErrManyFrom) || errors.Is(v.Err, dmarc.ErrMalformedFrom) || errors.Is(v.Err, dmarc.ErrTooManyAuthors)
+	return errors.Is(v.Err, dmarc.ErrManyFrom) || errors.Is(v.Err, dmarc.ErrMalformedFrom) ||
+		errors.Is(v.Err, dmarc.ErrTooManyAuthors)
 }
 
 // onSPF is about the reverse-path and, where it was checked too, the EHLO name.

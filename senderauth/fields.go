@@ -56,7 +56,8 @@ func dkimField(d dkim.Result) authres.Result {
 		identifier = ""
 	}
 	for _, p := range [...]authres.Property{
-		{Name: "d", Value: d.Domain}, {Name: "i", Value: identifier}, {Name: "s", Value: d.Selector}, {Name: "a", Value: d.Algorithm}, {Name: "b", Value: d.Prefix},
+		{Name: "d", Value: d.Domain}, {Name: "i", Value: identifier}, {Name: "s", Value: d.Selector},
+		{Name: "a", Value: d.Algorithm}, {Name: "b", Value: d.Prefix},
 	} {
 		if p.Value != "" {
 			p.Type = "header"
@@ -71,7 +72,8 @@ func (r *Result) arcField() authres.Result {
 	out := authres.Result{Method: "arc", Value: string(r.ARC.Status), Reason: arcReason(r.ARC.Err)}
 	if sets := r.ARC.Sets; r.ARC.Status == arc.Pass {
 		out.Comment = fmt.Sprintf("i=%d %s", len(sets), newest(sets).Seal.Domain)
-		out.Props = append(out.Props, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(r.ARC.OldestPass)})
+		oldest := strconv.Itoa(r.ARC.OldestPass)
+		out.Props = append(out.Props, authres.Property{Type: "header", Name: "oldest-pass", Value: oldest})
 	}
 	if ip := r.IPRev.Addr; ip.IsValid() {
 		out.Props = append(out.Props, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})

@@ -39,11 +39,15 @@ func share(r Resolver) Resolver {
 }
 
 func (l *lookups) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	return l.txt.get(ctx, strings.ToLower(name), func(ctx context.Context) ([]string, error) { return l.resolver.LookupTXT(ctx, name) })
+	return l.txt.get(ctx, strings.ToLower(name), func(ctx context.Context) ([]string, error) {
+		return l.resolver.LookupTXT(ctx, name)
+	})
 }
 
 func (l *lookups) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
-	return l.mx.get(ctx, strings.ToLower(name), func(ctx context.Context) ([]*net.MX, error) { return l.resolver.LookupMX(ctx, name) })
+	return l.mx.get(ctx, strings.ToLower(name), func(ctx context.Context) ([]*net.MX, error) {
+		return l.resolver.LookupMX(ctx, name)
+	})
 }
 
 func (l *lookups) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {

@@ -182,7 +182,9 @@ func TestDispositionsAndOverrides(t *testing.T) {
 // lastLabel takes the last label of a name for its public suffix.
 type lastLabel struct{}
 
-func (lastLabel) PublicSuffix(domain string) string { return domain[strings.LastIndexByte(domain, '.')+1:] }
+func (lastLabel) PublicSuffix(domain string) string {
+	return domain[strings.LastIndexByte(domain, '.')+1:]
+}
 
 // RFC 7489 §6.6.4: a message that the policy is not applied to gets the next weaker one.
 func TestAMessageThatIsSampledOutIsReportedAsOther(t *testing.T) {

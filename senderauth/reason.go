@@ -19,21 +19,24 @@ func spfReason(v spf.Verdict) string {
 	if v.Result != spf.TempError && v.Result != spf.PermError {
 		return ""
 	}
-	return firstOf(v.Err, spf.ErrNoRecord, spf.ErrMultipleRecords, spf.ErrSyntax, spf.ErrTooManyLookups, spf.ErrTooManyVoidLookups, spf.ErrTooManyMX, spf.ErrTarget)
+	return firstOf(v.Err, spf.ErrNoRecord, spf.ErrMultipleRecords, spf.ErrSyntax, spf.ErrTooManyLookups,
+		spf.ErrTooManyVoidLookups, spf.ErrTooManyMX, spf.ErrTarget)
 }
 
 func dkimReason(err error) string {
-	return firstOf(err, ErrPartialBody, dkim.ErrHeaderTooLarge, dkim.ErrTooManySignatures, dkim.ErrSyntax, dkim.ErrAlgorithm, dkim.ErrExpired, dkim.ErrFuture,
-		dkim.ErrNoKey, dkim.ErrKeyRevoked, dkim.ErrKeySyntax, dkim.ErrKeyUse, dkim.ErrWeakKey, dkim.ErrKeyTooLarge, dkim.ErrLookup, dkim.ErrBody,
-		dkim.ErrBodyLength, dkim.ErrSignature)
+	return firstOf(err, ErrPartialBody, dkim.ErrHeaderTooLarge, dkim.ErrTooManySignatures, dkim.ErrSyntax, dkim.ErrAlgorithm,
+		dkim.ErrExpired, dkim.ErrFuture, dkim.ErrNoKey, dkim.ErrKeyRevoked, dkim.ErrKeySyntax, dkim.ErrKeyUse, dkim.ErrWeakKey,
+		dkim.ErrKeyTooLarge, dkim.ErrLookup, dkim.ErrBody, dkim.ErrBodyLength, dkim.ErrSignature)
 }
 
 func arcReason(err error) string {
-	return firstOf(err, dkim.ErrHeaderTooLarge, arc.ErrTooManySets, arc.ErrMarkedFail, arc.ErrStructure, dkim.ErrLookup, arc.ErrMessageSignature, arc.ErrSeal)
+	return firstOf(err, dkim.ErrHeaderTooLarge, arc.ErrTooManySets, arc.ErrMarkedFail, arc.ErrStructure, dkim.ErrLookup,
+		arc.ErrMessageSignature, arc.ErrSeal)
 }
 
 func dmarcReason(err error) string {
-	return firstOf(err, dmarc.ErrManyFrom, dmarc.ErrMalformedFrom, dmarc.ErrNoAuthor, dmarc.ErrTooManyAuthors, dmarc.ErrManyAuthors, dmarc.ErrInvalidRecord, dmarc.ErrUnchecked)
+	return firstOf(err, dmarc.ErrManyFrom, dmarc.ErrMalformedFrom, dmarc.ErrNoAuthor, dmarc.ErrTooManyAuthors,
+		dmarc.ErrManyAuthors, dmarc.ErrInvalidRecord, dmarc.ErrUnchecked)
 }
 
 // firstOf is the text of the first of known that err is, without its package's name.

@@ -86,6 +86,7 @@ func (r *Result) Domains() []string {
 
 // Undecided says whether something could not be checked for now because the DNS did not answer.
 func (r *Result) Undecided() bool {
-	return r.IPRev.Value == "temperror" || r.ARC.Temporary || r.SPF.Result == spf.TempError || r.Helo != nil && r.Helo.Result == spf.TempError ||
-		r.DMARC.Result == dmarc.TempError || slices.ContainsFunc(r.DKIM, func(d dkim.Result) bool { return d.Status == dkim.TempError })
+	return r.IPRev.Value == "temperror" || r.ARC.Temporary || r.DMARC.Result == dmarc.TempError ||
+		r.SPF.Result == spf.TempError || r.Helo != nil && r.Helo.Result == spf.TempError ||
+		slices.ContainsFunc(r.DKIM, func(d dkim.Result) bool { return d.Status == dkim.TempError })
 }

@@ -25,7 +25,8 @@ func (a *aSecond) LookupTXT(context.Context, string) ([]string, error) {
 func TestAuthorDomainsAreLookedUpSideBySide(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ authors, limit, asked int }{
-		{0, 0, 0}, {1, 0, 1}, {3, 0, 3}, {9, 0, dmarc.DefaultMaxAuthorDomains}, {9, -1, dmarc.DefaultMaxAuthorDomains}, {9, 1, 1}, {9, 7, 7},
+		{0, 0, 0}, {1, 0, 1}, {3, 0, 3}, {9, 1, 1}, {9, 7, 7},
+		{9, 0, dmarc.DefaultMaxAuthorDomains}, {9, -1, dmarc.DefaultMaxAuthorDomains},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var from []string
@@ -33,7 +34,8 @@ func TestAuthorDomainsAreLookedUpSideBySide(t *testing.T) {
 				from = append(from, fmt.Sprintf("ann@d%d.example", i))
 			}
 			dns, start := &aSecond{}, time.Now()
-			discover(t.Context(), &dmarc.Evaluator{Resolver: dns, MaxAuthorDomains: c.limit}, []string{strings.Join(from, ", ")})
+			evaluator := &dmarc.Evaluator{Resolver: dns, MaxAuthorDomains: c.limit}
+			discover(t.Context(), evaluator, []string{strings.Join(from, ", ")})
 			require.EqualValues(t, c.asked, dns.asked.Load(), "%+v", c)
 			require.Equal(t, time.Duration(min(c.asked, 1))*time.Second, time.Since(start), "%+v", c)
 		})

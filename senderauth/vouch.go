@@ -41,7 +41,9 @@ func (c *checker) vouch(ctx context.Context, e *dmarc.Evaluator, r *Result, from
 func newest(sets []arc.Set) *arc.Set { return &sets[len(sets)-1] }
 
 func (c *checker) trustsSealer(domain string) bool {
-	return domain != "" && slices.ContainsFunc(c.TrustedSealers, func(known string) bool { return authres.SameID(known, domain) })
+	return domain != "" && slices.ContainsFunc(c.TrustedSealers, func(known string) bool {
+		return authres.SameID(known, domain)
+	})
 }
 
 // told is what a set's results say: the identifiers that passed, and whether DMARC passed for the author's domain.
