@@ -193,14 +193,17 @@ func (c *dkimRotate) do(ctx context.Context, a *app) (status sign.Status, starte
 	}
 	a.watched.rotating.Lock()
 	defer a.watched.rotating.Unlock()
-	if status, err = r.Status(); err != nil {
+	if c.Cancel { // which needs no key that can be read
+		err = r.Cancel()
+	}
+	if err == nil {
+		status, err = r.Status()
+	}
+	if err != nil {
 		return status, false, err
 	}
 	switch {
 	case c.Cancel:
-		if err = r.Cancel(); err == nil {
-			status, err = r.Status()
-		}
 	case status.Phase == sign.Idle || (c.Again && len(status.Publish) == 0):
 		started = true
 		status, err = r.Start(ctx)

@@ -88,6 +88,9 @@ func TestKeysAreRotatedOnTheCommandLine(t *testing.T) {
 			_, errs, code = run(t, "", "-config", file, "dkim", "del", "example.com", "-selector", line.Publish[0].Name[:10])
 			require.Equal(t, exitError, code)
 			require.Contains(t, errs, "fullserver dkim rotate example.com -cancel")
+			next := filepath.Join(filepath.Dir(file), "data", "dkim", "example.com", line.Publish[0].Name[:10]+".key")
+			require.FileExists(t, next)
+			require.NoError(t, os.WriteFile(next, []byte("no key"), 0o600)) // which takes away nobody's way out
 			require.Equal(t, "example.com: no rotation is under way\n", good("dkim", "rotate", "example.com", "-cancel"))
 			require.NotContains(t, good("dns", "example.com"), "the next key")
 			if running {

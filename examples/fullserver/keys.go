@@ -268,6 +268,9 @@ func (a *app) findRecord(ctx context.Context, domain string) {
 		w.forgetOthers(domain, keys)
 	}
 	next := time.Now().Add(recordsInterval)
+	if err != nil {
+		next = time.Now() // the next tick tells whether the keys are mended
+	}
 	dns := a.rotation(domain).Resolver
 	for _, k := range keys {
 		var err error

@@ -176,7 +176,11 @@ func (a *app) sendReport(ctx context.Context, m reporting.Mail) error {
 		_, err := a.queue.Send(ctx, env, msg, relay.Key(m.Key))
 		return err
 	}
-	return a.dir.Expand(mailbricks.HandlerFunc(send)).Handle(ctx, env, mailbricks.NewMessage(m.Content))
+	err := a.dir.Expand(mailbricks.HandlerFunc(send)).Handle(ctx, env, mailbricks.NewMessage(m.Content))
+	if err != nil && !mailbricks.IsTemporary(err) {
+		return fmt.Errorf("%w: %w", reporting.ErrUndeliverable, err)
+	}
+	return err
 }
 
 // onEvent keeps further reports from an address to which one could not be delivered.

@@ -150,6 +150,10 @@ func TestBouncedReportsSuppressTheAddress(t *testing.T) {
 	a.onEvent(relay.Event{Kind: relay.Bounced, ID: "unknown", Recipient: "other@example.net"})
 	require.Len(t, suppressed(), 1)
 
+	// What is refused here is known at once.
+	mail.To, mail.Key = "nobody@example.com", reportKey+"3"
+	require.ErrorIs(t, a.sendReport(t.Context(), mail), reporting.ErrUndeliverable)
+
 	// A domain of this server gets its reports by the queue, too, and so once.
 	require.NoError(t, a.dir.AddAlias("reports@example.com", "ann@example.com"))
 	mail.To, mail.Key = "reports@example.com", reportKey+"2"
