@@ -67,7 +67,7 @@ func Parse(text string) (Field, error) {
 func (p *parser) head() (f Field, err error) {
 	p.cfws()
 	id, ok := p.value()
-	if !ok {
+	if !ok || id == "" { // a quoted-string may be empty
 		return f, p.fail("authserv-id")
 	}
 	spaced := p.cfws()
