@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/dkim/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 var errInstance = fmt.Errorf("i= is no number from 1 to %d", MaxSets)
@@ -120,7 +121,7 @@ func cleanText(s string) string { return strings.Join(strings.Fields(wire.Clean(
 func cutValue(s string) (value, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		n := 0
-		for n < len(s) && isTokenByte(s[n]) {
+		for n < len(s) && fieldtext.IsTokenRune(rune(s[n])) {
 			n++
 		}
 		return s[:n], s[n:]
@@ -140,20 +141,6 @@ func cutValue(s string) (value, rest string) {
 		b.WriteByte(s[i])
 	}
 	return "", s
-}
-
-// isToken says whether s can stand as a value without quotes.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isTokenByte(s[i]) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isTokenByte(c byte) bool {
-	return c > ' ' && c != 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?=`, rune(c))
 }
 
 // skipCFWS goes over white space and comments, which can be nested (RFC 5322 §3.2.2). A comment that does not end is none.

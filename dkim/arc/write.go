@@ -86,7 +86,7 @@ const maxWord = 900
 
 // writeResults makes the ARC-Authentication-Results field.
 func writeResults(instance, servID, results string) (string, error) {
-	if !isToken(servID) {
+	if !fieldtext.IsToken(servID) {
 		servID = fieldtext.Quote(servID)
 	}
 	words := strings.Fields(wire.Clean(results))

@@ -26,6 +26,20 @@ func printable(r rune) rune {
 	return r
 }
 
+// IsToken says whether s may stand as a value without quotes: token of RFC 2045 §5.1, with UTF-8 (RFC 6532).
+func IsToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !IsTokenRune(r) })
+}
+
+// IsTokenRune says whether a token may have this rune.
+func IsTokenRune(r rune) bool {
+	switch r {
+	case '(', ')', '<', '>', '@', ',', ';', ':', '\\', '"', '/', '[', ']', '?', '=', 0x7f:
+		return false
+	}
+	return r > ' '
+}
+
 // Quote makes a quoted-string (RFC 5322 §3.2.4) of clean text.
 func Quote(s string) string { return `"` + escape(s, `\"`) + `"` }
 

@@ -24,6 +24,17 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestIsToken(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{"a", "a.b-c_d!#$%&'*+^`{|}~", "bücher"} {
+		require.True(t, fieldtext.IsToken(token), token)
+	}
+	require.False(t, fieldtext.IsToken(""))
+	for _, r := range "()<>@,;:\\\"/[]?= \t\r\n\x00\x7f" {
+		require.False(t, fieldtext.IsToken("a"+string(r)), "%q", r)
+	}
+}
+
 func TestQuoteAndComment(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, `""`, fieldtext.Quote(""))

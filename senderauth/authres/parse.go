@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
 )
 
 // What Parse finds wrong.
@@ -180,7 +182,7 @@ func (p *parser) value() (string, bool) {
 	if !p.end() && p.s[p.i] == '"' {
 		return p.quoted()
 	}
-	token := p.run(isTokenRune)
+	token := p.run(fieldtext.IsTokenRune)
 	return token, token != ""
 }
 

@@ -93,7 +93,7 @@ func (w *writer) comment(text string) {
 
 // word is a value of RFC 2045 §5.1: a token as it is, and everything else quoted.
 func word(s string) string {
-	if s = clean(s); isToken(s) {
+	if s = clean(s); fieldtext.IsToken(s) {
 		return s
 	}
 	return fieldtext.Quote(s)
@@ -104,26 +104,13 @@ func word(s string) string {
 func value(s string) string {
 	s = clean(s)
 	at := strings.LastIndexByte(s, '@')
-	if at < 0 || !isToken(s[at+1:]) {
+	if at < 0 || !fieldtext.IsToken(s[at+1:]) {
 		return word(s)
 	}
 	if local := s[:at]; local != "" && !isDotAtom(local) {
 		return fieldtext.Quote(local) + s[at:]
 	}
 	return s
-}
-
-// isToken: RFC 2045 §5.1, with UTF-8 (RFC 6532).
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !isTokenRune(r) })
-}
-
-func isTokenRune(r rune) bool {
-	switch r {
-	case '(', ')', '<', '>', '@', ',', ';', ':', '\\', '"', '/', '[', ']', '?', '=', 0x7f:
-		return false
-	}
-	return r > ' '
 }
 
 // isDotAtom: RFC 5322 §3.2.3, with UTF-8.
