@@ -330,6 +330,7 @@ func TestString(t *testing.T) {
 		"\tdkim=fail (\\(sic\\)) reason=\"body hash did not verify\"\r\n"+
 		"\theader.d=list.example", f.String())
 	require.Equal(t, "mx.example.com;\r\n\tnone", authres.Field{ServID: "mx.example.com"}.String())
+	require.Equal(t, "\"?\";\r\n\tnone", authres.Field{}.String(), "a field has an authserv-id")
 }
 
 // requireOneField checks the outer form that no value may break.
@@ -348,7 +349,8 @@ func requireOneField(t *testing.T, text string) {
 func FuzzString(f *testing.F) {
 	f.Add("mx.example.com", "spf", "pass", "because", "(a) \\", "smtp", "mailfrom", "a@b.c")
 	f.Add("0", "0", "0", "0", "ͲÚ֤ާًҮƴ00000000000Ǐ0000000000(0000000000Ы00000000000000000000000 ªӈ", "0", "0", "0") // a comment that is folded
-	f.Add("??@0", "spf", "pass", "", "", "smtp", "mailfrom", "??@0")                                                // an authserv-id is no pvalue
+	f.Add("", "0", "0", "0", "0", "0", "0", "0")
+	f.Add("??@0", "spf", "pass", "", "", "smtp", "mailfrom", "??@0") // an authserv-id is no pvalue
 	f.Add("x\r\nEvil: y", "dkim\r\n", "pa;ss", "\"; dkim=pass header.d=x; x=\"", ") ; dkim=pass (", "header.d=", "b", "\xff\u2028; dkim=pass")
 	f.Fuzz(func(t *testing.T, id, method, result, reason, comment, ptype, name, value string) {
 		r := authres.Result{Method: method, Value: result, Reason: reason, Comment: comment, Props: []authres.Property{prop(ptype, name, value), prop("header", "d", value)}}

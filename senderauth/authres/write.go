@@ -1,6 +1,7 @@
 package authres
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -16,11 +17,11 @@ const (
 
 // String is the field's value, folded with CRLF and TAB, one result a line or more, without the field's name and its
 // last line end. Names lose what is no letter, digit or hyphen; values are quoted where they must be, cut where they are
-// too long, and have "?" for what no field may hold.
+// too long, and have "?" for what no field may hold, as for an empty ServID.
 func (f Field) String() string {
 	w := writer{col: len(Name) + 2}
 	w.Grow(64 * (1 + len(f.Results)))
-	w.word(word(f.ServID))
+	w.word(word(cmp.Or(f.ServID, "?")))
 	written := 0
 	for _, r := range f.Results {
 		if keyword(r.Method) == "" || keyword(r.Value) == "" {
