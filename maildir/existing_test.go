@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -178,4 +179,21 @@ func TestExistingAccountSurvivesPowerCut(t *testing.T) {
 			require.NoError(t, m.Close())
 		}
 	}
+}
+
+// A name with a separator of the other kind in it is one name whoever reads it: its UID stays.
+func TestExistingNamesKeepTheirUIDs(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("no such file names here")
+	}
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := foreign(t, m.Root)
+	put(t, filepath.Join(dir, "cur", "1791000001.a;b:2,S"), lfOnly)
+	put(t, filepath.Join(dir, "cur", "1791000002.h:1,x:2,S"), lfOnly)
+	uids := uidsOf(t, open(t, m, mailbox.Inbox))
+	require.Len(t, uids, 3)
+	require.NoError(t, m.Close())
+	m = newMaildir(t, m.Root, 0)
+	require.Equal(t, uids, uidsOf(t, open(t, m, mailbox.Inbox)))
 }

@@ -62,15 +62,17 @@ func (f flags) String() string {
 }
 
 // splitName cuts a file name in cur or new into what stays the same and its flags. Both separators are understood: a
-// tree may come from a system that cannot have a colon in names.
+// tree may come from a system that cannot have a colon in names. A semicolon that no flags follow is part of a name. The
+// base has no separator, so that it is its own base wherever it is read again.
 func splitName(name string) (base string, f flags) {
-	for _, sep := range []string{":2,", ";2,"} {
-		if base, letters, ok := strings.Cut(name, sep); ok {
-			return base, parseFlags(letters)
+	for i := 1; i < len(name); i++ {
+		if name[i] == ':' || strings.HasPrefix(name[i:], ";2,") {
+			letters, ok := strings.CutPrefix(name[i+1:], "2,")
+			if !ok { // another kind of information
+				return name[:i], 0
+			}
+			return name[:i], parseFlags(letters)
 		}
-	}
-	if i := strings.IndexAny(name, ":;"); i > 0 {
-		return name[:i], 0
 	}
 	return name, 0
 }

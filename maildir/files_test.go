@@ -143,9 +143,12 @@ func TestFileNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"1.M2P3.h,S=5,W=6:2,FRS": "1.M2P3.h,S=5,W=6 FRS", "1.h:2,": "1.h ", "1.h": "1.h ", "1.h:1,x": "1.h ", "1.h;2,Sa": "1.h Sa",
 		"1.h:2,SF": "1.h FS", "1.h:2,zZ?aD": "1.h Daz", "1.h:": "1.h ", "1.h:2,PS": "1.h PS",
+		"1.a;b:2,S": "1.a;b S", "1.a;b": "1.a;b ", "1.h:2,S:2,F": "1.h FS", "1.h;2,S:2,F": "1.h FS", "1.h:1,x:2,S": "1.h ", ":2,S": ":2,S ",
 	} {
 		base, f := splitName(name)
 		require.Equal(t, want, base+" "+f.String(), name)
+		again, _ := splitName(base)
+		require.Equal(t, base, again, "what is kept of %q", name)
 	}
 	for name, want := range map[string]int64{"1.h,S=5,W=6": 6, "1.h,W=6,S=5": 6, "1.h,W=": -1, "1.h,W=x": -1, "1.h,W=-5": -1, "W=5": -1, "1.h,S=5": -1,
 		"1.h,W=99999999999999999999": -1, "1.h,,W=7": 7, "1.h,XW=3": -1} {
@@ -201,6 +204,7 @@ func TestUIDList(t *testing.T) {
 func FuzzUIDList(f *testing.F) {
 	f.Add([]byte("3 V7 N2 Gabc\n1 :1.h\n2 W9 Pfoo M5 D-3 LSa :2.h,W=8\n"))
 	f.Add([]byte("1 77 5\n3 1.h\n"))
+	f.Add([]byte("3 V7\n1 :1.a;b:2,S\n2 :2.h:1,x:2,S\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		list, err := parseUIDList(data)
 		if err != nil {
