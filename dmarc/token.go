@@ -1,6 +1,10 @@
 package dmarc
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/fieldtext"
+)
 
 // token is a lexical token of an address list (RFC 5322 §3.2).
 type token struct {
@@ -49,20 +53,10 @@ func tokenize(s string) (tokens []token, ok bool) {
 	return tokens, ok
 }
 
-// skipComment gives the end of the comment at s[i]; comments nest.
+// skipComment gives the end of the comment at s[i], all of s where it has none.
 func skipComment(s string, i int) (end int, closed bool) {
-	depth := 0
-	for ; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1, true
-			}
-		}
+	if n := fieldtext.CommentEnd(s[i:]); n > 0 {
+		return i + n, true
 	}
 	return len(s), false
 }

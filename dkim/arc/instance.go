@@ -150,28 +150,10 @@ func skipCFWS(s string) string {
 		if !strings.HasPrefix(s, "(") {
 			return s
 		}
-		n := commentEnd(s)
+		n := fieldtext.CommentEnd(s)
 		if n == 0 {
 			return s
 		}
 		s = s[n:]
 	}
-}
-
-// commentEnd is the length of the comment that s begins with; 0 when it has no end.
-func commentEnd(s string) int {
-	depth := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '(':
-			depth++
-		case ')':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		}
-	}
-	return 0
 }

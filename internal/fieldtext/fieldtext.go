@@ -1,4 +1,4 @@
-// Package fieldtext puts text that came from outside into structured header fields.
+// Package fieldtext puts text that came from outside into structured header fields, and finds its way in those.
 package fieldtext
 
 import (
@@ -45,6 +45,25 @@ func Quote(s string) string { return `"` + escape(s, `\"`) + `"` }
 
 // Comment makes a comment (RFC 5322 §3.2.2) of clean text.
 func Comment(s string) string { return "(" + escape(s, `\()`) + ")" }
+
+// CommentEnd is the length of the comment that s begins with, which may have others in it (RFC 5322 §3.2.2); 0 when it does
+// not end.
+func CommentEnd(s string) int {
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
 
 // escape makes quoted pairs of the special characters (RFC 5322 §3.2.1).
 func escape(s, special string) string {

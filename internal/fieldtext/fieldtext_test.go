@@ -43,6 +43,13 @@ func TestQuoteAndComment(t *testing.T) {
 	require.Equal(t, `(a "b" \\ \(c\))`, fieldtext.Comment(`a "b" \ (c)`))
 }
 
+func TestCommentEnd(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]int{"()": 2, "(a) b)": 3, "(a (b) c)x": 9, `(a \) b)`: 8, `(a \( b)`: 8, "(a": 0, "((a)": 0, `(a\)`: 0, `(\`: 0, "(": 0} {
+		require.Equal(t, want, fieldtext.CommentEnd(s), s)
+	}
+}
+
 // Whatever the text, what is around it stays around it.
 func TestNothingGetsOut(t *testing.T) {
 	t.Parallel()
@@ -58,7 +65,9 @@ func check(t require.TestingT, text string) {
 	require.LessOrEqual(t, utf8.RuneCountInString(clean), most)
 	require.Equal(t, clean, fieldtext.Clean(clean, len(clean)), "clean text stays")
 	require.Equal(t, clean, inside(t, fieldtext.Quote(clean), `""`))
-	require.Equal(t, clean, inside(t, fieldtext.Comment(clean), `()`))
+	comment := fieldtext.Comment(clean)
+	require.Equal(t, clean, inside(t, comment, `()`))
+	require.Equal(t, len(comment), fieldtext.CommentEnd(comment+text))
 }
 
 // inside reads a quoted-string or a comment without others in it.
