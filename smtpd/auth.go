@@ -58,7 +58,7 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 
 // startExchange begins the exchange if the mechanism is one of those on offer.
 func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, err error) {
-	err = c.step("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+	err = c.runStep("auth", c.set.checkTime, func(ctx context.Context) (err error) {
 		exchange, err = c.set.Auth.Start(ctx, mechanism, c.session.Peer)
 		return err
 	})
@@ -71,7 +71,7 @@ func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, er
 // exchange goes through challenges and responses to the identity or an error. When the connection breaks c.end is set.
 func (c *conn) exchange(exchange mailbricks.Exchange, first []byte) (*mailbricks.Identity, error) {
 	return saslline.Exchange(first, func(response []byte) (challenge []byte, id *mailbricks.Identity, err error) {
-		err = c.step("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+		err = c.runStep("auth", c.set.checkTime, func(ctx context.Context) (err error) {
 			challenge, id, err = exchange.Next(ctx, response)
 			return err
 		})
@@ -117,7 +117,7 @@ func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *m
 	reply := authReply(err)
 	c.logger.Info("smtpd: log-in failed", "mechanism", mechanism, "peer", c.session.Peer.Addr, "err", err)
 	if reply.Code/100 == 5 {
-		if c.authFailures++; serving.Reached(c.authFailures, c.set.maxAuthFailures) {
+		if c.session.counts.AuthFailures++; serving.Reached(c.session.counts.AuthFailures, c.set.maxAuthFailures) {
 			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many failed log-ins, closing"}
 		}
 	}

@@ -2,14 +2,15 @@ package smtpd
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/mailbricks/mailbricks"
 )
 
 // Check has a say at the steps of a session. Each function is optional; the first that returns an error ends its step
-// with that error as the reply (see [mailbricks.ReplyTo]), and later checks are not asked. A reply with the code 421
-// closes the connection at any step. ctx ends when the peer has left, the time for the step is over or the server is
-// closed; its Value sees what checks have [Session.Set] and [Transaction.Set].
+// with that error as the reply (see [mailbricks.ReplyTo]), and later checks are not asked, unless the error is a [Verdict]
+// that says otherwise. A reply with the code 421 closes the connection at any step. ctx ends when the peer has left, the
+// time for the step is over or the server is closed; its Value sees what checks have [Session.Set] and [Transaction.Set].
 //
 // The functions of one session are called one at a time; those of different sessions at the same time.
 type Check struct {
@@ -31,6 +32,84 @@ type Check struct {
 	// Message is asked when the message is there, with this server's Received field in front. It may edit the header of
 	// msg and change tx.Envelope; nothing is accepted before all checks and the Handler are through.
 	Message func(ctx context.Context, tx *Transaction, msg *mailbricks.Message) error
+
+	// Around goes around the rest of each step: it is called after this check's own function for the step has let it pass, and
+	// calls next, once, for the checks behind it and at Message for the Handler. What it returns is the outcome of the step
+	// for those in front of it: next's, or another. It cannot make a message accepted that the Handler has not taken.
+	Around func(ctx context.Context, step *Step, next func(context.Context) error) error
+	// Disconnect is told that the session has ended; see [Session.Counts] for what it came to. There is nobody left to tell.
+	Disconnect func(s *Session)
+}
+
+// Phase is a step's place in a session.
+type Phase int
+
+// The phases, in their order. Each has its function in [Check].
+const (
+	PhaseConnect Phase = iota
+	PhaseHello
+	PhaseMail
+	PhaseRcpt
+	PhaseData
+	PhaseMessage
+)
+
+func (p Phase) String() string {
+	names := [...]string{"connect", "hello", "mail", "rcpt", "data", "message"}
+	if p < 0 || int(p) >= len(names) {
+		return fmt.Sprintf("Phase(%d)", int(p))
+	}
+	return names[p]
+}
+
+// Step is what checks are asked about at a time.
+type Step struct {
+	Phase   Phase
+	Session *Session
+	// Transaction is nil at Connect and Hello.
+	Transaction *Transaction
+	// Recipient is the one of PhaseRcpt, otherwise nil.
+	Recipient *mailbricks.Recipient
+	// Message is there in PhaseMessage, otherwise nil.
+	Message *mailbricks.Message
+}
+
+// has says whether the check has a function for the phase of the step.
+func (c *Check) has(p Phase) bool {
+	switch p {
+	case PhaseConnect:
+		return c.Connect != nil
+	case PhaseHello:
+		return c.Hello != nil
+	case PhaseMail:
+		return c.Mail != nil
+	case PhaseRcpt:
+		return c.Rcpt != nil
+	case PhaseData:
+		return c.Data != nil
+	case PhaseMessage:
+		return c.Message != nil
+	}
+	return false
+}
+
+// ask calls the check's function for the step, which it has.
+func (c *Check) ask(ctx context.Context, s *Step) error {
+	switch s.Phase {
+	case PhaseConnect:
+		return c.Connect(ctx, s.Session)
+	case PhaseHello:
+		return c.Hello(ctx, s.Session, s.Session.Peer.Hello)
+	case PhaseMail:
+		return c.Mail(ctx, s.Transaction)
+	case PhaseRcpt:
+		return c.Rcpt(ctx, s.Transaction, s.Recipient)
+	case PhaseData:
+		return c.Data(ctx, s.Transaction)
+	case PhaseMessage:
+		return c.Message(ctx, s.Transaction, s.Message)
+	}
+	return nil
 }
 
 // Authenticator lets users log in with SASL (RFC 4954).

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,11 +54,11 @@ func (c *conn) command(line []byte) {
 // says so.
 func (c *conn) answer(verb string, reply *mailbricks.Reply) {
 	if errors.Is(reply.Err, errProtocol) {
-		if c.errors++; serving.Reached(c.errors, c.set.maxErrors) {
+		if c.session.counts.Errors++; serving.Reached(c.session.counts.Errors, c.set.maxErrors) {
 			reply = &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many errors, closing"}
 		}
 	}
-	if reply.Code == 421 && c.end == nil {
+	if closes(reply) && c.end == nil {
 		c.end = errTold
 	}
 	c.reply(reply)
@@ -160,12 +159,7 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	c.session.Peer.Hello = name
 	c.extended = verb == "EHLO"
 	c.session.Peer.Protocol = c.protocol(false)
-	err := c.ask("hello", func(check *Check) func(context.Context) error {
-		if check.Hello == nil {
-			return nil
-		}
-		return func(ctx context.Context) error { return check.Hello(ctx, c.session, name) }
-	})
+	err := c.ask(&Step{Phase: PhaseHello, Session: c.session})
 	if t := c.set.Trace.Hello; t != nil {
 		t(c.session, err)
 	}

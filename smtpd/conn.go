@@ -33,7 +33,7 @@ type conn struct {
 	extended bool         // EHLO, not HELO
 	refused  bool         // greeted with 554: only QUIT is served
 
-	errors, badRecipients, authFailures, idleCommands, transactions int
+	idleCommands, transactions int
 }
 
 func newConn(netConn net.Conn, set *settings) *conn {
@@ -61,9 +61,7 @@ func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	}
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)
 	c.run()
-	if t := c.set.Trace.Disconnected; t != nil {
-		t(c.session, ended(c.end))
-	}
+	c.disconnected()
 	c.logger.Debug("smtpd: disconnected", "err", ended(c.end))
 }
 
@@ -108,12 +106,7 @@ func (c *conn) run() {
 
 // greet asks the Connect checks and sends the greeting.
 func (c *conn) greet() {
-	err := c.ask("connect", func(check *Check) func(context.Context) error {
-		if check.Connect == nil {
-			return nil
-		}
-		return func(ctx context.Context) error { return check.Connect(ctx, c.session) }
-	})
+	err := c.ask(&Step{Phase: PhaseConnect, Session: c.session})
 	if t := c.set.Trace.Connected; t != nil {
 		t(c.session, err)
 	}
@@ -124,6 +117,7 @@ func (c *conn) greet() {
 	c.logger.Info("smtpd: connection refused", "peer", c.session.Peer.Addr, "err", err)
 	reply := *refusal(err)
 	switch {
+	case closes(&reply):
 	case reply.Temporary():
 		reply.Code = 421 // RFC 5321 §4.3.2: all that a greeting may say for now
 	case reply.Code != 521: // RFC 7504 §3
@@ -147,42 +141,4 @@ func (c *conn) readFailed(err error) {
 	case errors.Is(err, serving.ErrLineTooLong):
 		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.2", Text: "Line too long"})
 	}
-}
-
-// ask runs the checks of a step one after the other until one refuses. of gives a check's function for the step, or nil.
-func (c *conn) ask(step string, of func(*Check) func(context.Context) error) error {
-	any := false
-	for i := range c.set.Checks {
-		any = any || of(&c.set.Checks[i]) != nil
-	}
-	if !any {
-		return nil
-	}
-	return c.step(step, c.set.checkTime, func(ctx context.Context) error { return c.askAll(ctx, step, of) })
-}
-
-// askAll is ask within a step's context.
-func (c *conn) askAll(ctx context.Context, step string, of func(*Check) func(context.Context) error) error {
-	for i := range c.set.Checks {
-		check := &c.set.Checks[i]
-		f := of(check)
-		if f == nil {
-			continue
-		}
-		if err := f(ctx); err != nil {
-			c.logger.Debug("smtpd: refused by a check", "step", step, "check", check.Name, "err", err)
-			return err
-		}
-	}
-	return nil
-}
-
-// step runs f, which is code of the embedder's, with a context that ends when the peer leaves or time is over. A panic
-// becomes an error, and so a temporary failure.
-func (c *conn) step(name string, atMost time.Duration, f func(context.Context) error) error {
-	timed, cancelTimer := context.WithTimeout(c.ctx, atMost)
-	defer cancelTimer()
-	return c.Watch(timed, func(ctx context.Context) error {
-		return serving.Guard(c.logger, "smtpd: "+name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
-	})
 }

@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,23 +19,18 @@ const minDrain = 64 << 20
 
 // dataCommand is DATA (RFC 5321 §4.1.1.4).
 func (c *conn) dataCommand(arg string) *mailbricks.Reply {
-	switch {
+	switch none := c.tx != nil && len(c.tx.Envelope.Recipients)+c.tx.discarded == 0; {
 	case c.tx == nil:
 		return badSequence("MAIL first")
-	case len(c.tx.Envelope.Recipients) == 0 && c.badRecipients > 0:
+	case none && c.session.counts.BadRecipients > 0:
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: "No valid recipients"} // RFC 5321 §3.3
-	case len(c.tx.Envelope.Recipients) == 0:
+	case none:
 		return badSequence("RCPT first")
 	case arg != "":
 		return badArgument("DATA takes no argument")
 	}
 	tx := c.tx
-	err := c.ask("data", func(check *Check) func(context.Context) error {
-		if check.Data == nil {
-			return nil
-		}
-		return func(ctx context.Context) error { return check.Data(ctx, tx) }
-	})
+	err := c.ask(&Step{Phase: PhaseData, Session: c.session, Transaction: tx})
 	if err != nil {
 		c.tx = nil
 		c.logger.Info("smtpd: message refused before it came", "id", tx.Envelope.ID, "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
@@ -67,6 +61,8 @@ func (c *conn) message(tx *Transaction) *mailbricks.Reply {
 	} else {
 		c.logger.Info("smtpd: message accepted", args...)
 		c.idleCommands = 0
+		c.session.counts.Messages++
+		c.session.counts.Recipients += len(env.Recipients)
 	}
 	reply := ok("2.0.0", "Ok: queued as "+env.ID)
 	if err != nil {
@@ -199,16 +195,8 @@ func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
 	msg.Prepend("Received", received(tx))
-	return c.step("message", c.set.handlerTime, func(ctx context.Context) error {
-		err := c.askAll(ctx, "message", func(check *Check) func(context.Context) error {
-			if check.Message == nil {
-				return nil
-			}
-			return func(ctx context.Context) error { return check.Message(ctx, tx, msg) }
-		})
-		if err != nil {
-			return err
-		}
-		return single(c.set.Handler.Handle(ctx, tx.Envelope, msg), tx.Envelope.Recipients)
-	})
+	if len(tx.Envelope.Recipients) == 0 || tx.discard != nil || c.session.discard != nil {
+		return nil // a check has said so
+	}
+	return c.within(&Step{Phase: PhaseMessage, Session: c.session, Transaction: tx, Message: msg}, c.set.handlerTime)
 }

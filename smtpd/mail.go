@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -30,6 +29,7 @@ func (c *conn) mail(arg string) *mailbricks.Reply {
 	if env.From, reply = c.reversePath(path, env.SMTPUTF8); reply != nil {
 		return reply
 	}
+	env.Quarantine = c.session.quarantine
 	env.Peer = c.session.Peer
 	env.Peer.Protocol = c.protocol(env.SMTPUTF8)
 	return c.begin(&Transaction{Session: c.session, Envelope: env})
@@ -60,12 +60,7 @@ func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many messages in one session, closing"}
 	}
 	c.tx = tx
-	err := c.ask("mail", func(check *Check) func(context.Context) error {
-		if check.Mail == nil {
-			return nil
-		}
-		return func(ctx context.Context) error { return check.Mail(ctx, tx) }
-	})
+	err := c.ask(&Step{Phase: PhaseMail, Session: c.session, Transaction: tx})
 	if from := tx.Envelope.From; err == nil && from != "" && !strings.Contains(from, "@") {
 		err = &mailbricks.Reply{Code: 501, Enhanced: "5.1.7", Text: fmt.Sprintf("<%s>: sender address has no domain", from)}
 	}
@@ -124,7 +119,7 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 		return misuse(501, "5.1.3", fmt.Sprintf("Recipient address: %v", err))
 	case !c.tx.Envelope.SMTPUTF8 && !isASCII(address):
 		return misuse(553, "5.6.7", "Recipient address needs SMTPUTF8") // RFC 6531 §3.5
-	case serving.Reached(len(c.tx.Envelope.Recipients), c.set.maxRecipients):
+	case serving.Reached(len(c.tx.Envelope.Recipients)+c.tx.discarded, c.set.maxRecipients):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
 	}
 	return c.addRecipient(mailbricks.Recipient{Address: address})
@@ -134,14 +129,13 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 	tx := c.tx
 	given := rcpt.Address
-	err := c.ask("rcpt", func(check *Check) func(context.Context) error {
-		if check.Rcpt == nil {
-			return nil
-		}
-		return func(ctx context.Context) error { return check.Rcpt(ctx, tx, &rcpt) }
-	})
+	err := c.ask(&Step{Phase: PhaseRcpt, Session: c.session, Transaction: tx, Recipient: &rcpt})
 	if t := c.set.Trace.Rcpt; t != nil {
 		t(tx, rcpt, err)
+	}
+	if isDiscard(err) {
+		tx.discarded++
+		return ok("2.1.5", "Recipient ok")
 	}
 	if err == nil {
 		tx.Envelope.Recipients = append(tx.Envelope.Recipients, rcpt)
@@ -149,7 +143,7 @@ func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 	}
 	reply := refusal(err)
 	c.logger.Info("smtpd: recipient refused", "from", tx.Envelope.From, "to", given, "peer", c.session.Peer.Addr, "err", err)
-	if c.badRecipients++; serving.Reached(c.badRecipients, c.set.maxBadRecipients) {
+	if c.session.counts.BadRecipients++; serving.Reached(c.session.counts.BadRecipients, c.set.maxBadRecipients) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many refused recipients, closing"}
 	}
 	return reply

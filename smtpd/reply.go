@@ -40,11 +40,30 @@ func ok(enhanced, text string) *mailbricks.Reply {
 // refusal is the reply for the error of a check or Handler. One whose code is no refusal is a bug of theirs, and a message
 // is never accepted because of it.
 func refusal(err error) *mailbricks.Reply {
+	if v, ok := verdictOf(err); ok && v.Action == ClosePeer {
+		return closing(v)
+	}
 	reply := mailbricks.ReplyTo(err)
 	if reply.Code < 400 || reply.Code > 599 {
 		return &mailbricks.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary local problem, please try again later", Err: err}
 	}
 	return reply
+}
+
+// closing is the reply with which Close ends a session.
+func closing(v *Verdict) *mailbricks.Reply {
+	reply := mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Closing connection"}
+	if given, ok := errors.AsType[*mailbricks.Reply](v.Err); ok && given.Code >= 400 && given.Code <= 599 {
+		reply = *given
+	}
+	reply.Err = v
+	return &reply
+}
+
+// closes says whether the session ends with a reply.
+func closes(r *mailbricks.Reply) bool {
+	v, ok := verdictOf(r.Err)
+	return r.Code == 421 || ok && v.Action == ClosePeer
 }
 
 // reply queues a reply with its enhanced code on each line (RFC 2034 §4).

@@ -37,6 +37,7 @@ const (
 	DefaultSessionTimeout = time.Hour        // ours
 	DefaultWriteTimeout   = time.Minute      // ours
 	DefaultTLSTimeout     = 30 * time.Second // ours
+	DefaultMaxTarpit      = 30 * time.Second // ours
 )
 
 // ErrServerClosed is what Serve returns after Shutdown or Close.
@@ -141,6 +142,8 @@ type Server struct {
 	WriteTimeout time.Duration
 	// TLSTimeout is how long a TLS handshake may take; default DefaultTLSTimeout.
 	TLSTimeout time.Duration
+	// MaxTarpit is how long a [Tarpit] lets a peer wait at most; default DefaultMaxTarpit.
+	MaxTarpit time.Duration
 
 	buffers sync.Pool // *[]byte of dataBuffer octets
 
@@ -164,7 +167,7 @@ type settings struct {
 	maxConnections, maxPerIP, minDataRate        int
 
 	commandTime, dataTime, handlerTime, checkTime time.Duration
-	sessionTime, writeTime, tlsTime               time.Duration
+	sessionTime, writeTime, tlsTime, maxTarpit    time.Duration
 }
 
 // settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
@@ -196,6 +199,7 @@ func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 		sessionTime:      serving.Timeout(s.SessionTimeout, DefaultSessionTimeout),
 		writeTime:        serving.Timeout(s.WriteTimeout, DefaultWriteTimeout),
 		tlsTime:          serving.Timeout(s.TLSTimeout, DefaultTLSTimeout),
+		maxTarpit:        serving.Timeout(s.MaxTarpit, DefaultMaxTarpit),
 	}
 	if c.spool == nil {
 		c.spool = new(mailbricks.Spool)

@@ -18,8 +18,11 @@ type Session struct {
 	// ReverseName is the confirmed host name of Peer.Addr (RFC 8601 §3, iprev). A check sets it; Received shows it.
 	ReverseName string
 
-	values  values
-	pending func() int
+	counts     Counts
+	values     values
+	pending    func() int
+	quarantine string  // why all its mail is put aside
+	discard    *string // why all its mail is thrown away
 }
 
 // Set keeps a value for later checks of the session and its Handlers, under a key of a type of the caller's own.
@@ -27,6 +30,18 @@ func (s *Session) Set(key, value any) { s.values.set(key, value) }
 
 // Value gives what Set keeps under key, or nil.
 func (s *Session) Value(key any) any { return s.values.get(key) }
+
+// Counts is what the session has come to so far.
+type Counts struct {
+	Errors        int // commands that were unknown, malformed or out of order
+	BadRecipients int // recipients that were refused
+	AuthFailures  int // log-ins that failed
+	Messages      int // messages that were accepted
+	Recipients    int // recipients of the messages that were accepted
+}
+
+// Counts is what the session has come to so far. It is for the functions of checks.
+func (s *Session) Counts() Counts { return s.counts }
 
 // Pending is how many octets the peer has sent that no step has asked for yet: before the greeting or at DATA any is too
 // many (RFC 2920 §3.1), at other times it is pipelining. While a check runs what arrives is counted.
@@ -44,7 +59,9 @@ type Transaction struct {
 	// Envelope is what is known of the message so far. Checks may change From, the recipients and Quarantine.
 	Envelope *mailbricks.Envelope
 
-	values values
+	values    values
+	discard   *string // why the message is thrown away
+	discarded int     // recipients for whom it is
 }
 
 // Set keeps a value for later checks of the transaction and its Handler, under a key of a type of the caller's own.

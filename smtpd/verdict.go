@@ -1,0 +1,93 @@
+package smtpd
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mailbricks/mailbricks"
+)
+
+// Action is what becomes of a step.
+type Action int
+
+// The actions. A hook's nil is Pass; a hook asks for Refuse with any error that is no [Verdict] and for the others with the
+// functions of their names.
+const (
+	Pass           Action = iota // the next check is asked
+	AcceptStep                   // the step is over, with success: later checks are not asked
+	Refuse                       // the peer gets the refusal
+	QuarantineMail               // the mail is put aside when it is stored; the next check is asked
+	DiscardMail                  // the peer is told that all is well, and the mail is thrown away
+	TarpitPeer                   // the peer waits for what comes of the step
+	ClosePeer                    // the session ends with the refusal
+)
+
+func (a Action) String() string {
+	names := [...]string{"pass", "accept", "refuse", "quarantine", "discard", "tarpit", "close"}
+	if a < 0 || int(a) >= len(names) {
+		return fmt.Sprintf("Action(%d)", int(a))
+	}
+	return names[a]
+}
+
+// Verdict is what a check says of a step when nil and a refusal do not do. It is an error, so that a hook returns it as it
+// returns a refusal; [Accept], [Quarantine], [Discard], [Tarpit] and [Close] make it.
+type Verdict struct {
+	// Action is what is to become of the step.
+	Action Action
+	// Reason is for the log, and for Quarantine in the envelope: one line of text.
+	Reason string
+	// Delay is how long the peer waits: TarpitPeer.
+	Delay time.Duration
+	// Err is the outcome after the wait of TarpitPeer (nil: the next check is asked), and the refusal of ClosePeer.
+	Err error
+}
+
+// Error tells the action and its reason.
+func (v *Verdict) Error() string {
+	text := "smtpd: " + v.Action.String()
+	if v.Reason != "" {
+		text += ": " + v.Reason
+	}
+	if v.Err != nil {
+		text += ": " + v.Err.Error()
+	}
+	return text
+}
+
+// Unwrap gives Err.
+func (v *Verdict) Unwrap() error { return v.Err }
+
+// Accept ends a step with success: later checks are not asked at it. At Message the Handler is.
+func Accept(reason string) error { return &Verdict{Action: AcceptStep, Reason: reason} }
+
+// Temporary is a refusal that may pass: 451 with the enhanced code 4.7.1. More is said by a [mailbricks.Reply].
+func Temporary(text string) error {
+	return &mailbricks.Reply{Code: 451, Enhanced: "4.7.1", Text: text}
+}
+
+// Permanent is a refusal for good: 550 with the enhanced code 5.7.1. More is said by a [mailbricks.Reply].
+func Permanent(text string) error {
+	return &mailbricks.Reply{Code: 550, Enhanced: "5.7.1", Text: text}
+}
+
+// Quarantine asks the store to put the mail aside (see [mailbricks.Envelope].Quarantine) and goes on: said at Mail or later
+// that message, said before all messages of the session. The first reason stands.
+func Quarantine(reason string) error { return &Verdict{Action: QuarantineMail, Reason: reason} }
+
+// Discard accepts and throws away: said at Rcpt the mail for that recipient, said at another step of a transaction the
+// message, said before all messages of the session. The Handler is not asked, nor are later checks of the step.
+func Discard(reason string) error { return &Verdict{Action: DiscardMail, Reason: reason} }
+
+// Tarpit lets the peer wait for delay, of which the server may cut off what is above its MaxTarpit, and goes on with err:
+// nil, a refusal, or another Verdict. The wait ends early, in a refusal for now, when the peer leaves or the server shuts down.
+func Tarpit(delay time.Duration, err error) error {
+	return &Verdict{Action: TarpitPeer, Delay: delay, Err: err}
+}
+
+// Close ends the session with the reply for err, whatever its code: 421 if err is no [mailbricks.Reply].
+func Close(err error) error { return &Verdict{Action: ClosePeer, Err: err} }
+
+// verdictOf is the verdict in err, if there is one.
+func verdictOf(err error) (*Verdict, bool) { return errors.AsType[*Verdict](err) }
