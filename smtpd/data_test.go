@@ -14,67 +14,6 @@ import (
 	"github.com/mailbricks/mailbricks/smtpd"
 )
 
-// smuggled is what an attacker would like to be taken for commands.
-const smuggled = "MAIL FROM:<smuggled@example.net>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\nSubject: smuggled\r\n\r\nx"
-
-// falseEnds are byte sequences that some programs take for the end of a message. None of them is.
-var falseEnds = []string{
-	"\n.\n", "\n.\r\n", "\r.\r", "\r.\r\n", "\n.\r", "\r.\n", "\r\n.\n", "\r\n.\r", "\r\n.\r\r\n", "\r\n.\x00\r\n", "\r\n\x00.\r\n",
-	"\n\n.\n\n", "\r\r.\r\r", "\n.\r\r\n", "\n\r.\r\n",
-}
-
-func TestSmuggling(t *testing.T) {
-	for _, end := range falseEnds {
-		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				w.talk(toData + fmt.Sprintf(`
-					R: %q
-					W: 1s
-					S: 550 5.5.2 Message has a NUL or a line end that is not CR LF
-					C: NOOP
-					S: 250 2.0.0 Ok
-					C: QUIT
-					S* 221
-					S$
-				`, "Subject: one\r\n\r\nbody"+end+smuggled+"\r\n.\r\n"))
-				require.Empty(w.t, w.messages())
-			})
-		})
-	}
-}
-
-// CR CR LF "." CR LF does hold the end of a message, and a bare CR before it.
-func TestBareCRBeforeTheEnd(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		w.talk(toData + `
-			R: "Subject: one\r\n\r\nbody\r\r\n.\r\n"
-			S: 550 5.5.2 *
-			C: NOOP
-			S: 250 2.0.0 Ok
-		`)
-		require.Empty(w.t, w.messages())
-	})
-}
-
-func TestSmugglingIsStoredAsTextWhenRepaired(t *testing.T) {
-	for _, end := range falseEnds {
-		t.Run(fmt.Sprintf("%q", end), func(t *testing.T) {
-			inWorld(t, func(s *smtpd.Server) { s.BareLineEnds = smtpd.RepairBareLineEnds }, func(w *world) {
-				w.talk(toData + fmt.Sprintf(`
-					R: %q
-					S: 250 2.0.0 Ok: queued as *
-					C: NOOP
-					S: 250 2.0.0 Ok
-				`, "Subject: one\r\n\r\nbody"+end+smuggled+"\r\n.\r\n"))
-				require.Len(w.t, w.messages(), 1)
-				text := string(w.messages()[0].Raw)
-				require.Contains(w.t, text, "\r\nSubject: smuggled\r\n\r\nx\r\n")
-				require.NotRegexp(w.t, "[^\r]\n|\r[^\n]|\x00", text)
-			})
-		})
-	}
-}
-
 func TestMessageSizeLimit(t *testing.T) {
 	const limit = 1000
 	body := func(n int) string { return "X: y\r\n\r\n" + strings.Repeat("z", n-10) + "\r\n" }
@@ -181,40 +120,6 @@ func TestHopLimit(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.talk(toData + hops(smtpd.DefaultMaxHops) + "C:\nC: .\nS: 554 5.4.6 Too many hops, this message is looping\n")
 		w.talk(toData + hops(smtpd.DefaultMaxHops-1) + "C:\nC: .\nS: 250 *\n")
-	})
-}
-
-// What breaks off or falls silent within a message is neither accepted nor taken for commands.
-func TestBrokenMessages(t *testing.T) {
-	const text = "R: \"Subject: one\\r\\n\\r\\nbody\\r\\n\"\n"
-	for name, script := range map[string]string{
-		"end of input":               text + "H:\nS$\n",
-		"end after a dot":            "R: \"x\\r\\n.\"\nH:\nS$\n",
-		"end after dot and CR":       "R: \"x\\r\\n.\\r\"\nH:\nS$\n",
-		"silence":                    text + "W: 3m1s\nS: 421 4.4.2 *\nS$\n",
-		"silence, then commands":     text + "W: 2m59s\nC: one more line\nW: 3m\nS: 421 4.4.2 *\nS$\n",
-		"end of input, no data":      "H:\nS$\n",
-		"half of a command after it": "C: .\nS* 250\nR: \"MAIL FROM:<a@example.net>\"\nH:\nS$\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				w.talk(toData + script)
-				if !strings.HasPrefix(script, "C: .") {
-					require.Empty(w.t, w.messages())
-				}
-			})
-		})
-	}
-}
-
-func TestResetWithinAMessage(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		c := w.dial("203.0.113.9")
-		c.Talk(toData + "C: Subject: x\nC:\n")
-		c.Conn.(interface{ Reset() }).Reset()
-		c.Conn.Close()
-		time.Sleep(time.Second)
-		require.Empty(w.t, w.messages())
 	})
 }
 

@@ -93,18 +93,6 @@ func TestSTARTTLS(t *testing.T) {
 	})
 }
 
-// What was sent with STARTTLS must not be taken for part of the encrypted session.
-func TestInputBehindSTARTTLS(t *testing.T) {
-	ca := mailtest.NewCA()
-	inWorld(t, withTLS(ca), func(w *world) {
-		w.talk(hello + `
-			R: "STARTTLS\r\nEHLO injected.example\r\n"
-			S: 503 5.5.1 Input after STARTTLS, closing
-			S$
-		`)
-	})
-}
-
 func TestFailedHandshakesEndTheConnection(t *testing.T) {
 	ca := mailtest.NewCA()
 	var seen notes
