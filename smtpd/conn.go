@@ -39,7 +39,7 @@ type conn struct {
 func newConn(netConn net.Conn, set *settings) *conn {
 	c := &conn{set: set}
 	c.Init(netConn, set.writeTime)
-	c.session = &Session{ID: newID(), Hostname: set.hostname, pending: c.Pending}
+	c.session = &Session{ID: newID(), Hostname: set.hostname, pending: c.Pending, arrived: c.Arrived}
 	c.logger = set.logger.With("session", c.session.ID)
 	return c
 }

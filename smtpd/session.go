@@ -21,6 +21,7 @@ type Session struct {
 	counts     Counts
 	values     values
 	pending    func() int
+	arrived    func() <-chan struct{}
 	quarantine string  // why all its mail is put aside
 	discard    *string // why all its mail is thrown away
 }
@@ -50,6 +51,21 @@ func (s *Session) Pending() int {
 		return 0
 	}
 	return s.pending()
+}
+
+// AwaitInput waits until octets are Pending, and gives the cause of the end of ctx if that comes first. It is for the
+// functions of checks, with the context that they are given or one made from it.
+func (s *Session) AwaitInput(ctx context.Context) error {
+	var arrived <-chan struct{}
+	if s.arrived != nil {
+		arrived = s.arrived()
+	}
+	select {
+	case <-arrived:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Transaction is one message on its way in, from MAIL to the reply after the message.

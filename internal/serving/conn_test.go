@@ -324,6 +324,45 @@ func TestPendingWhileWatched(t *testing.T) {
 	})
 }
 
+// Arrived says at once that something arrives while Watch reads.
+func TestArrived(t *testing.T) {
+	inPair(t, func(p *pair) {
+		began := time.Now()
+		require.NoError(p.t, p.conn.Watch(p.t.Context(), func(context.Context) error {
+			first, second := p.conn.Arrived(), p.conn.Arrived()
+			go func() {
+				time.Sleep(time.Second)
+				p.send("x")
+			}()
+			<-first
+			<-second
+			require.Equal(p.t, 1, p.conn.Pending())
+			<-p.conn.Arrived() // it still waits
+			return nil
+		}))
+		<-p.conn.Arrived()
+		require.Equal(p.t, time.Second, time.Since(began))
+		p.send("\n")
+		p.line("x\n")
+		select {
+		case <-p.conn.Arrived():
+			require.Fail(p.t, "all has been read")
+		default:
+		}
+		p.send("more\n")
+		p.line("more\n") // nobody waits any more, which hurts nobody
+		require.NoError(p.t, p.peer.Close())
+		require.ErrorIs(p.t, p.conn.Watch(p.t.Context(), func(ctx context.Context) error {
+			select {
+			case <-p.conn.Arrived():
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}), serving.ErrPeerLeft, "the end is no input")
+	})
+}
+
 func TestHandshake(t *testing.T) {
 	ca := mailtest.NewCA()
 	inPair(t, func(p *pair) {

@@ -28,10 +28,11 @@ type LineConn struct {
 	// Out are replies not yet sent. Flush sends them, and so does all that waits for input.
 	Out []byte
 
-	mu   sync.Mutex // for w and r, while Watch reads ahead in a goroutine of its own
-	buf  []byte
-	r, w int   // buf[r:w] has arrived and was not asked for yet
-	err  error // what reading ended with, once it has ended for good
+	mu      sync.Mutex // for w, r and arrived, while Watch reads ahead in a goroutine of its own
+	buf     []byte
+	r, w    int           // buf[r:w] has arrived and was not asked for yet
+	arrived chan struct{} // closed when more arrives; nil while nobody waits for it
+	err     error         // what reading ended with, once it has ended for good
 }
 
 // Init is Conn's. Nothing is read.
@@ -66,6 +67,28 @@ func (c *LineConn) Pending() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.w - c.r
+}
+
+// Arrived gives a channel that is closed once octets are Pending: while Watch runs any goroutine may ask and wait.
+func (c *LineConn) Arrived() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.arrived == nil {
+		c.arrived = make(chan struct{})
+	}
+	arrived := c.arrived
+	if c.w > c.r {
+		c.wake()
+	}
+	return arrived
+}
+
+// wake tells those who wait for Arrived, with c.mu held.
+func (c *LineConn) wake() {
+	if c.arrived != nil {
+		close(c.arrived)
+		c.arrived = nil
+	}
 }
 
 // Buffered is what has arrived. It stands until the next read.
@@ -104,7 +127,9 @@ func (c *LineConn) Fill(deadline time.Time, idle bool) error {
 func (c *LineConn) took(n int, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.w += n
+	if c.w += n; n > 0 {
+		c.wake()
+	}
 	if err != nil && !isTimeout(err) && !errors.Is(err, ErrDraining) {
 		c.err = err
 	}
