@@ -110,7 +110,7 @@ func (c *conn) session() error {
 	switch c.place.Refusal {
 	case serving.ServerFull:
 		return c.refuse("Too many connections")
-	case serving.NetworkFull:
+	case serving.AddressFull:
 		return c.refuse("Too many connections from your address")
 	}
 	if c.set.implicitTLS {

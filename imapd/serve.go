@@ -45,7 +45,7 @@ func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 				}
 			}
 			c := newConn(netConn, set)
-			return serving.Newcomer{Session: c, Logger: c.log, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
+			return serving.Newcomer{Session: c, Logger: c.log, MaxConnections: set.maxConnections, MaxPerAddress: set.maxPerIP, MaxPerNetwork: -1}
 		},
 	})
 }

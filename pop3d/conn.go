@@ -54,7 +54,7 @@ func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	case serving.ServerFull:
 		c.turnAway("Too many connections, please try again later")
 		return
-	case serving.NetworkFull:
+	case serving.AddressFull:
 		c.turnAway("Too many connections from your address")
 		return
 	}

@@ -39,7 +39,7 @@ type conn struct {
 func newConn(netConn net.Conn, set *settings) *conn {
 	c := &conn{set: set}
 	c.Init(netConn, set.writeTime)
-	c.session = &Session{ID: newID(), Hostname: set.hostname, pending: c.Pending, arrived: c.Arrived}
+	c.session = &Session{ID: newID(), Hostname: set.hostname, life: &set.home.life, pending: c.Pending, arrived: c.Arrived}
 	c.logger = set.logger.With("session", c.session.ID)
 	return c
 }
@@ -55,8 +55,11 @@ func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	case serving.ServerFull:
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections, please try again later"})
 		return
-	case serving.NetworkFull:
+	case serving.AddressFull:
 		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections from your address"})
+		return
+	case serving.NetworkFull:
+		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections from your network"})
 		return
 	}
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)

@@ -37,7 +37,7 @@ func (s *Server) ServeTLS(l net.Listener) error {
 func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 	own := s.settings(s, implicitTLS)
 	return s.life.Serve(l, serving.Service{
-		Name: "smtpd", Closed: ErrServerClosed, Logger: own.logger,
+		Name: "smtpd", Closed: ErrServerClosed, Logger: own.logger, Stress: own.tellStress,
 		New: func(netConn net.Conn) serving.Newcomer {
 			set := own
 			if s.PerConnection != nil {
@@ -46,7 +46,11 @@ func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 				}
 			}
 			c := newConn(netConn, set)
-			return serving.Newcomer{Session: c, Logger: c.logger, MaxConnections: set.maxConnections, MaxPerNetwork: set.maxPerIP}
+			return serving.Newcomer{
+				Session: c, Logger: c.logger,
+				MaxConnections: set.maxConnections, MaxPerAddress: set.maxPerIP, MaxPerNetwork: set.maxPerNetwork,
+				Stress: set.stressAt, Calm: set.calmAt,
+			}
 		},
 	})
 }

@@ -26,6 +26,21 @@ const (
 	DefaultMaxConnections      = 1000
 	DefaultMaxConnectionsPerIP = 50
 	DefaultMinDataRate         = 512 // octets a second
+
+	DefaultMaxConnectionsPerNetwork = 200
+)
+
+// Defaults of a Server under stress; see Server.StressThreshold.
+const (
+	DefaultStressThreshold        = 0.8 // of MaxConnections
+	DefaultCalmThreshold          = 0.6 // of MaxConnections
+	DefaultStressCommandTimeout   = 10 * time.Second
+	DefaultStressDataTimeout      = 30 * time.Second
+	DefaultStressMaxTarpit        = time.Second
+	DefaultStressMaxErrors        = 1
+	DefaultStressMaxBadRecipients = 5
+	DefaultStressMaxAuthFailures  = 1
+	DefaultStressMaxIdleCommands  = 3 // EHLO, EHLO again after STARTTLS, and another
 )
 
 // Defaults of a Server's time-outs.
@@ -121,6 +136,10 @@ type Server struct {
 	// MaxConnectionsPerIP is how many connections one address (of IPv6: one /64 network) may have that have not logged in; a
 	// further one gets 421 4.7.0. Default DefaultMaxConnectionsPerIP.
 	MaxConnectionsPerIP int
+	// MaxConnectionsPerNetwork is how many connections one network (of IPv4 a /24, of IPv6 a /48) may have that have not logged
+	// in; a further one gets 421 4.7.0. Default DefaultMaxConnectionsPerNetwork or MaxConnectionsPerIP, whichever is more; none
+	// if that is none.
+	MaxConnectionsPerNetwork int
 	// MinDataRate is how many octets of message must arrive a second on average, once DataTimeout has passed; below it the
 	// connection is closed. Default DefaultMinDataRate.
 	MinDataRate int
@@ -145,6 +164,32 @@ type Server struct {
 	// MaxTarpit is how long a [Tarpit] lets a peer wait at most; default DefaultMaxTarpit.
 	MaxTarpit time.Duration
 
+	// StressThreshold is the share of MaxConnections from which on the server is under stress: time-outs and budgets become
+	// those below, so that those who only hold their connections make room for others. Sessions that wait already have their
+	// waiting time cut, too. Sessions that have logged in are spared, and those within a transaction have more time than the
+	// rest. Default DefaultStressThreshold; negative, or without MaxConnections: the server is never under stress.
+	StressThreshold float64
+	// CalmThreshold is the share of MaxConnections down to which stress lasts; default DefaultCalmThreshold. It is always less
+	// than StressThreshold.
+	CalmThreshold float64
+	// StressCommandTimeout is CommandTimeout and TLSTimeout under stress, outside of a transaction, where they are longer;
+	// default DefaultStressCommandTimeout.
+	StressCommandTimeout time.Duration
+	// StressDataTimeout is DataTimeout under stress, and CommandTimeout within a transaction, where they are longer; default
+	// DefaultStressDataTimeout.
+	StressDataTimeout time.Duration
+	// StressMaxTarpit is MaxTarpit under stress, where that is longer; default DefaultStressMaxTarpit.
+	StressMaxTarpit time.Duration
+	// StressMaxErrors is MaxErrors under stress, where that is more; default DefaultStressMaxErrors. Only further errors count:
+	// no session ends for what it did before.
+	StressMaxErrors int
+	// StressMaxBadRecipients is MaxBadRecipients under stress, like StressMaxErrors; default DefaultStressMaxBadRecipients.
+	StressMaxBadRecipients int
+	// StressMaxAuthFailures is MaxAuthFailures under stress, like StressMaxErrors; default DefaultStressMaxAuthFailures.
+	StressMaxAuthFailures int
+	// StressMaxIdleCommands is MaxIdleCommands under stress, like StressMaxErrors; default DefaultStressMaxIdleCommands.
+	StressMaxIdleCommands int
+
 	buffers sync.Pool // *[]byte of dataBuffer octets
 
 	life serving.Life
@@ -164,10 +209,13 @@ type settings struct {
 	maxRecipients, maxHops, maxLine, maxLocal    int
 	maxErrors, maxBadRecipients, maxAuthFailures int
 	maxIdleCommands, maxTransactions             int
-	maxConnections, maxPerIP, minDataRate        int
+	maxConnections, maxPerIP, maxPerNetwork      int
+	minDataRate, stressAt, calmAt                int
 
 	commandTime, dataTime, handlerTime, checkTime time.Duration
 	sessionTime, writeTime, tlsTime, maxTarpit    time.Duration
+
+	stress stressSettings
 }
 
 // settings fills in the defaults of s for connections of home, which is s itself or has s from PerConnection.
@@ -204,5 +252,8 @@ func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 	if c.spool == nil {
 		c.spool = new(mailbricks.Spool)
 	}
+	c.maxPerNetwork = perNetwork(s.MaxConnectionsPerNetwork, c.maxPerIP)
+	c.stressAt, c.calmAt = s.thresholds(c.maxConnections)
+	c.stress = s.stressSettings()
 	return c
 }

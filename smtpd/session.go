@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Session is one connection, as checks see it. Its fields are for reading, but for ReverseName.
@@ -18,6 +19,7 @@ type Session struct {
 	// ReverseName is the confirmed host name of Peer.Addr (RFC 8601 §3, iprev). A check sets it; Received shows it.
 	ReverseName string
 
+	life       *serving.Life // of the server
 	counts     Counts
 	values     values
 	pending    func() int
@@ -67,6 +69,10 @@ func (s *Session) AwaitInput(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Stressed says whether the server is near its limits (see [Server].StressThreshold): what costs only time, such as a delay,
+// should be left out or shortened.
+func (s *Session) Stressed() bool { return s.life != nil && s.life.Stressed() }
 
 // Transaction is one message on its way in, from MAIL to the reply after the message.
 type Transaction struct {

@@ -29,6 +29,9 @@ type Trace struct {
 	Message func(tx *Transaction, size int64, took time.Duration, err error)
 	// Command is told of each command's final reply; verb is one of the known ones or "UNKNOWN".
 	Command func(s *Session, verb string, code int)
+	// Stress is told when the server comes near its limits and when it has recovered (see [Server].StressThreshold), by any
+	// goroutine.
+	Stress func(on bool)
 	// Disconnected is told of a session's end; err says why when it was not QUIT.
 	Disconnected func(s *Session, err error)
 }

@@ -26,6 +26,8 @@ type Service struct {
 	Closed error
 	// Logger is told of a failing Accept.
 	Logger *slog.Logger
+	// Stress, if not nil, is told when stress begins (see [Life.Stressed]) and when it ends. It must return at once.
+	Stress func(on bool)
 	// New makes the session of a connection. It must return at once: it may not even ask the connection for its addresses,
 	// which of a PROXY protocol listener's come from the peer.
 	New func(net.Conn) Newcomer
@@ -38,8 +40,13 @@ type Newcomer struct {
 	Logger *slog.Logger
 	// MaxConnections is how many connections the server may have, this one included.
 	MaxConnections int
-	// MaxPerNetwork is how many of them may come from its [Network] and not have left their [Place].
+	// MaxPerAddress is how many of them may come from its [Address] and not have left their [Place].
+	MaxPerAddress int
+	// MaxPerNetwork is how many of them may come from its [Network] and not have left their Place.
 	MaxPerNetwork int
+	// Stress is from how many connections on the server is under stress, until it has no more than Calm, which is less. 0: it
+	// never is. Those of the last Newcomer hold.
+	Stress, Calm int
 }
 
 // Session is one connection of a server.
@@ -102,13 +109,15 @@ func (l *Life) start(ctx context.Context, conn net.Conn, s *Service) {
 		_ = conn.Close()
 		return
 	}
+	l.tellStress(s)
 	go func() {
+		defer l.tellStress(s)
 		defer l.removeSession(n.Session)
 		defer conn.Close()
 		_ = Guard(n.Logger, s.Name+": session", func() error { // which has been logged: a bug must not take down the others
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
-			place := l.place(conn, refusal, n.MaxPerNetwork)
+			place := l.place(conn, refusal, &n)
 			defer place.Leave()
 			n.Serve(ctx, place)
 			return nil
@@ -123,27 +132,35 @@ type Refusal int
 const (
 	Admitted    Refusal = iota // it is served
 	ServerFull                 // the server has MaxConnections
+	AddressFull                // the peer's address has MaxPerAddress
 	NetworkFull                // the peer's network has MaxPerNetwork
 )
 
-// Place is what a connection counts as among those of its network. It belongs to the session's goroutine.
+// Place is what a connection counts as among those of its address and network. It belongs to the session's goroutine.
 type Place struct {
 	// Refusal is why the connection has no place; Admitted: it has one.
 	Refusal Refusal
 
-	life    *Life
-	network string // "": not counted
+	life             *Life
+	address, network string // "": not counted
 }
 
-// place counts a connection, which is not yet refused for another reason, for its network.
-func (l *Life) place(conn net.Conn, refusal Refusal, limit int) *Place {
+// place counts a connection, which is not yet refused for another reason, for its address and network.
+func (l *Life) place(conn net.Conn, refusal Refusal, n *Newcomer) *Place {
 	p := &Place{Refusal: refusal, life: l}
 	if refusal != Admitted {
 		return p
 	}
-	network := Network(AddrPort(conn.RemoteAddr()).Addr())
-	if !l.perNetwork.Enter(network, limit) {
+	addr := AddrPort(conn.RemoteAddr()).Addr()
+	address, network := Address(addr), Network(addr)
+	if !l.perAddress.Enter(address, n.MaxPerAddress) {
+		p.Refusal = AddressFull
+		return p
+	}
+	p.address = address
+	if !l.perNetwork.Enter(network, n.MaxPerNetwork) {
 		p.Refusal = NetworkFull
+		p.Leave()
 		return p
 	}
 	p.network = network
@@ -153,6 +170,7 @@ func (l *Life) place(conn net.Conn, refusal Refusal, limit int) *Place {
 // Leave makes room for another connection from the same network: this one has ended, or its user has logged in. Only the
 // first call counts.
 func (p *Place) Leave() {
+	p.life.perAddress.Leave(p.address)
 	p.life.perNetwork.Leave(p.network)
-	p.network = ""
+	p.address, p.network = "", ""
 }

@@ -25,9 +25,16 @@ const (
 	lingerOctets = 1 << 20
 )
 
-// Conn is the server's end of a connection, which may get TLS. It belongs to the session's goroutine, but for Drain and
-// Draining; while the peer is only waited for, another may read. It has Drain of [Session].
+// Conn is the server's end of a connection, which may get TLS. It belongs to the session's goroutine, but for Drain,
+// Draining and Stress; while the peer is only waited for, another may read. It has Drain of [Session] and is [Hurried].
 type Conn struct {
+	// Hurry is when a read is to end while the server is under stress, if that is earlier than the read's deadline: also a
+	// read that waits as stress begins. It may change between reads. Zero: as without stress.
+	Hurry time.Time
+	// Grace is how long a read that is not idle may still wait once the server shuts down. It may change between reads. 0: as
+	// long as otherwise.
+	Grace time.Duration
+
 	raw          net.Conn // as accepted
 	net          net.Conn // raw, or the TLS connection over it
 	writeTimeout time.Duration
@@ -35,8 +42,11 @@ type Conn struct {
 	broken       bool
 
 	mu       sync.Mutex
-	idle     bool // reading, and to be woken by Drain
+	reading  bool
+	idle     bool      // what is read has nothing to lose by Drain
+	deadline time.Time // of the read, as it was asked for
 	draining bool
+	stressed bool
 }
 
 // Init begins with a connection as it was accepted. A Write may take writeTimeout.
@@ -85,26 +95,57 @@ func (c *Conn) Read(p []byte, deadline time.Time, idle bool) (int, error) {
 	return n, c.endRead(idle, err)
 }
 
-// beginRead makes a read that follows end by the deadline and, if idle, by Drain.
+// beginRead makes a read that follows end by the deadline, and earlier by Stress and Drain.
 func (c *Conn) beginRead(deadline time.Time, idle bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if idle && c.draining {
 		return ErrDraining
 	}
-	c.idle = idle
-	return c.raw.SetReadDeadline(deadline)
+	c.reading, c.idle, c.deadline = true, idle, deadline
+	return c.raw.SetReadDeadline(c.due())
 }
 
 // endRead gives the error of a read that beginRead has prepared.
 func (c *Conn) endRead(idle bool, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.idle = false
-	if idle && c.draining && isTimeout(err) {
+	c.reading = false
+	if c.draining && (idle || c.Grace > 0) && isTimeout(err) {
 		return ErrDraining
 	}
 	return err
+}
+
+// due is when the read that is under way is to end. It is called with c.mu held, as is again.
+func (c *Conn) due() time.Time {
+	due := c.deadline
+	if c.stressed {
+		due = earlier(due, c.Hurry)
+	}
+	switch {
+	case !c.draining:
+	case c.idle:
+		due = time.Unix(1, 0)
+	case c.Grace > 0:
+		due = earlier(due, time.Now().Add(c.Grace))
+	}
+	return due
+}
+
+// again gives the read that is under way, if there is one, another deadline.
+func (c *Conn) again() {
+	if c.reading {
+		_ = c.raw.SetReadDeadline(c.due()) // a connection that fails is over anyway
+	}
+}
+
+// earlier is the earlier of two times, of which a zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // isTimeout says whether reading may go on after err.
@@ -127,14 +168,20 @@ func (c *Conn) Write(p []byte) (int, error) {
 // Broken says whether a Write has failed.
 func (c *Conn) Broken() bool { return c.broken }
 
-// Drain ends a Read that is idle, now or later.
+// Drain ends a Read that is idle, now or later, and one with Grace soon.
 func (c *Conn) Drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = true
-	if c.idle {
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a connection that fails is over anyway
-	}
+	c.again()
+}
+
+// Stress begins or ends the time in which reads end by Hurry.
+func (c *Conn) Stress(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stressed = on
+	c.again()
 }
 
 // Draining says whether the server shuts down.

@@ -43,17 +43,39 @@ func (c *Counts) Leave(key string) {
 	}
 }
 
-// Network is what counts as one address: of IPv6 the /64 that one customer gets. Empty for no address.
-func Network(addr netip.Addr) string {
-	addr = addr.Unmap()
-	switch {
-	case !addr.IsValid():
+// The parts of an address by which peers are counted, in bits.
+const (
+	customer6 = 64 // of IPv6: what one customer has at least
+	site6     = 48 // of IPv6: what one site has at most (RFC 6177 §2), and so the like of an IPv4 network
+	network4  = 24 // of IPv4: the smallest network that the Internet routes
+)
+
+// Address is what counts as one address: of IPv6 the /64 that one customer has at least. Empty for no address.
+func Address(addr netip.Addr) string {
+	if addr = addr.Unmap(); addr.Is6() {
+		return prefix(addr, customer6)
+	}
+	if !addr.IsValid() {
 		return ""
-	case addr.Is6():
-		prefix, _ := addr.WithZone("").Prefix(64) // 64 fits
-		return prefix.String()
 	}
 	return addr.String()
+}
+
+// Network is what counts as one network: the /24 of IPv4, the /48 of IPv6. Empty for no address.
+func Network(addr netip.Addr) string {
+	if addr = addr.Unmap(); addr.Is6() {
+		return prefix(addr, site6)
+	}
+	if !addr.IsValid() {
+		return ""
+	}
+	return prefix(addr, network4)
+}
+
+// prefix is the network of an address, whose length has room for bits.
+func prefix(addr netip.Addr, bits int) string {
+	p, _ := addr.WithZone("").Prefix(bits)
+	return p.String()
 }
 
 // AddrPort is the IP address and port of a, with IPv4 as itself; invalid if a is none, as that of a Unix socket.

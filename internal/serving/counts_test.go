@@ -39,17 +39,19 @@ func TestCounts(t *testing.T) {
 	})
 }
 
-func TestNetwork(t *testing.T) {
+func TestAddressAndNetwork(t *testing.T) {
 	t.Parallel()
-	for addr, want := range map[string]string{
-		"203.0.113.9":              "203.0.113.9",
-		"::ffff:203.0.113.9":       "203.0.113.9",
-		"2001:db8:1:2:3:4:5:6":     "2001:db8:1:2::/64",
-		"2001:db8:1:2::1":          "2001:db8:1:2::/64",
-		"fe80::1234:5678:9abc%eth": "fe80::/64",
+	for addr, want := range map[string][2]string{
+		"203.0.113.9":              {"203.0.113.9", "203.0.113.0/24"},
+		"::ffff:203.0.113.9":       {"203.0.113.9", "203.0.113.0/24"},
+		"2001:db8:1:2:3:4:5:6":     {"2001:db8:1:2::/64", "2001:db8:1::/48"},
+		"2001:db8:1:2::1":          {"2001:db8:1:2::/64", "2001:db8:1::/48"},
+		"fe80::1234:5678:9abc%eth": {"fe80::/64", "fe80::/48"},
 	} {
-		require.Equal(t, want, serving.Network(netip.MustParseAddr(addr)), addr)
+		ip := netip.MustParseAddr(addr)
+		require.Equal(t, want, [2]string{serving.Address(ip), serving.Network(ip)}, addr)
 	}
+	require.Empty(t, serving.Address(netip.Addr{}))
 	require.Empty(t, serving.Network(netip.Addr{}))
 }
 

@@ -5,16 +5,24 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Life is the life cycle of a server: its listeners, its connections, and their end. The zero value is that of a server
 // that has not begun.
 type Life struct {
+	perAddress Counts
 	perNetwork Counts
+
+	stressed atomic.Bool // written with mu held
+	told     atomic.Bool // what Service.Stress was told last; written with telling held
+	telling  sync.Mutex
 
 	mu        sync.Mutex
 	listeners map[*net.Listener]struct{} // pointers: a Listener need not be comparable
 	sessions  map[Session]net.Conn
+	stressAt  int // how many connections are stress, by the last Newcomer
+	calmAt    int // and how few end it
 	state     state
 	base      context.Context // ends with Close
 	cancel    context.CancelCauseFunc
@@ -164,6 +172,11 @@ func (l *Life) addSession(n Newcomer, conn net.Conn) (refusal Refusal, room bool
 		return refusal, false
 	}
 	l.sessions[n.Session] = conn
+	l.stressAt, l.calmAt = n.Stress, n.Calm
+	if l.stressed.Load() {
+		hurry(n.Session, true)
+	}
+	l.weigh()
 	return refusal, true
 }
 
@@ -171,5 +184,6 @@ func (l *Life) removeSession(s Session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.sessions, s)
+	l.weigh()
 	l.checkDrained()
 }
