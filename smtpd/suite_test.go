@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,6 +52,13 @@ func TestSuiteDialogues(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(suites, "smtp", "chasquid-dialogs", "*.cmy"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
+	var used sync.Map // the deviations that were met
+	t.Cleanup(func() {
+		for key := range deviations {
+			_, met := used.Load(key)
+			require.True(t, met || t.Failed(), "%s is no deviation any more", key)
+		}
+	})
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".cmy"), func(t *testing.T) {
 			ca := mailtest.NewCA()
@@ -61,7 +69,7 @@ func TestSuiteDialogues(t *testing.T) {
 				l, err := w.net.Listen("tcp", "192.0.2.1:465")
 				require.NoError(w.t, err)
 				go func() { w.done <- w.srv.ServeTLS(l) }()
-				runDialogue(w, ca, file)
+				runDialogue(w, ca, file, &used)
 				require.NoError(w.t, w.srv.Close())
 				require.ErrorIs(w.t, <-w.done, smtpd.ErrServerClosed)
 			})
@@ -69,7 +77,7 @@ func TestSuiteDialogues(t *testing.T) {
 	}
 }
 
-func runDialogue(w *world, ca *mailtest.CA, file string) {
+func runDialogue(w *world, ca *mailtest.CA, file string, used *sync.Map) {
 	name := strings.TrimSuffix(filepath.Base(file), ".cmy")
 	text, err := os.ReadFile(file)
 	require.NoError(w.t, err)
@@ -106,6 +114,7 @@ func runDialogue(w *world, ca *mailtest.CA, file string) {
 			for _, key := range []string{verb, last} {
 				if other, ok := deviations[name+" "+key]; ok {
 					want = other.code
+					used.Store(name+" "+key, true)
 				}
 			}
 			require.Regexp(w.t, regexp.MustCompile("^"+want[:3]), got, "%s:%d: reply to %q", name, n+1, last)
