@@ -47,7 +47,8 @@ type Counts struct {
 func (s *Session) Counts() Counts { return s.counts }
 
 // Pending is how many octets the peer has sent that no step has asked for yet: before the greeting or at DATA any is too
-// many (RFC 2920 §3.1), at other times it is pipelining. While a check runs what arrives is counted.
+// many (RFC 2920 §3.1), at other times it is pipelining. What arrives while a check runs is counted at Connect, and otherwise
+// from when it first asks this or whether its context has ended.
 func (s *Session) Pending() int {
 	if s.pending == nil {
 		return 0

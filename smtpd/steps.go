@@ -46,7 +46,12 @@ func (c *conn) anyone(p Phase) bool {
 // within asks the checks of a step, and the Handler at Message, within a time.
 func (c *conn) within(step *Step, atMost time.Duration) error {
 	w := &walk{conn: c, step: step}
-	err := c.runStep(step.Phase.String(), atMost, func(ctx context.Context) error { return w.from(ctx, 0) })
+	err := c.runStep(step.Phase.String(), atMost, func(ctx context.Context) error {
+		if step.Phase == PhaseConnect {
+			c.Pending() // what comes before the greeting counts from the start
+		}
+		return w.from(ctx, 0)
+	})
 	if v, ok := verdictOf(err); ok && v.Action == DiscardMail && step.Phase != PhaseRcpt {
 		c.discard(step, v.Reason)
 		return nil
@@ -176,9 +181,7 @@ func (c *conn) tarpit(ctx context.Context, delay time.Duration) error {
 // runStep runs f, which is code of the embedder's, with a context that ends when the peer leaves or time is over. A panic
 // becomes an error, and so a temporary failure.
 func (c *conn) runStep(name string, atMost time.Duration, f func(context.Context) error) error {
-	timed, cancelTimer := context.WithTimeout(c.ctx, atMost)
-	defer cancelTimer()
-	return c.Watch(timed, func(ctx context.Context) error {
+	return c.WatchFor(c.ctx, atMost, func(ctx context.Context) error {
 		return serving.Guard(c.logger, "smtpd: "+name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
 	})
 }

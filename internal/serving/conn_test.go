@@ -314,6 +314,7 @@ func TestAfterWatch(t *testing.T) {
 func TestPendingWhileWatched(t *testing.T) {
 	inPair(t, func(p *pair) {
 		require.NoError(p.t, p.conn.Watch(p.t.Context(), func(context.Context) error {
+			require.Zero(p.t, p.conn.Pending())
 			for i := range 100 {
 				p.send("x")
 				synctest.Wait()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -28,10 +27,11 @@ type LineConn struct {
 	// Out are replies not yet sent. Flush sends them, and so does all that waits for input.
 	Out []byte
 
-	mu      sync.Mutex // for w, r and arrived, while Watch reads ahead in a goroutine of its own
+	mu      sync.Mutex // for w, r, arrived and watched, while Watch reads ahead in a goroutine of its own
 	buf     []byte
 	r, w    int           // buf[r:w] has arrived and was not asked for yet
 	arrived chan struct{} // closed when more arrives; nil while nobody waits for it
+	watched *watched      // the Watch that runs
 	err     error         // what reading ended with, once it has ended for good
 }
 
@@ -62,8 +62,15 @@ func (c *LineConn) Flush() error {
 	return err
 }
 
-// Pending is how many octets have arrived that were not asked for yet. While Watch runs any goroutine may ask.
+// Pending is how many octets have arrived that were not asked for yet. While Watch runs any goroutine may ask; then what
+// arrives is counted from the first time on.
 func (c *LineConn) Pending() int {
+	c.lookOut()
+	return c.waiting()
+}
+
+// waiting is Pending, without a look at what arrives.
+func (c *LineConn) waiting() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.w - c.r
@@ -71,6 +78,7 @@ func (c *LineConn) Pending() int {
 
 // Arrived gives a channel that is closed once octets are Pending: while Watch runs any goroutine may ask and wait.
 func (c *LineConn) Arrived() <-chan struct{} {
+	c.lookOut()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.arrived == nil {
@@ -163,51 +171,6 @@ func (c *LineConn) ReadLine(deadline time.Time, idle bool) ([]byte, error) {
 		if err := c.Fill(deadline, idle); err != nil {
 			return nil, err
 		}
-	}
-}
-
-// Watch runs f, which is code of the embedder's, with a context that ends with the cause ErrPeerLeft when the peer leaves.
-// To notice it reads ahead. A peer that has sent more commands and closed its side for sending (QUIT, then a half-close) has
-// not left. When the buffer is full nothing more is noticed.
-func (c *LineConn) Watch(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer c.watch(cancel)()
-	return f(ctx)
-}
-
-// watch begins to watch; the function that it returns ends it.
-func (c *LineConn) watch(cancel context.CancelCauseFunc) (stop func()) {
-	c.SetBuffer(c.buf)
-	if c.err != nil || c.w == len(c.buf) || c.raw.SetReadDeadline(time.Time{}) != nil {
-		return func() {}
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.readAhead(cancel)
-	}()
-	return func() {
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // if that fails the connection is gone, and so the read
-		<-done
-	}
-}
-
-// readAhead reads until the buffer is full or reading fails, and calls cancel if the peer has left.
-func (c *LineConn) readAhead(cancel context.CancelCauseFunc) {
-	for c.w < len(c.buf) {
-		err := c.err
-		if err == nil {
-			n, readErr := c.net.Read(c.buf[c.w:])
-			err = c.took(n, readErr)
-		}
-		if err == nil {
-			continue
-		}
-		if !isTimeout(err) && (!errors.Is(err, io.EOF) || c.Pending() == 0) {
-			cancel(ErrPeerLeft)
-		}
-		return
 	}
 }
 
