@@ -9,6 +9,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
@@ -49,8 +50,6 @@ type state struct {
 	spent time.Duration // of MaxTime
 }
 
-type iprevKey struct{}
-
 // mail does what can be done before the message is there.
 func (c *checker) mail(ctx context.Context, tx *smtpd.Transaction) error {
 	if !c.known(tx.Session) {
@@ -88,18 +87,7 @@ func (c *checker) early(ctx context.Context, tx *smtpd.Transaction, r *Result) {
 			r.Helo = &v
 		})
 	}
-	known, isKnown := s.Value(iprevKey{}).(IPRev)
-	sideBySide(func() {
-		if r.IPRev = known; !isKnown {
-			r.IPRev = lookUp(ctx, r.state.dns, client.IP)
-		}
-	}, others...)
-	if r.IPRev.Value != "temperror" { // that is worth another try with the next message
-		s.Set(iprevKey{}, r.IPRev)
-	}
-	if r.IPRev.Name != "" && s.ReverseName == "" {
-		s.ReverseName = r.IPRev.Name
-	}
+	sideBySide(func() { r.IPRev = iprev.OfSession(ctx, r.state.dns, s) }, others...)
 }
 
 // message does the rest. An error is the reply.

@@ -20,6 +20,7 @@ import (
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
 	"github.com/mailbricks/mailbricks/spf"
 	"github.com/stretchr/testify/require"
 )
@@ -452,7 +453,7 @@ func TestIPRev(t *testing.T) {
 	msg, _, err := run(t, senderauth.Options{Resolver: r}, mail{ip: "192.0.2.25", helo: "x.example", raw: letter})
 	require.NoError(t, err)
 	require.Contains(t, string(msg.Header()), "iprev=fail")
-	require.Equal(t, senderauth.MaxIPRevNames, r.asked)
+	require.Equal(t, iprev.MaxNames, r.asked)
 }
 
 type manyNames struct {

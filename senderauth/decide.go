@@ -8,6 +8,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
@@ -244,16 +245,16 @@ func (p Policy) onDKIM(results []dkim.Result) opinion {
 	return o
 }
 
-func (p Policy) onIPRev(r IPRev) opinion {
+func (p Policy) onIPRev(r iprev.Result) opinion {
 	o := opinion{detail: "7.25"} // RFC 7372 §3.3
 	switch r.Value {
-	case "fail":
+	case iprev.Fail:
 		o.action, o.reason = p.IPRevFail, "the client's names do not lead back to it"
 		o.text = fmt.Sprintf("The names of %s do not lead back to it", r.Addr)
-	case "permerror":
+	case iprev.PermError:
 		o.action, o.reason = p.IPRevNone, "the client has no name"
 		o.text = fmt.Sprintf("%s has no name (PTR record)", r.Addr)
-	case "temperror":
+	case iprev.TempError:
 		o.action, o.reason = p.IPRevTempError.forNow(), "the client's name cannot be checked"
 		o.text = fmt.Sprintf("The name of %s cannot be checked now, please try again later", r.Addr)
 	}

@@ -30,6 +30,6 @@
 // # What it costs
 //
 // For one message each question is put to the resolver once, whichever methods need the answer. How many there are is
-// limited by packages spf, dkim, arc and dmarc and by MaxIPRevNames here; the time that they take by Options.MaxTime and
-// MaxIPRevTime. Memory: the results, the answers of the DNS, and what the verifiers need for the header.
+// limited by packages spf, dkim, arc and dmarc and by smtpd/iprev; the time that they take by Options.MaxTime and by
+// smtpd/iprev. Memory: the results, the answers of the DNS, and what the verifiers need for the header.
 package senderauth

@@ -8,6 +8,7 @@ import (
 	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
 	"github.com/mailbricks/mailbricks/senderauth/authres"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
@@ -15,7 +16,7 @@ import (
 func (r *Result) Field(servID string) authres.Field {
 	f := authres.Field{ServID: servID, Results: make([]authres.Result, 0, 5+len(r.DKIM))}
 	if r.IPRev.Value != "" {
-		f.Results = append(f.Results, r.IPRev.field())
+		f.Results = append(f.Results, iprevField(r.IPRev))
 	}
 	f.Results = append(f.Results, spfField(r.SPF))
 	if r.Helo != nil {
@@ -79,6 +80,13 @@ func (r *Result) arcField() authres.Result {
 		out.Props = append(out.Props, authres.Property{Type: "smtp", Name: "remote-ip", Value: ip.String()})
 	}
 	return out
+}
+
+// iprevField has the property that RFC 8601 §2.7.3 registers.
+func iprevField(r iprev.Result) authres.Result {
+	return authres.Result{Method: "iprev", Value: r.Value, Comment: r.Name, Props: []authres.Property{
+		{Type: "policy", Name: "iprev", Value: r.Addr.String()},
+	}}
 }
 
 // dmarcField has the properties that RFC 9989 §9.1 registers.

@@ -19,6 +19,7 @@ import (
 	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/senderauth"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
 	"github.com/mailbricks/mailbricks/spf"
 	"github.com/stretchr/testify/require"
 )
@@ -26,7 +27,7 @@ import (
 // What one message may ask the DNS at the very most, by the limits of the methods.
 const (
 	perSPF     = 1 + spf.DefaultMaxLookups*(1+spf.DefaultMaxMX) + 1 /* exp */ + 1 /* ptr */ + spf.DefaultMaxPTR
-	perIPRev   = 1 + senderauth.MaxIPRevNames
+	perIPRev   = 1 + iprev.MaxNames
 	perDKIM    = dkim.DefaultMaxSignatures
 	perARC     = 2 * arc.MaxSets
 	perDMARC   = dmarc.DefaultMaxAuthorDomains * 8 * (1 + 16) // the author's walk, and those of the identifiers

@@ -2,6 +2,7 @@ package senderauth
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -92,4 +93,9 @@ func (l *exactLookups) Lookup(ctx context.Context, name, rrtype string) (exactAn
 	return l.exact.get(ctx, rrtype+" "+strings.ToLower(name), func(ctx context.Context) (exactAnswer, error) {
 		return l.resolver.Lookup(ctx, name, rrtype)
 	})
+}
+
+func notFound(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }

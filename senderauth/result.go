@@ -7,13 +7,14 @@ import (
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
 // Result is what was found for a message. From MAIL on it has IPRev, SPF and Helo, once the message is there all of it.
 type Result struct {
 	// IPRev tells of the client's name; its Value is empty for a client without an IP address.
-	IPRev IPRev
+	IPRev iprev.Result
 	// SPF is the verdict about the reverse-path or, where that is null, about the EHLO name.
 	SPF spf.Verdict
 	// Helo is the verdict about the EHLO name where that was checked besides; otherwise nil.
@@ -86,7 +87,7 @@ func (r *Result) Domains() []string {
 
 // Undecided says whether something could not be checked for now because the DNS did not answer.
 func (r *Result) Undecided() bool {
-	return r.IPRev.Value == "temperror" || r.ARC.Temporary || r.DMARC.Result == dmarc.TempError ||
+	return r.IPRev.Value == iprev.TempError || r.ARC.Temporary || r.DMARC.Result == dmarc.TempError ||
 		r.SPF.Result == spf.TempError || r.Helo != nil && r.Helo.Result == spf.TempError ||
 		slices.ContainsFunc(r.DKIM, func(d dkim.Result) bool { return d.Status == dkim.TempError })
 }
