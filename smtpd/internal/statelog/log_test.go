@@ -1,0 +1,400 @@
+package statelog
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pair is a record: the value of a name.
+type pair struct {
+	Name  string `json:"n"`
+	Value int    `json:"v"`
+}
+
+// store is a map that is kept in a log.
+type store struct {
+	mu  sync.Mutex
+	m   map[string]int
+	log *Log[pair]
+}
+
+func open(fsys durable.FS, name string, logger *slog.Logger) (*store, error) {
+	s := &store{m: map[string]int{}}
+	var err error
+	s.log, err = Open(Config[pair]{
+		FS: fsys, Name: name, Format: "pairs", Version: 2, Logger: logger,
+		Restore: func(p pair) { s.m[p.Name] = p.Value },
+		Snapshot: func(yield func(pair) bool) {
+			for name, value := range s.all() {
+				if !yield(pair{name, value}) {
+					return
+				}
+			}
+		},
+	})
+	return s, err
+}
+
+func (s *store) all() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.m)
+}
+
+func (s *store) set(name string, value int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m[name] = value
+	s.log.Add(pair{name, value})
+}
+
+func count(fsys *crashfs.FS, kind string) int {
+	n := 0
+	for _, op := range fsys.Log() {
+		if op.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+func TestChangesSurviveARestart(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "state")
+	s, err := open(durable.OS(), name, nil)
+	require.NoError(t, err)
+	for i := range 100 {
+		s.set(fmt.Sprint(i%10), i)
+	}
+	require.NoError(t, s.log.Sync())
+	s.set("last", 1)
+	_, err = open(durable.OS(), name, nil)
+	require.ErrorIs(t, err, durable.ErrLocked)
+	require.NoError(t, s.log.Close())
+	require.ErrorIs(t, s.log.Close(), ErrClosed)
+	require.ErrorIs(t, s.log.Sync(), ErrClosed)
+	s.log.Add(pair{"late", 1})
+
+	again, err := open(durable.OS(), name, nil)
+	require.NoError(t, err)
+	require.Equal(t, s.m, again.m)
+	require.NoError(t, again.log.Close())
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	require.Zero(t, info.Mode().Perm()&0o077&^ignoredMode())
+}
+
+func ignoredMode() fs.FileMode {
+	if os.PathSeparator == '\\' {
+		return 0o777
+	}
+	return 0
+}
+
+func TestWritesAreGrouped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fsys := crashfs.New()
+		s, err := open(fsys, "/state", nil)
+		require.NoError(t, err)
+		before := fsys.Calls()
+		for i := range 1000 {
+			s.set(fmt.Sprint(i), i)
+		}
+		synctest.Wait()
+		require.Equal(t, before, fsys.Calls(), "nobody has waited for the disk")
+		time.Sleep(GroupTime)
+		synctest.Wait()
+		require.Equal(t, before+2, fsys.Calls(), "one write and one sync")
+		time.Sleep(time.Hour)
+		require.Equal(t, before+2, fsys.Calls(), "and nothing when there is nothing")
+		require.NoError(t, s.log.Close())
+	})
+}
+
+func TestFileIsWrittenAnewWhenItHasGrown(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	s, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, count(fsys, "rename"))
+	long := strings.Repeat("x", 1000)
+	for range 3 * MinRewrite / 1000 / 10 {
+		for i := range 10 {
+			s.set(long, i)
+		}
+		require.NoError(t, s.log.Sync())
+	}
+	require.InDelta(t, 1+3, count(fsys, "rename"), 1)
+	info, err := fsys.Stat("/state")
+	require.NoError(t, err)
+	require.Less(t, info.Size(), int64(MinRewrite+20_000))
+	require.NoError(t, s.log.Close())
+}
+
+func TestFloodOfChangesIsBounded(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	s, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	for i := range 3 * MaxGroup {
+		s.set("name", i)
+	}
+	require.Empty(t, s.log.group)
+	require.NoError(t, s.log.Close())
+	again, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"name": 3*MaxGroup - 1}, again.m)
+	require.NoError(t, again.log.Close())
+}
+
+func TestDamagedLinesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	good := string(record(t, pair{"good", 1}))
+	for name, test := range map[string]struct {
+		text string
+		bad  int
+		want map[string]int
+	}{
+		"empty":           {"", 0, map[string]int{}},
+		"torn first line": {"pai", 1, map[string]int{}},
+		"other file":      {"something else\n" + good, 1, map[string]int{"good": 1}},
+		"torn tail":       {"pairs 2\n" + good + good[:20], 1, map[string]int{"good": 1}},
+		"no line feed":    {"pairs 2\n" + good + strings.TrimSuffix(good, "\n"), 1, map[string]int{"good": 1}},
+		"changed octet":   {"pairs 2\n" + strings.Replace(good, "good", "goof", 1) + good, 1, map[string]int{"good": 1}},
+		"long line":       {"pairs 1\n" + strings.Repeat("x", 5*MaxLine) + "\n" + good, 1, map[string]int{"good": 1}},
+		"endless line":    {"pairs 2\n" + good + strings.Repeat("x", 5*MaxLine), 1, map[string]int{"good": 1}},
+		"not the type":    {"pairs 2\n" + string(record(t, []int{1})) + good, 1, map[string]int{"good": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fsys := crashfs.New()
+			require.NoError(t, durable.WriteFile(fsys, "/state", []byte(test.text), 0o600))
+			var log bytes.Buffer
+			s, err := open(fsys, "/state", slog.New(slog.NewTextHandler(&log, nil)))
+			require.NoError(t, err)
+			require.Equal(t, test.want, s.m)
+			require.NoError(t, s.log.Close())
+			if test.bad == 0 {
+				require.Empty(t, log.String())
+			} else {
+				require.Contains(t, log.String(), fmt.Sprintf("lines=%d", test.bad))
+			}
+			log.Reset()
+			s, err = open(fsys, "/state", slog.New(slog.NewTextHandler(&log, nil)))
+			require.NoError(t, err)
+			require.Equal(t, test.want, s.m)
+			require.Empty(t, log.String(), "the first start has repaired it")
+			require.NoError(t, s.log.Close())
+		})
+	}
+}
+
+func record(t testing.TB, v any) []byte {
+	line, err := durable.AppendRecord(nil, v)
+	require.NoError(t, err)
+	return line
+}
+
+func TestOpenFails(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	require.NoError(t, durable.WriteFile(fsys, "/newer", []byte("pairs 3\n"), 0o600))
+	_, err := open(fsys, "/newer", nil)
+	require.ErrorIs(t, err, durable.ErrNewer)
+	_, err = open(fsys, "/none/state", nil)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	for _, kind := range []string{"lock", "read", "write", "sync", "rename", "syncdir"} {
+		require.NoError(t, durable.WriteFile(fsys, "/"+kind, []byte("pairs 1\n"), 0o600))
+		fsys.Fail(func(op crashfs.Op) error {
+			if op.Kind == kind {
+				return syscall.EIO
+			}
+			return nil
+		})
+		_, err = open(fsys, "/"+kind, nil)
+		require.ErrorIs(t, err, syscall.EIO, kind)
+		fsys.Fail(nil)
+		s, err := open(fsys, "/"+kind, nil)
+		require.NoError(t, err, "it was unlocked")
+		require.NoError(t, s.log.Close())
+	}
+	fsys.Fail(func(op crashfs.Op) error {
+		if op.Kind == "lock" {
+			return fmt.Errorf("no locks: %w", syscall.ENOTSUP)
+		}
+		return nil
+	})
+	s, err := open(fsys, "/state", nil)
+	require.NoError(t, err, "a system without locks")
+	require.NoError(t, s.log.Close())
+}
+
+func TestFailingDiskIsSaidOnceAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fsys := crashfs.New()
+		var log bytes.Buffer
+		s, err := open(fsys, "/state", slog.New(slog.NewTextHandler(&log, nil)))
+		require.NoError(t, err)
+		fsys.Fail(func(op crashfs.Op) error {
+			if op.N > 0 {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		before := fsys.Calls()
+		for i := range 10 {
+			s.set(fmt.Sprint(i), i)
+			time.Sleep(RetryAfter)
+		}
+		synctest.Wait()
+		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+		require.InDelta(t, 10, fsys.Calls()-before, 2, "one try each time")
+		require.Error(t, s.log.Sync())
+		fsys.Fail(nil)
+		time.Sleep(RetryAfter)
+		synctest.Wait()
+		require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+		fsys.Crash()
+		require.NoError(t, s.log.Close(), "all has been written")
+		for state := range fsys.States() {
+			again, err := open(state.FS, "/state", nil)
+			require.NoError(t, err, state.What)
+			require.Len(t, again.m, 10, state.What)
+			require.NoError(t, again.log.Close())
+		}
+	})
+}
+
+// Whatever call a crash comes at, the next start finds all that was synced, nothing that never was, and goes on.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	// run gives what was promised, and what may be there, too.
+	run := func(fsys *crashfs.FS) (promised, given map[string]int) {
+		promised, given = map[string]int{}, map[string]int{}
+		for round := range 2 {
+			s, err := open(fsys, "/state", nil)
+			if err != nil {
+				return promised, given
+			}
+			for i := range 3 {
+				for j := range 2 {
+					name := fmt.Sprintf("%d.%d.%d", round, i, j)
+					given[name] = i
+					s.set(name, i)
+				}
+				if s.log.Sync() == nil {
+					promised = maps.Clone(given)
+				}
+			}
+			if s.log.Close() == nil {
+				promised = maps.Clone(given)
+			}
+		}
+		return promised, given
+	}
+	whole := crashfs.New()
+	promised, given := run(whole)
+	require.Equal(t, given, promised)
+	states := 0
+	for n := 1; n <= whole.Calls(); n++ {
+		for _, crash := range []func(*crashfs.FS, int){(*crashfs.FS).CrashBefore, (*crashfs.FS).CrashAfter} {
+			fsys := crashfs.New()
+			crash(fsys, n)
+			promised, given := run(fsys)
+			for state := range fsys.States() {
+				states++
+				s, err := open(state.FS, "/state", nil)
+				require.NoError(t, err, state.What)
+				for name, value := range promised {
+					require.Equal(t, value, s.m[name], "%s: %s", name, state.What)
+				}
+				for name := range s.m {
+					require.Contains(t, given, name, state.What)
+				}
+				s.set("more", 1)
+				require.NoError(t, s.log.Close())
+				again, err := open(state.FS, "/state", nil)
+				require.NoError(t, err)
+				require.Equal(t, s.m, again.m, state.What)
+				require.NoError(t, again.log.Close())
+			}
+		}
+	}
+	require.Greater(t, states, 50)
+}
+
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	s, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 200 {
+				s.set(fmt.Sprint(g), i)
+				if i%50 == 0 {
+					_ = s.log.Sync()
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.NoError(t, s.log.Close())
+	again, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	for g := range 8 {
+		require.Equal(t, 199, again.m[fmt.Sprint(g)])
+	}
+	require.NoError(t, again.log.Close())
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add([]byte("pairs 2\n"))
+	f.Add(append([]byte("pairs 1\n"), record(f, pair{"a", 1})...))
+	f.Add([]byte("pairs 99\n"))
+	f.Add([]byte("\n\n00000000 {}\n"))
+	f.Add(bytes.Repeat([]byte("x"), MaxLine+1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got []pair
+		l := &Log[pair]{Config: Config[pair]{Format: "pairs", Version: 2, Restore: func(p pair) { got = append(got, p) }}}
+		bad, err := l.read(bytes.NewReader(data))
+		if err != nil {
+			require.ErrorIs(t, err, durable.ErrNewer)
+			return
+		}
+		require.LessOrEqual(t, bad+len(got), bytes.Count(data, []byte("\n"))+1)
+		// What was read is written and read again as it is, with nothing bad.
+		text := []byte("pairs 2\n")
+		for _, p := range got {
+			text = append(text, record(t, p)...)
+		}
+		first := got
+		got = nil
+		bad, err = l.read(bytes.NewReader(text))
+		require.NoError(t, err)
+		require.Zero(t, bad)
+		require.Equal(t, first, got)
+	})
+}
