@@ -140,8 +140,10 @@ func TestAuthIsOfferedOnlyWhereItWorks(t *testing.T) {
 				S: 250-PIPELINING
 				S: 250-SIZE *
 				S: 250-8BITMIME
+				S: 250-CHUNKING
 				S: 250-ENHANCEDSTATUSCODES
 				S: 250-SMTPUTF8
+				S: 250-LIMITS MAILMAX=1000 RCPTMAX=100
 				S: 250 HELP
 				C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=
 				S: 538 5.7.11 Encryption required, use STARTTLS first
@@ -157,8 +159,10 @@ func TestAuthIsOfferedOnlyWhereItWorks(t *testing.T) {
 				S: 250-PIPELINING
 				S: 250-SIZE *
 				S: 250-8BITMIME
+				S: 250-CHUNKING
 				S: 250-ENHANCEDSTATUSCODES
 				S: 250-SMTPUTF8
+				S: 250-LIMITS MAILMAX=1000 RCPTMAX=100
 				S: 250-AUTH PLAIN LOGIN
 				S: 250 HELP
 				C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=

@@ -3,7 +3,6 @@ package smtpd
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -25,6 +24,14 @@ func (c *conn) readCommand() ([]byte, error) {
 	if c.tx == nil && c.Draining() {
 		return nil, serving.ErrDraining
 	}
+	return c.ReadLine(c.commandDeadline(), c.tx == nil)
+}
+
+// commandDeadline is until when the next command line must come.
+func (c *conn) commandDeadline() time.Time {
+	if c.chunks != nil && !c.chunks.failed { // within a message
+		return c.dataDeadline(c.chunks.began, c.chunks.received)
+	}
 	deadline := time.Now().Add(c.set.commandTime)
 	if c.refused {
 		deadline = time.Now().Add(refusedTime)
@@ -32,7 +39,7 @@ func (c *conn) readCommand() ([]byte, error) {
 	if end := c.born.Add(c.set.sessionTime); end.Before(deadline) {
 		deadline = end
 	}
-	return c.ReadLine(deadline, c.tx == nil)
+	return deadline
 }
 
 // refusedTime is how long a session that was refused in the greeting may take for its QUIT.
@@ -103,14 +110,17 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 		return badSequence("No service here, see the greeting") // RFC 5321 §3.1
 	}
 	switch verb {
-	case "MAIL", "RCPT", "DATA", "AUTH", "STARTTLS", "QUIT":
+	case "MAIL", "RCPT", "DATA", "BDAT", "AUTH", "STARTTLS", "QUIT":
 	default:
-		if c.idleCommands++; serving.Over(c.idleCommands, c.set.maxIdleCommands) {
-			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many commands without a message, closing"}
+		if reply := c.idle(); reply != nil {
+			return reply
 		}
 	}
 	switch verb {
-	case "EHLO", "HELO":
+	case "EHLO", "HELO", "LHLO":
+		if c.set.LMTP != (verb == "LHLO") {
+			return c.otherProtocol()
+		}
 		return c.hello(verb, arg)
 	case "MAIL":
 		return c.mail(arg)
@@ -118,6 +128,8 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 		return c.rcpt(arg)
 	case "DATA":
 		return c.dataCommand(arg)
+	case "BDAT":
+		return c.bdat(arg)
 	case "RSET":
 		return c.rset(arg)
 	case "NOOP":
@@ -136,10 +148,18 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 	return c.notServed(verb)
 }
 
+// idle counts a command that brings no message nearer.
+func (c *conn) idle() *mailbricks.Reply {
+	if c.idleCommands++; serving.Over(c.idleCommands, c.set.maxIdleCommands) {
+		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many commands without a message, closing"}
+	}
+	return nil
+}
+
 // notServed answers the commands that are known for not being served, and all others.
 func (c *conn) notServed(verb string) *mailbricks.Reply {
 	switch verb {
-	case "EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BDAT", "BURL", "XCLIENT", "XFORWARD", "LHLO", "VERB", "ONEX":
+	case "EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XCLIENT", "XFORWARD", "VERB", "ONEX":
 		return misuse(502, "5.5.1", "Command not implemented")
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI":
 		// A web browser that was talked into this (ALPACA): what follows are lines that others chose.
@@ -149,15 +169,15 @@ func (c *conn) notServed(verb string) *mailbricks.Reply {
 	return misuse(500, "5.5.1", "Unknown command")
 }
 
-// hello is EHLO and HELO (RFC 5321 §4.1.1.1).
+// hello is EHLO and HELO (RFC 5321 §4.1.1.1), or LHLO (RFC 2033 §4.1).
 func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, " "), " ") // older clients add words of explanation: RFC 5321 §4.1.1.1
 	if !validHello(name) {
 		return badArgument(verb + " needs a domain name or an address literal")
 	}
-	c.tx = nil
+	c.endTransaction()
 	c.session.Peer.Hello = name
-	c.extended = verb == "EHLO"
+	c.extended = verb != "HELO"
 	c.session.Peer.Protocol = c.protocol(false)
 	err := c.ask(&Step{Phase: PhaseHello, Session: c.session})
 	if t := c.set.Trace.Hello; t != nil {
@@ -179,31 +199,18 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	return nil
 }
 
-// extensions are the lines of the EHLO reply that offer something.
-func (c *conn) extensions() []string {
-	lines := []string{"PIPELINING", fmt.Sprintf("SIZE %d", max(c.set.maxMessageSize, 0)), "8BITMIME", "ENHANCEDSTATUSCODES"}
-	if !c.set.NoSMTPUTF8 {
-		lines = append(lines, "SMTPUTF8")
-	}
-	if c.set.TLSConfig != nil && c.session.Peer.TLS == nil {
-		lines = append(lines, "STARTTLS")
-	}
-	if names := c.mechanisms(); len(names) > 0 && c.session.Peer.Identity == nil {
-		lines = append(lines, "AUTH "+strings.Join(names, " "))
-	}
-	return append(lines, "HELP")
-}
-
 // protocol is the word for Received's with clause (RFC 3848, RFC 6531 §4.3).
 func (c *conn) protocol(smtputf8 bool) string {
-	word := "SMTP"
+	word := "ESMTP"
 	switch {
 	case !c.extended:
-		return word
+		return "SMTP"
+	case c.set.LMTP && smtputf8:
+		word = "UTF8LMTP"
+	case c.set.LMTP:
+		word = "LMTP"
 	case smtputf8:
 		word = "UTF8SMTP"
-	default:
-		word = "ESMTP"
 	}
 	if c.session.Peer.TLS != nil {
 		word += "S"
@@ -218,7 +225,7 @@ func (c *conn) rset(arg string) *mailbricks.Reply {
 	if arg != "" {
 		return badArgument("RSET takes no argument")
 	}
-	c.tx = nil
+	c.endTransaction()
 	return ok("2.0.0", "Ok")
 }
 

@@ -30,6 +30,8 @@ type conn struct {
 	small []byte // the buffer for lines, while a message arrives in a larger one
 
 	tx       *Transaction // nil outside of one
+	chunks   *chunks      // of tx, from its first BDAT on
+	dropped  int64        // octets of chunks that were refused since the last MAIL
 	extended bool         // EHLO, not HELO
 	refused  bool         // greeted with 554: only QUIT is served
 
@@ -103,6 +105,7 @@ func (c *conn) run() {
 		}
 		c.command(line)
 	}
+	c.endTransaction()
 	_ = c.Flush() // the session is over; end has the reason that counts
 	c.End(c.end != errQuit)
 }
@@ -114,7 +117,7 @@ func (c *conn) greet() {
 		t(c.session, err)
 	}
 	if err == nil {
-		c.lines(220, "", []string{c.set.hostname + " ESMTP"})
+		c.lines(220, "", []string{c.set.hostname + " " + c.greeting()})
 		return
 	}
 	c.logger.Info("smtpd: connection refused", "peer", c.session.Peer.Addr, "err", err)

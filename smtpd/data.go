@@ -19,62 +19,103 @@ const minDrain = 64 << 20
 
 // dataCommand is DATA (RFC 5321 §4.1.1.4).
 func (c *conn) dataCommand(arg string) *mailbricks.Reply {
-	switch none := c.tx != nil && len(c.tx.Envelope.Recipients)+c.tx.discarded == 0; {
-	case c.tx == nil:
-		return badSequence("MAIL first")
-	case none && c.session.counts.BadRecipients > 0:
-		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: "No valid recipients"} // RFC 5321 §3.3
-	case none:
-		return badSequence("RCPT first")
+	if reply := c.noMessage(); reply != nil {
+		return reply
+	}
+	switch {
+	case c.chunks != nil: // RFC 3030 §2
+		return badSequence("DATA and BDAT do not go together")
+	case c.tx.Envelope.Body == mailbricks.BodyBinary: // RFC 3030 §3
+		return badSequence("BODY=BINARYMIME needs BDAT")
 	case arg != "":
 		return badArgument("DATA takes no argument")
 	}
 	tx := c.tx
-	err := c.ask(&Step{Phase: PhaseData, Session: c.session, Transaction: tx})
-	if err != nil {
-		c.tx = nil
-		c.logger.Info("smtpd: message refused before it came", "id", tx.Envelope.ID, "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
+	if err := c.askData(tx); err != nil {
+		c.endTransaction()
 		return refusal(err)
 	}
 	c.reply(&mailbricks.Reply{Code: 354, Text: "End the message with a line of one dot"})
-	return c.message(tx)
-}
-
-// message takes in the message and answers for it.
-func (c *conn) message(tx *Transaction) *mailbricks.Reply {
-	began := time.Now()
+	a := arrival{tx: tx, verb: "DATA", began: time.Now()}
 	w := c.set.spool.Writer()
-	size, err := c.receive(w)
-	if err == nil {
+	var err error
+	if a.size, err = c.receive(w); err == nil {
 		err = c.accept(tx, w)
 	} else {
 		w.Abort()
 	}
-	took := time.Since(began)
-	if t := c.set.Trace.Message; t != nil {
-		t(tx, size, took, err)
+	c.conclude(a, err)
+	return nil
+}
+
+// noMessage says why there can be no message now.
+func (c *conn) noMessage() *mailbricks.Reply {
+	switch none := c.tx != nil && len(c.tx.accepted) == 0; {
+	case c.tx == nil:
+		return badSequence("MAIL first")
+	case none && c.session.counts.BadRecipients > 0 && !c.set.LMTP: // RFC 2033 §4.2 wants 503
+		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: "No valid recipients"} // RFC 5321 §3.3
+	case none:
+		return badSequence("RCPT first")
 	}
-	env := tx.Envelope
-	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", size, "took", took, "peer", c.session.Peer.Addr}
+	return nil
+}
+
+// askData asks the Data checks.
+func (c *conn) askData(tx *Transaction) error {
+	err := c.ask(&Step{Phase: PhaseData, Session: c.session, Transaction: tx})
 	if err != nil {
-		c.logger.Info("smtpd: message refused", append(args, "err", err)...)
+		c.logger.Info("smtpd: message refused before it came", "id", tx.Envelope.ID, "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
+	}
+	return err
+}
+
+// arrival is a message that has arrived, or broke off.
+type arrival struct {
+	tx    *Transaction
+	verb  string // the command that it came with
+	size  int64  // octets
+	began time.Time
+}
+
+// conclude ends a transaction and answers for its message; err says why it is not taken.
+func (c *conn) conclude(a arrival, err error) {
+	c.report(a, err)
+	if c.end == nil || errors.Is(c.end, errTold) { // the peer has not left
+		c.answerMessage(a.verb, a.tx, err)
+	}
+	c.endTransaction() // not before: the replies may have addresses in UTF-8
+}
+
+// report tells those who want to know of the outcome of a message, and counts.
+func (c *conn) report(a arrival, err error) {
+	took, env := time.Since(a.began), a.tx.Envelope
+	if t := c.set.Trace.Message; t != nil {
+		t(a.tx, a.size, took, err)
+	}
+	taken := c.taken(a.tx, err)
+	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", took, "peer", c.session.Peer.Addr}
+	if env.Priority != nil {
+		args = append(args, "priority", *env.Priority) // RFC 6710 §4.1
+	}
+	if err != nil {
+		c.logger.Info("smtpd: message refused", append(args, "taken", taken, "err", err)...)
 	} else {
 		c.logger.Info("smtpd: message accepted", args...)
+	}
+	if err == nil || taken > 0 {
 		c.idleCommands = 0
 		c.session.counts.Messages++
-		c.session.counts.Recipients += len(env.Recipients)
+		c.session.counts.Recipients += taken
 	}
-	reply := ok("2.0.0", "Ok: queued as "+env.ID)
-	if err != nil {
-		reply = refusal(err)
+}
+
+// endTransaction gives up the transaction, if there is one.
+func (c *conn) endTransaction() {
+	if c.chunks != nil {
+		c.chunks.out.Abort()
 	}
-	if c.end != nil && !errors.Is(c.end, errTold) {
-		c.tx = nil
-		return nil // the peer has left
-	}
-	c.answer("DATA", reply)
-	c.tx = nil // not before: the reply may have addresses in UTF-8
-	return nil
+	c.tx, c.chunks = nil, nil
 }
 
 // receive reads to the end of the message. An error says why the message is refused; when it was not read to its end,
@@ -106,7 +147,7 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 		}
 	}
 	c.shrink()
-	if err := c.flaw(&scanner); err != nil {
+	if err := c.flaw(scanner.err, scanner.flaw); err != nil {
 		return scanner.size, err
 	}
 	return scanner.size, nil
@@ -163,19 +204,19 @@ func (c *conn) broken(err error) error {
 }
 
 // flaw is why a message that was read to its end is refused.
-func (c *conn) flaw(d *dotScanner) error {
+func (c *conn) flaw(err, flaw error) error {
 	var tooLarge *mailbricks.Reply
 	switch {
-	case errors.As(d.err, &tooLarge): // size first: it is what the sender can mend
+	case errors.As(err, &tooLarge): // size first: it is what the sender can mend
 		return tooLarge
-	case errors.Is(d.flaw, errLongLine):
-		return &mailbricks.Reply{Code: 554, Enhanced: "5.6.0", Text: fmt.Sprintf("Message has a line longer than %d octets", c.set.maxLine), Err: d.flaw}
-	case d.flaw != nil:
-		return &mailbricks.Reply{Code: 550, Enhanced: "5.5.2", Text: "Message has a NUL or a line end that is not CR LF", Err: d.flaw}
-	case errors.Is(d.err, syscall.ENOSPC):
-		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: d.err}
+	case errors.Is(flaw, errLongLine):
+		return &mailbricks.Reply{Code: 554, Enhanced: "5.6.0", Text: fmt.Sprintf("Message has a line longer than %d octets", c.set.maxLine), Err: flaw}
+	case flaw != nil:
+		return &mailbricks.Reply{Code: 550, Enhanced: "5.5.2", Text: "Message has a NUL or a line end that is not CR LF", Err: flaw}
+	case errors.Is(err, syscall.ENOSPC):
+		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: err}
 	}
-	return d.err
+	return err
 }
 
 // accept takes a message that has arrived past the message checks to the Handler.

@@ -169,6 +169,6 @@ func TestLinesOfEveryLengthAtABufferEdge(t *testing.T) {
 func TestFullDiskIsNamed(t *testing.T) {
 	t.Parallel()
 	c := &conn{set: new(Server).settings(nil, false)}
-	err := c.flaw(&dotScanner{err: fmt.Errorf("spool: %w", syscall.ENOSPC)})
+	err := c.flaw(fmt.Errorf("spool: %w", syscall.ENOSPC), nil)
 	require.EqualError(t, err, "452 4.3.1 Insufficient system storage: spool: "+syscall.ENOSPC.Error())
 }

@@ -40,7 +40,7 @@ func (c *conn) mayMail() *mailbricks.Reply {
 	switch {
 	case c.session.Peer.Hello == "":
 		return badSequence("EHLO first")
-	case c.tx != nil:
+	case c.tx != nil && (c.chunks == nil || !c.chunks.failed):
 		return badSequence("A mail transaction is open already")
 	case c.set.RequireAuth && c.session.Peer.Identity == nil && c.session.Peer.TLS == nil && !c.set.AllowInsecureAuth:
 		return misuse(530, "5.7.0", "STARTTLS and authentication required") // RFC 3207 §4, RFC 4954 §6
@@ -59,7 +59,8 @@ func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 	if c.transactions++; serving.Over(c.transactions, c.set.maxTransactions) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many messages in one session, closing"}
 	}
-	c.tx = tx
+	c.endTransaction() // of which a chunk has failed
+	c.tx, c.dropped = tx, 0
 	err := c.ask(&Step{Phase: PhaseMail, Session: c.session, Transaction: tx})
 	if from := tx.Envelope.From; err == nil && from != "" && !strings.Contains(from, "@") {
 		err = &mailbricks.Reply{Code: 501, Enhanced: "5.1.7", Text: fmt.Sprintf("<%s>: sender address has no domain", from)}
@@ -70,7 +71,7 @@ func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 	if err != nil {
 		reply := refusal(err)
 		c.logger.Info("smtpd: sender refused", "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
-		c.tx = nil
+		c.endTransaction()
 		return reply
 	}
 	return ok("2.1.0", "Sender ok")
@@ -96,8 +97,11 @@ func (c *conn) reversePath(path string, smtputf8 bool) (string, *mailbricks.Repl
 
 // rcpt is RCPT (RFC 5321 §4.1.1.3).
 func (c *conn) rcpt(arg string) *mailbricks.Reply {
-	if c.tx == nil {
+	switch {
+	case c.tx == nil:
 		return badSequence("MAIL first")
+	case c.chunks != nil:
+		return badSequence("Not after BDAT") // RFC 3030 §2: all RCPTs come before it
 	}
 	rest, found := cutKeyword(arg, "TO:")
 	if !found {
@@ -119,7 +123,7 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 		return misuse(501, "5.1.3", fmt.Sprintf("Recipient address: %v", err))
 	case !c.tx.Envelope.SMTPUTF8 && !isASCII(address):
 		return misuse(553, "5.6.7", "Recipient address needs SMTPUTF8") // RFC 6531 §3.5
-	case serving.Reached(len(c.tx.Envelope.Recipients)+c.tx.discarded, c.set.maxRecipients):
+	case serving.Reached(len(c.tx.accepted), c.set.maxRecipients):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
 	}
 	return c.addRecipient(mailbricks.Recipient{Address: address})
@@ -133,12 +137,11 @@ func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 	if t := c.set.Trace.Rcpt; t != nil {
 		t(tx, rcpt, err)
 	}
-	if isDiscard(err) {
-		tx.discarded++
-		return ok("2.1.5", "Recipient ok")
-	}
-	if err == nil {
-		tx.Envelope.Recipients = append(tx.Envelope.Recipients, rcpt)
+	if discarded := isDiscard(err); err == nil || discarded {
+		tx.accepted = append(tx.accepted, accepted{address: given, discarded: discarded})
+		if !discarded {
+			tx.Envelope.Recipients = append(tx.Envelope.Recipients, rcpt)
+		}
 		return ok("2.1.5", "Recipient ok")
 	}
 	reply := refusal(err)

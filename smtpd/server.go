@@ -89,6 +89,9 @@ type Server struct {
 	// UnqualifiedSenders lets MAIL FROM:<name>, without a domain, by a user who has logged in through to the checks, one of
 	// which must put an address in Envelope.From (as package submission does). Otherwise it is answered by 501.
 	UnqualifiedSenders bool
+	// LMTP makes this an LMTP server (RFC 2033), which has a reply for each recipient of a message: clients say LHLO, and a
+	// Handler's [mailbricks.Results] reach them one by one. It must not listen on port 25 (RFC 2033 §5).
+	LMTP bool
 	// NoSMTPUTF8 does not offer internationalised addresses (RFC 6531): for a Handler that cannot pass them on.
 	NoSMTPUTF8 bool
 	// BareLineEnds says what becomes of a message with a bare CR, a bare LF or a NUL; the default is to refuse it.

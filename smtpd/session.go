@@ -82,9 +82,9 @@ type Transaction struct {
 	// Envelope is what is known of the message so far. Checks may change From, the recipients and Quarantine.
 	Envelope *mailbricks.Envelope
 
-	values    values
-	discard   *string // why the message is thrown away
-	discarded int     // recipients for whom it is
+	values   values
+	discard  *string // why the message is thrown away
+	accepted []accepted
 }
 
 // Set keeps a value for later checks of the transaction and its Handler, under a key of a type of the caller's own.

@@ -137,7 +137,10 @@ func (w *walk) rest(ctx context.Context) error {
 	}
 	env := w.step.Transaction.Envelope
 	w.asked = true
-	w.outcome = single(w.set.Handler.Handle(ctx, env, w.step.Message), env.Recipients)
+	w.outcome = w.set.Handler.Handle(ctx, env, w.step.Message)
+	if !w.set.LMTP {
+		w.outcome = single(w.outcome, env.Recipients)
+	}
 	return w.outcome
 }
 
