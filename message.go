@@ -27,21 +27,42 @@ func NewMessage(raw []byte) *Message {
 	return &Message{header: raw[:end:end], tail: newTail(bytes.NewReader(raw[end:]), int64(len(raw)-end), nil)}
 }
 
-// headerEnd is the length of the header block of raw, without the blank line behind it (RFC 5322 §2.1). What begins
-// with white space has no header: its first line would continue any field that is put in front.
+// headerEnd is the length of the header block of raw, without the blank line behind it (RFC 5322 §2.1).
 func headerEnd(raw []byte) int {
-	if len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') || bytes.HasPrefix(raw, []byte("\r\n")) || bytes.HasPrefix(raw, []byte("\n")) {
+	if headless(raw) {
 		return 0
 	}
-	for pos := 0; ; {
-		nl := bytes.IndexByte(raw[pos:], '\n')
+	end, _ := fieldsEnd(raw, 0)
+	return end
+}
+
+// headless says whether raw has no header: it begins with the blank line, or with white space, which would continue any
+// field that is put in front.
+func headless(raw []byte) bool {
+	return len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') || isBlank(raw)
+}
+
+// isBlank says whether s begins with a blank line.
+func isBlank(s []byte) bool {
+	return bytes.HasPrefix(s, []byte("\r\n")) || bytes.HasPrefix(s, []byte("\n"))
+}
+
+// fieldsEnd is where the blank line begins that ends the fields of raw, whose first from octets need no look; len(raw) if
+// there is none. Once raw has grown, its first searched octets need no look.
+func fieldsEnd(raw []byte, from int) (end, searched int) {
+	for {
+		nl := bytes.IndexByte(raw[from:], '\n')
 		if nl < 0 {
-			return len(raw)
+			return len(raw), len(raw)
 		}
-		pos += nl + 1
-		if rest := raw[pos:]; bytes.HasPrefix(rest, []byte("\r\n")) || bytes.HasPrefix(rest, []byte("\n")) {
-			return pos
+		from += nl
+		switch rest := raw[from+1:]; {
+		case isBlank(rest):
+			return from + 1, from
+		case len(rest) == 0, len(rest) == 1 && rest[0] == '\r': // perhaps
+			return len(raw), from
 		}
+		from++
 	}
 }
 

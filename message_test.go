@@ -1,7 +1,9 @@
 package mailbricks_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -233,4 +235,54 @@ func TestReplyTo(t *testing.T) {
 	require.Equal(t, "5.0.0", own.EnhancedCode())
 	require.False(t, mailbricks.IsTemporary(own))
 	require.False(t, mailbricks.IsTemporary(nil))
+}
+
+// Messages do not share the memory that a Spool uses again.
+func TestSpoolMessagesAreApart(t *testing.T) {
+	t.Parallel()
+	spool := &mailbricks.Spool{Dir: t.TempDir()}
+	raws, msgs := make([]string, 12), make([]*mailbricks.Message, 12)
+	for i := range raws {
+		raws[i] = letter + strings.Repeat(fmt.Sprintln("line", i), (i%4+1)*10_000) // in memory and in a file
+		w := spool.Writer()
+		for rest := raws[i]; rest != ""; {
+			n := min(len(rest), 20_000)
+			_, err := w.Write([]byte(rest[:n]))
+			require.NoError(t, err)
+			rest = rest[n:]
+		}
+		require.EqualValues(t, len(raws[i]), w.Size())
+		var err error
+		msgs[i], err = w.Message()
+		require.NoError(t, err)
+		if i%3 == 0 { // one that comes to nothing
+			w := spool.Writer()
+			for range 3 {
+				_, err := w.Write(bytes.Repeat([]byte("Lost: "), 5000))
+				require.NoError(t, err)
+			}
+			w.Abort()
+		}
+	}
+	for i, m := range msgs {
+		require.True(t, raws[i] == text(t, m), "message %d", i)
+		require.NoError(t, m.Close())
+	}
+}
+
+// A header that comes octet by octet is not looked through again for each: that would take minutes here.
+func TestSpoolTakesAHeaderInSmallPieces(t *testing.T) {
+	t.Parallel()
+	w := (&mailbricks.Spool{Dir: t.TempDir(), Threshold: 1}).Writer()
+	header := strings.Repeat("A: 1\r\n", 150_000)
+	for i := range len(header) {
+		_, err := w.Write([]byte(header[i : i+1]))
+		require.NoError(t, err)
+	}
+	_, err := io.WriteString(w, "\r\nbody")
+	require.NoError(t, err)
+	m, err := w.Message()
+	require.NoError(t, err)
+	defer m.Close()
+	require.True(t, header == string(m.Header()))
 }

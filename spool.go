@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 )
 
 // Defaults of a Spool.
@@ -28,6 +29,8 @@ type Spool struct {
 	Threshold int64
 	// MaxHeader is the largest header block taken, in octets; 0: DefaultMaxHeader.
 	MaxHeader int
+
+	buffers sync.Pool // *[]byte of Threshold octets, for messages that come in pieces
 }
 
 // Read makes a Message of all that r gives.
@@ -77,9 +80,16 @@ func (s *Spool) readHeader(at io.ReaderAt, size int64) ([]byte, error) {
 	}
 }
 
+// Messages of up to slowGrowth octets grow as a slice does. Larger ones are gathered in a buffer that is used again, unless
+// the threshold is above maxBuffer.
+const (
+	slowGrowth = 32 << 10
+	maxBuffer  = 4 << 20
+)
+
 // Writer begins a message that is written piece by piece.
 func (s *Spool) Writer() *SpoolWriter {
-	w := &SpoolWriter{dir: s.Dir, threshold: s.Threshold, maxHeader: s.MaxHeader}
+	w := &SpoolWriter{spool: s, threshold: s.Threshold, maxHeader: s.MaxHeader}
 	if w.threshold <= 0 {
 		w.threshold = DefaultSpoolThreshold
 	}
@@ -92,49 +102,101 @@ func (s *Spool) Writer() *SpoolWriter {
 // SpoolWriter takes a message piece by piece. It holds at most Spool.Threshold octets and, above that, the header.
 // One of Message and Abort must be called.
 type SpoolWriter struct {
-	dir       string
+	spool     *Spool
 	threshold int64
 	maxHeader int
 
-	mem  []byte   // all so far, or the header once there is a file
-	file *os.File // what is behind the header
-	size int64    // octets in file
-	err  error
+	mem      []byte   // all so far, or the header once there is a file
+	buffer   *[]byte  // where mem is, if it is the Spool's
+	searched int      // octets of mem in which the header does not end
+	file     *os.File // what is behind the header
+	size     int64    // octets in file
+	err      error
 }
 
 // Write takes the next piece. An error stays: the message is lost.
 func (w *SpoolWriter) Write(p []byte) (int, error) {
+	switch {
+	case w.err != nil:
+	case w.file != nil:
+		w.err = w.toFile(p)
+	case int64(len(w.mem)+len(p)) <= w.threshold:
+		w.hold(p)
+	default:
+		w.err = w.overflow(p)
+	}
 	if w.err != nil {
-		return 0, w.err
-	}
-	if w.file == nil && int64(len(w.mem)+len(p)) <= w.threshold {
-		w.mem = append(w.mem, p...)
-		return len(p), nil
-	}
-	if w.err = w.toFile(p); w.err != nil {
 		return 0, w.err
 	}
 	return len(p), nil
 }
 
-// toFile writes p behind what was written, opening the file once the end of the header is known.
-func (w *SpoolWriter) toFile(p []byte) error {
-	if w.file == nil {
+// hold keeps p in memory.
+func (w *SpoolWriter) hold(p []byte) {
+	need := len(w.mem) + len(p)
+	if need > cap(w.mem) && need > slowGrowth && w.buffer == nil && w.threshold <= maxBuffer {
+		w.takeBuffer()
+	}
+	w.mem = append(w.mem, p...)
+}
+
+// takeBuffer goes on in a buffer of the Spool's.
+func (w *SpoolWriter) takeBuffer() {
+	buffer, ok := w.spool.buffers.Get().(*[]byte)
+	if !ok || int64(cap(*buffer)) < w.threshold { // somebody has changed the threshold
+		buffer = new(make([]byte, 0, w.threshold))
+	}
+	w.buffer = buffer
+	w.mem = append((*buffer)[:0], w.mem...)
+}
+
+// leaveBuffer gives the Spool its buffer back; what is kept of mem is elsewhere.
+func (w *SpoolWriter) leaveBuffer() {
+	if w.buffer != nil {
+		w.spool.buffers.Put(w.buffer)
+		w.buffer = nil
+	}
+}
+
+// overflow takes the piece that is too much for memory: it opens the file once the end of the header is known.
+func (w *SpoolWriter) overflow(p []byte) error {
+	end, known := w.headerEnd()
+	if !known { // no blank line so far: still all header
 		w.mem = append(w.mem, p...)
-		end := headerEnd(w.mem)
-		if end > w.maxHeader {
-			return ErrHeaderTooLarge
-		}
-		if end == len(w.mem) { // no blank line so far: still all header
-			return nil
-		}
-		f, err := createSpoolFile(w.dir)
-		if err != nil {
-			return fmt.Errorf("mailbricks: spool: %w", err)
-		}
-		w.file = f
-		p = w.mem[end:]
-		w.mem = w.mem[:end:end]
+		p = nil
+		end, known = w.headerEnd()
+	}
+	switch {
+	case end > w.maxHeader:
+		return ErrHeaderTooLarge
+	case !known:
+		return nil
+	}
+	f, err := createSpoolFile(w.spool.Dir)
+	if err != nil {
+		return fmt.Errorf("mailbricks: spool: %w", err)
+	}
+	w.file = f
+	body := w.mem[end:]
+	w.mem = bytes.Clone(w.mem[:end])
+	defer w.leaveBuffer()
+	if err := w.toFile(body); err != nil {
+		return err
+	}
+	return w.toFile(p)
+}
+
+// headerEnd is headerEnd of mem, and whether what follows cannot change it.
+func (w *SpoolWriter) headerEnd() (end int, known bool) {
+	if !headless(w.mem) {
+		end, w.searched = fieldsEnd(w.mem, w.searched)
+	}
+	return end, end < len(w.mem)
+}
+
+func (w *SpoolWriter) toFile(p []byte) error {
+	if len(p) == 0 {
+		return nil
 	}
 	n, err := w.file.Write(p)
 	w.size += int64(n)
@@ -156,15 +218,16 @@ func (w *SpoolWriter) Message() (*Message, error) {
 		w.Abort()
 		return nil, w.err
 	}
-	if w.file == nil {
-		return NewMessage(w.mem), nil
+	mem, file := w.mem, w.file
+	if w.buffer != nil {
+		mem = bytes.Clone(mem)
+		w.leaveBuffer()
 	}
-	file := w.file
-	w.file, w.err = nil, errors.New("mailbricks: spool: message was already taken")
-	return &Message{
-		header: bytes.Clone(w.mem),
-		tail:   newTail(file, w.size, func() error { return removeSpoolFile(file) }),
-	}, nil
+	w.mem, w.file, w.err = nil, nil, errors.New("mailbricks: spool: message was already taken")
+	if file == nil {
+		return NewMessage(mem), nil
+	}
+	return &Message{header: mem, tail: newTail(file, w.size, func() error { return removeSpoolFile(file) })}, nil
 }
 
 // Abort gives up the message and its file.
@@ -173,6 +236,8 @@ func (w *SpoolWriter) Abort() {
 		_ = removeSpoolFile(w.file) // nobody is left to tell; the file is a temporary one
 		w.file = nil
 	}
+	w.leaveBuffer()
+	w.mem = nil
 	if w.err == nil {
 		w.err = errors.New("mailbricks: spool: message was given up")
 	}

@@ -4,8 +4,8 @@ package mailbricks
 
 import "os"
 
-// createSpoolFile makes a file that has no name any more, so that nothing is left behind by a killed process.
-func createSpoolFile(dir string) (*os.File, error) {
+// createNamelessFile makes a file and takes its name away.
+func createNamelessFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "spool-*")
 	if err != nil {
 		return nil, err
