@@ -40,7 +40,7 @@ type config struct {
 	hostname string
 	dataDir  string
 	domains  []string
-	listen   map[string][]string // service → addresses
+	listen   map[string][]endpoint // by service
 	tls      struct{ mode, cert, key string }
 	dns      struct {
 		servers []string
@@ -74,10 +74,10 @@ type config struct {
 }
 
 // services in the order in which they are shown.
-var services = []string{"smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"}
+var services = []string{"smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "lmtp"}
 
 func defaults() *config {
-	c := &config{listen: map[string][]string{}, dataDir: "/var/lib/fullserver"}
+	c := &config{listen: map[string][]endpoint{}, dataDir: "/var/lib/fullserver"}
 	c.outbound.port = 25
 	c.outbound.smarthost.tls = "starttls"
 	c.outbound.retry = "5m*3, 15m*4, 1h*8, 4h"
@@ -142,9 +142,8 @@ func (c *config) keys() map[string]setter {
 	}
 	maps.Copy(keys, c.authKeys())
 	for _, service := range services {
-		keys["listen."+service] = addresses(c.listen, service)
+		keys["listen."+service] = endpoints(c.listen, service)
 	}
-	keys["listen.lmtp"] = func(any) error { return errors.New("this version has no LMTP service") }
 	return keys
 }
 
@@ -396,7 +395,7 @@ func (c *config) needsRestart(next *config) []string {
 	if c.dataDir != next.dataDir {
 		keys = append(keys, "data_dir")
 	}
-	if !maps.EqualFunc(c.listen, next.listen, slices.Equal) {
+	if !maps.EqualFunc(c.listen, next.listen, func(a, b []endpoint) bool { return slices.EqualFunc(a, b, endpoint.equal) }) {
 		keys = append(keys, "listen")
 	}
 	if c.run.user != next.run.user {

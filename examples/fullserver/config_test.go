@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ imap        = [":143"]
 imaps       = [":993"]
 pop3        = [":110"]
 pop3s       = [":995"]
+lmtp        = ["unix:/run/fullserver/lmtp"]
 
 [tls]
 mode = "manual"
@@ -113,8 +115,9 @@ func TestConfigReadsEveryKey(t *testing.T) {
 	require.Equal(t, "mail.example.com", c.hostname)
 	require.Equal(t, "/var/lib/fullserver", c.dataDir)
 	require.Equal(t, []string{"example.com"}, c.domains)
-	require.Equal(t, map[string][]string{
-		"smtp": {":25"}, "submission": {":587"}, "submissions": {":465"}, "imap": {":143"}, "imaps": {":993"}, "pop3": {":110"}, "pop3s": {":995"},
+	require.Equal(t, map[string][]endpoint{
+		"smtp": {tcp(":25")}, "submission": {tcp(":587")}, "submissions": {tcp(":465")}, "imap": {tcp(":143")}, "imaps": {tcp(":993")},
+		"pop3": {tcp(":110")}, "pop3s": {tcp(":995")}, "lmtp": {{network: "unix", address: "/run/fullserver/lmtp", mode: 0o666}},
 	}, c.listen)
 	require.Equal(t, "manual", c.tls.mode)
 	require.Equal(t, "fullchain.pem", c.tls.cert)
@@ -181,7 +184,32 @@ func TestListenTakesATable(t *testing.T) {
 	t.Parallel()
 	c, err := loadConfig(writeConfig(t, "hostname = \"a.b\"\n[listen]\nsmtp = { address = \":25\" }\n[listen.imap]\naddress = \":143\"\n"), nil, false)
 	require.NoError(t, err)
-	require.Equal(t, map[string][]string{"smtp": {":25"}, "imap": {":143"}}, c.listen)
+	require.Equal(t, map[string][]endpoint{"smtp": {tcp(":25")}, "imap": {tcp(":143")}}, c.listen)
+}
+
+func tcp(address string) endpoint { return endpoint{network: "tcp", address: address} }
+
+func TestListenTakesWhatGoesWithAnAddress(t *testing.T) {
+	t.Parallel()
+	balanced := endpoint{network: "tcp", address: ":25", proxyFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
+	socket := endpoint{network: "unix", address: "/run/lmtp", mode: 0o660}
+	const table = `{ address = ":25", proxy_from = ["10.0.0.1/8", "::1"] }`
+	for name, text := range map[string]string{
+		"a table":         "smtp = " + table + "\n",
+		"a list":          "smtp = [" + table + "]\n",
+		"beside a string": "smtp = [" + table + ", \"127.0.0.1:25\"]\n",
+	} {
+		c, err := loadConfig(writeConfig(t, "hostname = \"a.b\"\n[listen]\n"+text), nil, false)
+		require.NoError(t, err, name)
+		require.True(t, balanced.equal(c.listen["smtp"][0]), name)
+	}
+	c, err := loadConfig("", []string{
+		"FULLSERVER_HOSTNAME=a.b", "FULLSERVER_LISTEN_SMTP=" + table, `FULLSERVER_LISTEN_LMTP=[{ address = "unix:/run/lmtp", mode = "0660" }]`,
+	}, false)
+	require.NoError(t, err)
+	require.Equal(t, []endpoint{balanced}, c.listen["smtp"])
+	require.Equal(t, []endpoint{socket}, c.listen["lmtp"])
+	require.Equal(t, "unix:/run/lmtp", socket.String())
 }
 
 func TestConfigErrorsNameKeyAndLine(t *testing.T) {
@@ -199,8 +227,15 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"bad address":           {"[listen]\nsmtp = [\"25\"]\n", "line 2: listen.smtp"},
 		"not a list":            {"[listen]\nsmtp = 25\n", "line 2: listen.smtp"},
 		"acme":                  {"[tls]\nmode = \"acme\"\n", "line 2: tls.mode"},
-		"lmtp":                  {"[listen]\nlmtp = [\"unix:/x\"]\n", "line 2: listen.lmtp"},
-		"proxy":                 {"[listen]\nsmtp = { address = \":25\", proxy_from = [] }\n", "line 2: listen.smtp"},
+		"relative socket":       {"[listen]\nlmtp = [\"unix:x\"]\n", "line 2: listen.lmtp: \"unix:x\" is not unix: and an absolute path"},
+		"long socket":           {"[listen]\nlmtp = [\"unix:/" + strings.Repeat("x", 100) + "\"]\n", "line 2: listen.lmtp"},
+		"socket for smtp":       {"[listen]\nsmtp = [\"unix:/x\"]\n", "line 2: listen.smtp: \"unix:/x\": only lmtp"},
+		"bad permissions":       {"[listen]\nlmtp = { address = \"unix:/x\", mode = \"rw\" }\n", "line 2: listen.lmtp: mode: \"rw\" are no permissions"},
+		"permissions of a port": {"[listen]\nsmtp = { address = \":25\", mode = \"0600\" }\n", "line 2: listen.smtp: mode: \":25\" is no Unix socket"},
+		"no balancer":           {"[listen]\nsmtp = { address = \":25\", proxy_from = [] }\n", "line 2: listen.smtp: proxy_from: names no load balancer"},
+		"bad balancer":          {"[listen]\nsmtp = { address = \":25\", proxy_from = [\"lb\"] }\n", "line 2: listen.smtp: proxy_from: \"lb\" is neither"},
+		"unknown in a table":    {"[listen]\nsmtp = { address = \":25\", proxy = 1 }\n", "line 2: listen.smtp: proxy: unknown key"},
+		"no address":            {"[listen]\nsmtp = { proxy_from = [\"::1\"] }\n", "line 2: listen.smtp: \"\" is not an address"},
 		"bad retry":             {"[outbound]\nretry = \"soon\"\n", "line 2: outbound.retry"},
 		"bad lifetime":          {"[outbound]\nlifetime = \"-1h\"\n", "line 2: outbound.lifetime"},
 		"bad bind":              {"[outbound]\nbind = [\"mail\"]\n", "line 2: outbound.bind"},
@@ -260,7 +295,7 @@ func TestEnvironmentComesBeforeTheFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "mx.example.org", c.hostname)
 	require.Equal(t, "self-signed", c.tls.mode)
-	require.Equal(t, []string{"127.0.0.1:25", "127.0.0.2:25"}, c.listen["smtp"])
+	require.Equal(t, []endpoint{tcp("127.0.0.1:25"), tcp("127.0.0.2:25")}, c.listen["smtp"])
 	require.NotContains(t, c.listen, "pop3")
 	require.Equal(t, 7, c.limits.recipients)
 	require.EqualValues(t, 1000, c.limits.messageSize)
@@ -284,8 +319,12 @@ func TestWithoutAnythingItIsTryItMode(t *testing.T) {
 	require.True(t, c.tryIt)
 	require.Equal(t, "localhost", c.hostname)
 	for _, service := range services {
+		if service == "lmtp" {
+			require.Empty(t, c.listen[service])
+			continue
+		}
 		require.Len(t, c.listen[service], 1)
-		require.Regexp(t, `^127\.0\.0\.1:2\d\d\d$`, c.listen[service][0])
+		require.Regexp(t, `^127\.0\.0\.1:2\d\d\d$`, c.listen[service][0].address)
 	}
 	require.True(t, filepath.IsAbs(c.dataDir))
 	require.Equal(t, "mail-data", filepath.Base(c.dataDir))

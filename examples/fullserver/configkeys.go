@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -102,33 +101,6 @@ func parsed[T any](to *[]T, parse func(string) (T, error)) setter {
 			out = append(out, v)
 		}
 		*to = out
-		return nil
-	}
-}
-
-// addresses takes where a service listens.
-func addresses(listen map[string][]string, service string) setter {
-	return func(value any) error {
-		if table, ok := value.(map[string]any); ok {
-			address, ok := table["address"].(string)
-			if !ok || len(table) > 1 {
-				return errors.New("must be a list of addresses, or { address = \":25\" }; this version has no PROXY protocol")
-			}
-			value = []any{address}
-		}
-		list, err := stringList(value)
-		if err != nil {
-			return err
-		}
-		for _, address := range list {
-			if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
-				return fmt.Errorf("%q is not an address such as \":25\" or \"192.0.2.1:25\"", address)
-			}
-		}
-		delete(listen, service)
-		if len(list) > 0 {
-			listen[service] = list
-		}
 		return nil
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 
 	"github.com/mailbricks/mailbricks/auth/directory"
@@ -89,15 +88,11 @@ func (a *app) dnsRecords(domain string) ([]dnsRecord, error) {
 		records = append(records, txtRecord(k.Record.Name, k.Record.Value, keyNotes[k.Use]))
 	}
 	for _, service := range []string{"submissions", "submission", "imaps", "imap", "pop3s", "pop3"} { // RFC 6186 and RFC 8314
-		addresses := a.config().listen[service]
-		if len(addresses) == 0 {
+		at := a.config().listen[service]
+		if len(at) == 0 {
 			continue
 		}
-		_, port, err := net.SplitHostPort(addresses[0])
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, plainRecord("_"+service+"._tcp."+domain, "SRV", "0 1 "+port+" "+host+".", "where mail programs find the service"))
+		records = append(records, plainRecord("_"+service+"._tcp."+domain, "SRV", "0 1 "+at[0].port()+" "+host+".", "where mail programs find the service"))
 	}
 	return records, nil
 }

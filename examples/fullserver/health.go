@@ -18,7 +18,7 @@ const healthTimeout = 10 * time.Second
 
 // greetings are how a service that works begins to speak.
 var greetings = map[string]string{
-	"smtp": "220 ", "submission": "220 ", "submissions": "220 ", "imap": "* OK", "imaps": "* OK", "pop3": "+OK", "pop3s": "+OK",
+	"smtp": "220 ", "submission": "220 ", "submissions": "220 ", "imap": "* OK", "imaps": "* OK", "pop3": "+OK", "pop3s": "+OK", "lmtp": "220 ",
 }
 
 type healthCommand struct {
@@ -35,12 +35,12 @@ func (h *healthCommand) run(ctx context.Context, p *process, c *config) error {
 	var mu sync.Mutex
 	var errs []error
 	for _, name := range services {
-		for _, address := range c.listen[name] {
+		for _, at := range c.listen[name] {
 			wg.Go(func() {
-				if err := checkService(ctx, name, address, c.hostname); err != nil {
+				if err := checkService(ctx, name, at, c.hostname); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
-					errs = append(errs, fmt.Errorf("%s on %s: %w", name, address, err))
+					errs = append(errs, fmt.Errorf("%s on %s: %w", name, at, err))
 				}
 			})
 		}
@@ -76,15 +76,8 @@ func (*warningsCommand) runOn(ctx context.Context, a *app, out io.Writer) error 
 }
 
 // checkService connects to a service of this machine and waits for its greeting.
-func checkService(ctx context.Context, name, address, hostname string) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
-	}
-	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-		host = "localhost"
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+func checkService(ctx context.Context, name string, at endpoint, hostname string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, at.network, at.reachable())
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,14 @@ import (
 
 // settings are the servers as one configuration has them. Each new connection gets the settings in force.
 type settings struct {
-	mx, submission *smtpd.Server
-	imap           *imapd.Server
-	pop3           *pop3d.Server
+	mx, submission, lmtp *smtpd.Server
+	imap                 *imapd.Server
+	pop3                 *pop3d.Server
 }
 
 func (a *app) settings(c *config, certs *certificates, dns *resolver.Resolver) *settings {
 	return &settings{
-		mx: a.mx(c, certs, dns), submission: a.submission(c, certs),
+		mx: a.mx(c, certs, dns), submission: a.submission(c, certs), lmtp: a.lmtp(c, certs),
 		imap: &imapd.Server{
 			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
 			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
@@ -44,6 +44,7 @@ func (a *app) settings(c *config, certs *certificates, dns *resolver.Resolver) *
 func (a *app) servers(certs *certificates, now func() *settings) map[string]server {
 	mx := func() *smtpd.Server { return now().mx }
 	submission := func() *smtpd.Server { return now().submission }
+	lmtp := func() *smtpd.Server { return now().lmtp }
 	smtp := func(settings func() *smtpd.Server) *smtpd.Server {
 		return &smtpd.Server{TLSConfig: certs.config(), Logger: a.log, PerConnection: settings}
 	}
@@ -54,7 +55,7 @@ func (a *app) servers(certs *certificates, now func() *settings) map[string]serv
 	pop3 := &pop3d.Server{TLSConfig: certs.config(), Logger: a.log, PerConnection: func() *pop3d.Server { return now().pop3 }}
 	return map[string]server{
 		"smtp": smtp(mx), "submission": smtp(submission), "submissions": smtp(submission),
-		"imap": imap(), "imaps": imap(), "pop3": pop3, "pop3s": pop3,
+		"imap": imap(), "imaps": imap(), "pop3": pop3, "pop3s": pop3, "lmtp": smtp(lmtp),
 	}
 }
 
@@ -99,6 +100,29 @@ func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
 	loggedIn := func(peer mailbricks.Peer) bool { return peer.Identity != nil }
 	srv.Checks = []smtpd.Check{a.space(c), submission.Check(a.dir), a.recipients(loggedIn)}
 	return srv
+}
+
+// lmtp takes mail from another mail server in front of this one, which has checked it (RFC 2033).
+func (a *app) lmtp(c *config, certs *certificates) *smtpd.Server {
+	srv := a.smtp(c, certs)
+	srv.LMTP, srv.Handler = true, each(a.deliver)
+	nobody := func(mailbricks.Peer) bool { return false }
+	srv.Checks = []smtpd.Check{a.space(c), a.recipients(nobody)}
+	return srv
+}
+
+// each hands a message on for one recipient at a time, so that each has an outcome of its own: LMTP has a reply for each, and
+// what one recipient is refused is not settled by a notification because another has got the message.
+func each(next mailbricks.Handler) mailbricks.Handler {
+	return mailbricks.HandlerFunc(func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
+		results := make(mailbricks.Results, len(env.Recipients))
+		for i := range env.Recipients {
+			part := msg.Clone()
+			results[i] = next.Handle(ctx, env.WithRecipients(env.Recipients[i:i+1]), part)
+			part.Close()
+		}
+		return results.Err()
+	})
 }
 
 // evaluator evaluates DMARC.

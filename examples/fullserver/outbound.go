@@ -62,8 +62,8 @@ func transport(c *config, dns relay.Resolver) relay.Transport {
 // ownAddresses are those at which MX hosts would be this server itself.
 func ownAddresses(c *config) []netip.Addr {
 	var own []netip.Addr
-	for _, address := range c.listen["smtp"] {
-		host, port, err := net.SplitHostPort(address)
+	for _, at := range c.listen["smtp"] {
+		host, port, err := net.SplitHostPort(at.address)
 		if err != nil || port != strconv.Itoa(c.outbound.port) {
 			continue
 		}

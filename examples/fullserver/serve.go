@@ -104,18 +104,19 @@ type running struct {
 // service is an address on which a service is served.
 type service struct {
 	name string
+	at   endpoint
 	ln   net.Listener
 }
 
 // listen opens all addresses.
 func (r *running) listen(ctx context.Context, c *config) error {
 	for _, name := range services {
-		for _, address := range c.listen[name] {
-			ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		for _, at := range c.listen[name] {
+			ln, err := at.open(ctx)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			r.services = append(r.services, service{name: name, ln: ln})
+			r.services = append(r.services, service{name: name, at: at, ln: ln})
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 )
 
@@ -22,7 +21,7 @@ func tryItConfig() *config {
 	for service, port := range map[string]string{
 		"smtp": "2525", "submission": "2587", "submissions": "2465", "imap": "2143", "imaps": "2993", "pop3": "2110", "pop3s": "2995",
 	} {
-		c.listen[service] = []string{"127.0.0.1:" + port}
+		c.listen[service] = []endpoint{{network: "tcp", address: "127.0.0.1:" + port}}
 	}
 	if err := c.finish(); err != nil {
 		panic(err) // a bug: nothing here depends on the machine but the working directory, which is there
@@ -58,10 +57,11 @@ func (a *app) newcomerText(password string) string {
 	}
 	fmt.Fprintf(&b, "  address   %s\n  password  %s%s\n  ports    ", tryItAccount, shown, note)
 	for _, service := range services {
-		_, port, _ := net.SplitHostPort(c.listen[service][0])
-		fmt.Fprintf(&b, " %s %s", service, port)
+		if at := c.listen[service]; len(at) > 0 {
+			fmt.Fprintf(&b, " %s %s", service, at[0].port())
+		}
 	}
-	host := func(service string) string { return c.listen[service][0] }
+	host := func(service string) string { return c.listen[service][0].address }
 	fmt.Fprintf(&b, "  on 127.0.0.1\n\nSend a first mail, then read it:\n\n")
 	fmt.Fprintf(&b, `printf 'From: %[1]s\r\nTo: %[1]s\r\nSubject: Hello\r\n\r\nIt works.\r\n' | curl -sS -k --ssl-reqd --url smtp://%[2]s -u '%[1]s:%[3]s' --mail-from %[1]s --mail-rcpt %[1]s -T -`+"\n\n",
 		tryItAccount, host("submission"), shown)
