@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 	}
 	exchange, err := c.startExchange(mechanism)
 	if err != nil {
-		c.logger.Info("smtpd: no such mechanism", "mechanism", mechanism, "err", err)
+		c.because("AUTH", fmt.Errorf("mechanism %.40q: %w", mechanism, err))
 		if errors.Is(err, mailbricks.ErrTemporary) {
 			return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
 		}
@@ -82,10 +83,14 @@ func (c *conn) exchange(exchange mailbricks.Exchange, first []byte) (*mailbricks
 // challenge sends a challenge and waits for the line that answers.
 func (c *conn) challenge(challenge string) (string, error) {
 	c.Out = append(c.Out, "334 "+challenge+"\r\n"...)
-	line, err := c.ReadLine(time.Now().Add(c.set.commandTime), true)
+	now := time.Now()
+	c.waitForCommand(now)
+	line, err := c.ReadLine(now.Add(c.set.commandTime), true)
 	if errors.Is(err, serving.ErrLineTooLong) {
 		c.end = err
-		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long"})
+		reply := &mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long", Err: err}
+		c.reply(reply)
+		c.refuse(PhaseAuth, reply)
 		return "", err
 	}
 	if err != nil {
@@ -114,17 +119,17 @@ func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *m
 		}
 		return &mailbricks.Reply{Code: 235, Enhanced: "2.7.0", Text: "Authentication successful"}
 	}
+	c.because("AUTH", fmt.Errorf("mechanism %.40q: %w", mechanism, err))
 	reply := authReply(err)
-	c.logger.Info("smtpd: log-in failed", "mechanism", mechanism, "peer", c.session.Peer.Addr, "err", err)
-	if reply.Code/100 == 5 {
-		if c.session.counts.AuthFailures++; serving.Reached(c.session.counts.AuthFailures, c.set.maxAuthFailures) {
+	if reply.Code/100 == 5 && !errors.Is(reply.Err, errProtocol) {
+		if c.session.counts.AuthFailures++; serving.Reached(c.session.counts.AuthFailures, c.maxAuthFailures()) {
 			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many failed log-ins, closing"}
 		}
 	}
 	return reply
 }
 
-// authReply is the reply for an exchange that failed.
+// authReply is the reply for an exchange that failed. What is wrong with the exchange itself is misuse, and no failed log-in.
 func authReply(err error) *mailbricks.Reply {
 	reply, isReply := errors.AsType[*mailbricks.Reply](err)
 	switch {
@@ -133,13 +138,13 @@ func authReply(err error) *mailbricks.Reply {
 	case errors.Is(err, mailbricks.ErrAuth):
 		return &mailbricks.Reply{Code: 535, Enhanced: "5.7.8", Text: "Authentication failed"}
 	case errors.Is(err, saslline.ErrCancelled):
-		return &mailbricks.Reply{Code: 501, Enhanced: "5.7.0", Text: "Authentication cancelled"}
+		return misuse(501, "5.7.0", "Authentication cancelled")
 	case errors.Is(err, saslline.ErrBase64):
-		return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Response is not base64"}
+		return misuse(501, "5.5.2", "Response is not base64")
 	case errors.Is(err, mailbricks.ErrTemporary), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), isPanic(err):
 		return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
 	}
-	return &mailbricks.Reply{Code: 501, Enhanced: "5.5.2", Text: "Malformed authentication response"}
+	return misuse(501, "5.5.2", "Malformed authentication response")
 }
 
 func isPanic(err error) bool {

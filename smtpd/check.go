@@ -34,8 +34,10 @@ type Check struct {
 	Message func(ctx context.Context, tx *Transaction, msg *mailbricks.Message) error
 
 	// Around goes around the rest of each step: it is called after this check's own function for the step has let it pass, and
-	// calls next, once, for the checks behind it and at Message for the Handler. What it returns is the outcome of the step
-	// for those in front of it: next's, or another. It cannot make a message accepted that the Handler has not taken.
+	// calls next, once and before it returns, for the checks behind it and at Message for the Handler. What it returns is the
+	// outcome of the step for those in front of it: next's, or another. Without next the checks behind it are not asked. It
+	// cannot make a message accepted that the Handler has not taken; one that it refuses after the Handler has taken it is
+	// likely to come again. [Quarantine] from it comes too late for the Handler: set Envelope.Quarantine before next.
 	Around func(ctx context.Context, step *Step, next func(context.Context) error) error
 	// Disconnect is told that the session has ended; see [Session.Counts] for what it came to. There is nobody left to tell.
 	Disconnect func(s *Session)
@@ -44,7 +46,7 @@ type Check struct {
 // Phase is a step's place in a session.
 type Phase int
 
-// The phases, in their order. Each has its function in [Check].
+// The phases, in their order. The first six have their functions in [Check]; the others are there for [Outcome].
 const (
 	PhaseConnect Phase = iota
 	PhaseHello
@@ -52,10 +54,12 @@ const (
 	PhaseRcpt
 	PhaseData
 	PhaseMessage
+	PhaseAuth    // log-in
+	PhaseCommand // other commands, and waiting for one
 )
 
 func (p Phase) String() string {
-	names := [...]string{"connect", "hello", "mail", "rcpt", "data", "message"}
+	names := [...]string{"connect", "hello", "mail", "rcpt", "data", "message", "auth", "command"}
 	if p < 0 || int(p) >= len(names) {
 		return fmt.Sprintf("Phase(%d)", int(p))
 	}

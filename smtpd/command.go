@@ -24,17 +24,25 @@ func (c *conn) readCommand() ([]byte, error) {
 	if c.tx == nil && c.Draining() {
 		return nil, serving.ErrDraining
 	}
-	return c.ReadLine(c.commandDeadline(), c.tx == nil)
+	deadline := c.commandDeadline()
+	if !time.Now().Before(deadline) { // the session's end, also while there is input that came before it
+		return nil, errSessionTime
+	}
+	return c.ReadLine(deadline, c.tx == nil)
 }
 
 // commandDeadline is until when the next command line must come.
 func (c *conn) commandDeadline() time.Time {
 	if c.chunks != nil && !c.chunks.failed { // within a message
-		return c.dataDeadline(c.chunks.began, c.chunks.received)
+		deadline := c.dataDeadline(c.chunks.began, c.chunks.received)
+		c.Grace = c.set.shutdownGrace
+		return deadline
 	}
-	deadline := time.Now().Add(c.set.commandTime)
+	now := time.Now()
+	c.waitForCommand(now)
+	deadline := now.Add(c.set.commandTime)
 	if c.refused {
-		deadline = time.Now().Add(refusedTime)
+		deadline = now.Add(refusedTime)
 	}
 	if end := c.born.Add(c.set.sessionTime); end.Before(deadline) {
 		deadline = end
@@ -47,6 +55,7 @@ const refusedTime = 30 * time.Second
 
 // command runs one command line and queues its reply.
 func (c *conn) command(line []byte) {
+	c.why = Outcome{}
 	verb, arg, reply := parseCommand(line)
 	if reply == nil {
 		reply = c.dispatch(verb, arg)
@@ -61,14 +70,19 @@ func (c *conn) command(line []byte) {
 // says so.
 func (c *conn) answer(verb string, reply *mailbricks.Reply) {
 	if errors.Is(reply.Err, errProtocol) {
-		if c.session.counts.Errors++; serving.Reached(c.session.counts.Errors, c.set.maxErrors) {
-			reply = &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many errors, closing"}
+		if c.session.counts.Errors++; serving.Reached(c.session.counts.Errors, c.maxErrors()) {
+			c.because(verb, reply)
+			reply = tooManyErrors()
 		}
 	}
 	if closes(reply) && c.end == nil {
 		c.end = errTold
 	}
 	c.reply(reply)
+	if reply.Code >= 400 {
+		c.refuse(phaseOf(verb), reply)
+		c.countFlaw(reply)
+	}
 	c.logger.Debug("smtpd: command", "verb", verb, "code", reply.Code)
 	if t := c.set.Trace.Command; t != nil {
 		t(c.session, verb, reply.Code)
@@ -150,7 +164,7 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 
 // idle counts a command that brings no message nearer.
 func (c *conn) idle() *mailbricks.Reply {
-	if c.idleCommands++; serving.Over(c.idleCommands, c.set.maxIdleCommands) {
+	if c.idleCommands++; serving.Over(c.idleCommands, c.maxIdleCommands()) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many commands without a message, closing"}
 	}
 	return nil
@@ -177,6 +191,7 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	}
 	c.endTransaction()
 	c.session.Peer.Hello = name
+	c.session.atHello = standing{}
 	c.extended = verb != "HELO"
 	c.session.Peer.Protocol = c.protocol(false)
 	err := c.ask(&Step{Phase: PhaseHello, Session: c.session})
@@ -185,7 +200,6 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	}
 	if err != nil {
 		c.session.Peer.Hello, c.session.Peer.Protocol = "", ""
-		c.logger.Info("smtpd: name refused", "hello", name, "peer", c.session.Peer.Addr, "err", err)
 		return refusal(err)
 	}
 	lines := []string{c.set.hostname} // without an enhanced code: RFC 5321 §4.1.1.1 wants the name first

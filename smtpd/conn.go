@@ -32,6 +32,7 @@ type conn struct {
 	tx       *Transaction // nil outside of one
 	chunks   *chunks      // of tx, from its first BDAT on
 	dropped  int64        // octets of chunks that were refused since the last MAIL
+	why      Outcome      // what is known of the refusal that the command under way comes to
 	extended bool         // EHLO, not HELO
 	refused  bool         // greeted with 554: only QUIT is served
 
@@ -80,7 +81,8 @@ func ended(err error) error {
 
 // turnAway tells a connection why it is not served.
 func (c *conn) turnAway(reply *mailbricks.Reply) {
-	c.logger.Info("smtpd: connection refused", "peer", c.session.Peer.Addr, "reply", reply)
+	c.end = errTold
+	c.refuse(PhaseConnect, reply)
 	if t := c.set.Trace.Refused; t != nil {
 		t(c.session.Peer.Addr, reply)
 	}
@@ -120,31 +122,38 @@ func (c *conn) greet() {
 		c.lines(220, "", []string{c.set.hostname + " " + c.greeting()})
 		return
 	}
-	c.logger.Info("smtpd: connection refused", "peer", c.session.Peer.Addr, "err", err)
 	reply := *refusal(err)
-	switch {
-	case closes(&reply):
+	switch closing := closes(&reply); {
 	case reply.Temporary():
 		reply.Code = 421 // RFC 5321 §4.3.2: all that a greeting may say for now
 	case reply.Code != 521: // RFC 7504 §3
 		reply.Code = 554
-		c.refused = true
+		c.refused = !closing
 	}
 	c.reply(&reply)
 	if !c.refused {
 		c.end = errTold
 	}
+	c.refuse(PhaseConnect, &reply)
 }
 
 // readFailed ends the session because of an error while it waited for a command.
 func (c *conn) readFailed(err error) {
 	c.end = err
+	var reply *mailbricks.Reply
 	switch {
 	case errors.Is(err, serving.ErrDraining):
-		c.reply(shutdownReply(c.set.hostname))
+		reply = shutdownReply(c.set.hostname)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.reply(&mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: c.set.hostname + " waited too long, closing"})
+		reply = &mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: c.set.hostname + " waited too long, closing", Err: c.timeOut(err)}
 	case errors.Is(err, serving.ErrLineTooLong):
-		c.reply(&mailbricks.Reply{Code: 500, Enhanced: "5.5.2", Text: "Line too long"})
+		reply = &mailbricks.Reply{Code: 500, Enhanced: "5.5.2", Text: "Line too long", Err: err}
+	default:
+		return // the peer has left
+	}
+	c.reply(reply)
+	c.why = Outcome{}
+	if c.tx != nil || !errors.Is(err, serving.ErrDraining) { // nothing is refused to a session that does nothing
+		c.refuse(PhaseCommand, reply)
 	}
 }

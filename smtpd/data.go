@@ -63,11 +63,7 @@ func (c *conn) noMessage() *mailbricks.Reply {
 
 // askData asks the Data checks.
 func (c *conn) askData(tx *Transaction) error {
-	err := c.ask(&Step{Phase: PhaseData, Session: c.session, Transaction: tx})
-	if err != nil {
-		c.logger.Info("smtpd: message refused before it came", "id", tx.Envelope.ID, "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
-	}
-	return err
+	return c.ask(&Step{Phase: PhaseData, Session: c.session, Transaction: tx})
 }
 
 // arrival is a message that has arrived, or broke off.
@@ -83,6 +79,8 @@ func (c *conn) conclude(a arrival, err error) {
 	c.report(a, err)
 	if c.end == nil || errors.Is(c.end, errTold) { // the peer has not left
 		c.answerMessage(a.verb, a.tx, err)
+	} else {
+		c.refuse(PhaseMessage, nil)
 	}
 	c.endTransaction() // not before: the replies may have addresses in UTF-8
 }
@@ -98,10 +96,9 @@ func (c *conn) report(a arrival, err error) {
 	if env.Priority != nil {
 		args = append(args, "priority", *env.Priority) // RFC 6710 §4.1
 	}
-	if err != nil {
-		c.logger.Info("smtpd: message refused", append(args, "taken", taken, "err", err)...)
-	} else {
-		c.logger.Info("smtpd: message accepted", args...)
+	c.decided(a.tx, taken, err)
+	if taken > 0 {
+		c.logger.Info("smtpd: message accepted", append(args, "taken", taken)...)
 	}
 	if err == nil || taken > 0 {
 		c.idleCommands = 0
@@ -180,10 +177,20 @@ func (c *conn) shrink() {
 
 // dataDeadline is until when the next octets of a message must come.
 func (c *conn) dataDeadline(began time.Time, received int64) time.Time {
-	deadline := time.Now().Add(c.set.dataTime)
+	c.Grace = 0 // a shutdown waits for what is on its way
+	c.Hurry = time.Time{}
+	if c.session.Peer.Identity == nil {
+		c.Hurry = c.slowest(min(c.set.dataTime, c.set.stress.dataTime), began, received)
+	}
+	return c.slowest(c.set.dataTime, began, received)
+}
+
+// slowest is when the next octets of a message must come: after wait, or earlier when those before came too slowly.
+func (c *conn) slowest(wait time.Duration, began time.Time, received int64) time.Time {
+	deadline := time.Now().Add(wait)
 	if c.set.minDataRate > 0 {
 		earned := time.Duration(received/int64(c.set.minDataRate)) * time.Second
-		if slowest := began.Add(c.set.dataTime + earned); slowest.Before(deadline) {
+		if slowest := began.Add(wait + earned); slowest.Before(deadline) {
 			return slowest
 		}
 	}
@@ -200,7 +207,7 @@ func (c *conn) broken(err error) error {
 		return fmt.Errorf("smtpd: message broke off: %w", err)
 	}
 	c.end = errTold
-	return &mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: "The message came too slowly, closing", Err: err}
+	return &mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: "The message came too slowly, closing", Err: c.timeOut(err)}
 }
 
 // flaw is why a message that was read to its end is refused.
@@ -212,7 +219,7 @@ func (c *conn) flaw(err, flaw error) error {
 	case errors.Is(flaw, errLongLine):
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.6.0", Text: fmt.Sprintf("Message has a line longer than %d octets", c.set.maxLine), Err: flaw}
 	case flaw != nil:
-		return &mailbricks.Reply{Code: 550, Enhanced: "5.5.2", Text: "Message has a NUL or a line end that is not CR LF", Err: flaw}
+		return &mailbricks.Reply{Code: 550, Enhanced: "5.5.2", Text: "Message has a NUL or a line end that is not CR LF", Err: fmt.Errorf("%w: %w", errFlaw, flaw)}
 	case errors.Is(err, syscall.ENOSPC):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: err}
 	}
@@ -236,8 +243,8 @@ func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
 	msg.Prepend("Received", received(tx))
-	if len(tx.Envelope.Recipients) == 0 || tx.discard != nil || c.session.discard != nil {
-		return nil // a check has said so
+	if tx.thrownAway() {
+		return nil
 	}
 	return c.within(&Step{Phase: PhaseMessage, Session: c.session, Transaction: tx, Message: msg}, c.set.handlerTime)
 }

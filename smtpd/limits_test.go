@@ -163,6 +163,12 @@ func TestMaxAuthFailures(t *testing.T) {
 			S: 535 5.7.8 Authentication failed
 			C: AUTH PLAIN ?
 			S: 501 5.5.2 Response is not base64
+			C: AUTH PLAIN
+			S: 334 *
+			C: *
+			S: 501 5.7.0 Authentication cancelled
+			C: AUTH PLAIN AGEAYg==
+			S: 535 5.7.8 Authentication failed
 			C: AUTH PLAIN AGEAYg==
 			S: 421 4.7.0 Too many failed log-ins, closing
 			S$

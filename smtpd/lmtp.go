@@ -36,6 +36,9 @@ func (c *conn) answerMessage(verb string, tx *Transaction, err error) {
 	}
 	results := c.results(tx, err)
 	for i, rcpt := range tx.accepted {
+		if results[i] != nil {
+			c.why.Recipient, c.why.Err = rcpt.address, results[i]
+		}
 		c.answer(verb, c.recipientOutcome(tx, rcpt, results[i]))
 	}
 }

@@ -29,10 +29,10 @@ func (c *conn) mail(arg string) *mailbricks.Reply {
 	if env.From, reply = c.reversePath(path, env.SMTPUTF8); reply != nil {
 		return reply
 	}
-	env.Quarantine = c.session.quarantine
+	env.Quarantine = c.session.quarantine()
 	env.Peer = c.session.Peer
 	env.Peer.Protocol = c.protocol(env.SMTPUTF8)
-	return c.begin(&Transaction{Session: c.session, Envelope: env})
+	return c.begin(&Transaction{Session: c.session, Envelope: env, discard: c.session.discard()})
 }
 
 // mayMail says why there can be no MAIL now.
@@ -70,7 +70,6 @@ func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 	}
 	if err != nil {
 		reply := refusal(err)
-		c.logger.Info("smtpd: sender refused", "from", tx.Envelope.From, "peer", c.session.Peer.Addr, "err", err)
 		c.endTransaction()
 		return reply
 	}
@@ -145,8 +144,7 @@ func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 		return ok("2.1.5", "Recipient ok")
 	}
 	reply := refusal(err)
-	c.logger.Info("smtpd: recipient refused", "from", tx.Envelope.From, "to", given, "peer", c.session.Peer.Addr, "err", err)
-	if c.session.counts.BadRecipients++; serving.Reached(c.session.counts.BadRecipients, c.set.maxBadRecipients) {
+	if c.session.counts.BadRecipients++; serving.Reached(c.session.counts.BadRecipients, c.maxBadRecipients()) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many refused recipients, closing"}
 	}
 	return reply

@@ -56,7 +56,8 @@ func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 }
 
 // Shutdown closes the listeners, closes sessions that have no transaction with 421 4.3.2 as they wait for a command, lets
-// the transactions that run end, and returns nil when no connection is left. When ctx ends before that, the contexts of
+// the transactions that run end unless they wait for a command for longer than ShutdownGrace, ends tarpits, and returns nil
+// when no connection is left. When ctx ends before that, the contexts of
 // running checks and Handlers end, all connections are closed and ctx's error is returned.
 func (s *Server) Shutdown(ctx context.Context) error { return s.life.Shutdown(ctx, ErrServerClosed) }
 

@@ -53,6 +53,7 @@ const (
 	DefaultWriteTimeout   = time.Minute      // ours
 	DefaultTLSTimeout     = 30 * time.Second // ours
 	DefaultMaxTarpit      = 30 * time.Second // ours
+	DefaultShutdownGrace  = 5 * time.Second  // ours
 )
 
 // ErrServerClosed is what Serve returns after Shutdown or Close.
@@ -166,6 +167,9 @@ type Server struct {
 	TLSTimeout time.Duration
 	// MaxTarpit is how long a [Tarpit] lets a peer wait at most; default DefaultMaxTarpit.
 	MaxTarpit time.Duration
+	// ShutdownGrace is how long, once Shutdown was called, a session within a transaction may take for its next command; a
+	// message that arrives is waited for. Default DefaultShutdownGrace.
+	ShutdownGrace time.Duration
 
 	// StressThreshold is the share of MaxConnections from which on the server is under stress: time-outs and budgets become
 	// those below, so that those who only hold their connections make room for others. Sessions that wait already have their
@@ -217,6 +221,7 @@ type settings struct {
 
 	commandTime, dataTime, handlerTime, checkTime time.Duration
 	sessionTime, writeTime, tlsTime, maxTarpit    time.Duration
+	shutdownGrace                                 time.Duration
 
 	stress stressSettings
 }
@@ -251,6 +256,7 @@ func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 		writeTime:        serving.Timeout(s.WriteTimeout, DefaultWriteTimeout),
 		tlsTime:          serving.Timeout(s.TLSTimeout, DefaultTLSTimeout),
 		maxTarpit:        serving.Timeout(s.MaxTarpit, DefaultMaxTarpit),
+		shutdownGrace:    serving.Timeout(s.ShutdownGrace, DefaultShutdownGrace),
 	}
 	if c.spool == nil {
 		c.spool = new(mailbricks.Spool)

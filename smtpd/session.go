@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -19,13 +20,33 @@ type Session struct {
 	// ReverseName is the confirmed host name of Peer.Addr (RFC 8601 §3, iprev). A check sets it; Received shows it.
 	ReverseName string
 
-	life       *serving.Life // of the server
-	counts     Counts
-	values     values
-	pending    func() int
-	arrived    func() <-chan struct{}
-	quarantine string  // why all its mail is put aside
-	discard    *string // why all its mail is thrown away
+	life    *serving.Life // of the server
+	counts  Counts
+	values  values
+	pending func() int
+	arrived func() <-chan struct{}
+
+	atConnect, atHello standing
+}
+
+// standing is what becomes of all messages, from a step before them on.
+type standing struct {
+	quarantine string   // why they are put aside
+	discard    *Outcome // the decision to throw them away
+}
+
+// quarantine is why all mail is put aside now; empty: it is not.
+func (s *Session) quarantine() string { return cmp.Or(s.atConnect.quarantine, s.atHello.quarantine) }
+
+// discard is the decision to throw all mail away; nil: there is none.
+func (s *Session) discard() *Outcome { return cmp.Or(s.atConnect.discard, s.atHello.discard) }
+
+// standing is what is said at a step before the messages.
+func (s *Session) standing(p Phase) *standing {
+	if p == PhaseConnect {
+		return &s.atConnect
+	}
+	return &s.atHello
 }
 
 // Set keeps a value for later checks of the session and its Handlers, under a key of a type of the caller's own.
@@ -83,8 +104,13 @@ type Transaction struct {
 	Envelope *mailbricks.Envelope
 
 	values   values
-	discard  *string // why the message is thrown away
+	discard  *Outcome // the decision to throw the message away
 	accepted []accepted
+}
+
+// thrownAway says whether the message goes nowhere, as checks have decided.
+func (tx *Transaction) thrownAway() bool {
+	return tx.discard != nil || len(tx.Envelope.Recipients) == 0
 }
 
 // Set keeps a value for later checks of the transaction and its Handler, under a key of a type of the caller's own.

@@ -157,7 +157,7 @@ func TestTrace(t *testing.T) {
 	}
 	setUp := func(s *smtpd.Server) {
 		withAuth()(s)
-		s.MaxConnections = 1
+		s.MaxConnections, s.StressThreshold = 1, -1
 		s.Trace = smtpd.Trace{
 			Refused:   func(_ netip.AddrPort, r *mailbricks.Reply) { seen.add("refused %d", r.Code) },
 			Connected: func(_ *smtpd.Session, err error) { seen.add("connected %s", text(err)) },

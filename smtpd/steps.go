@@ -1,8 +1,12 @@
 package smtpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -15,11 +19,16 @@ var errNotTaken = errors.New("smtpd: a check accepted a message that the Handler
 // errTwice is what next of an Around gives when it is called again.
 var errTwice = errors.New("smtpd: a check went on twice")
 
+// errByHandler is the outcome of a message whose Handler asks for what only checks may ask for.
+var errByHandler = errors.New("smtpd: a Handler cannot ask for mail to be thrown away")
+
 // walk goes through the checks of a step.
 type walk struct {
 	*conn
 	step    *Step
-	decided string // the check that had the last word; empty: the server or the Handler
+	given   string // the recipient of the step, before checks have changed it
+	current string // the check that is asked, or ByHandler
+	decided string // who had the last word; empty: the server
 	asked   bool   // the Handler was asked
 	outcome error  // what it said
 }
@@ -46,23 +55,31 @@ func (c *conn) anyone(p Phase) bool {
 // within asks the checks of a step, and the Handler at Message, within a time.
 func (c *conn) within(step *Step, atMost time.Duration) error {
 	w := &walk{conn: c, step: step}
+	if step.Recipient != nil {
+		w.given = step.Recipient.Address
+	}
 	err := c.runStep(step.Phase.String(), atMost, func(ctx context.Context) error {
 		if step.Phase == PhaseConnect {
-			c.Pending() // what comes before the greeting counts from the start
+			c.Pending() // what comes before the greeting counts from the start, see LineConn.Watch
 		}
 		return w.from(ctx, 0)
 	})
-	if v, ok := verdictOf(err); ok && v.Action == DiscardMail && step.Phase != PhaseRcpt {
-		c.discard(step, v.Reason)
-		return nil
+	if isPanic(err) && w.decided == "" {
+		w.decided = w.current
+	}
+	if isDiscard(err) {
+		return w.discard(err)
 	}
 	if err == nil && step.Phase == PhaseMessage { // whatever an Around made of it, only the Handler takes mail
 		switch {
 		case !w.asked:
-			return errNotTaken
+			err = errNotTaken
 		case w.outcome != nil:
-			return w.outcome
+			w.decided, err = ByHandler, w.outcome
 		}
+	}
+	if err != nil {
+		c.why = Outcome{Phase: step.Phase, Transaction: step.Transaction, Check: w.decided, Recipient: w.given, Err: err}
 	}
 	return err
 }
@@ -72,7 +89,8 @@ func (w *walk) from(ctx context.Context, i int) error {
 	for ; i < len(w.set.Checks); i++ {
 		check := &w.set.Checks[i]
 		if check.has(w.step.Phase) {
-			over, err := w.judge(ctx, check, check.ask(ctx, w.step))
+			w.current = w.name(i)
+			over, err := w.judge(ctx, w.current, check.ask(ctx, w.step))
 			if err != nil {
 				return err
 			}
@@ -81,53 +99,87 @@ func (w *walk) from(ctx context.Context, i int) error {
 			}
 		}
 		if check.Around != nil {
-			return w.around(ctx, check, i+1)
+			return w.around(ctx, i)
 		}
 	}
 	return w.rest(ctx)
 }
 
-// around lets a check go around those from the i-th on.
-func (w *walk) around(ctx context.Context, check *Check, i int) error {
-	called := false
-	err := check.Around(ctx, w.step, func(ctx context.Context) error {
-		if called {
+// name is what the i-th check is called.
+func (w *walk) name(i int) string {
+	if name := w.set.Checks[i].Name; name != "" {
+		return name
+	}
+	return fmt.Sprintf("check %d", i+1)
+}
+
+// around lets the i-th check go around those behind it.
+func (w *walk) around(ctx context.Context, i int) error {
+	name := w.name(i)
+	w.current = name
+	var inner error
+	var called atomic.Bool
+	finished := make(chan struct{})
+	err := w.set.Checks[i].Around(ctx, w.step, func(ctx context.Context) error {
+		if !called.CompareAndSwap(false, true) {
 			return errTwice
 		}
-		called = true
-		return w.from(ctx, i)
+		defer close(finished)
+		inner = serving.Guard(w.logger, "smtpd: "+w.step.Phase.String(), func() error { return w.from(ctx, i+1) })
+		if isPanic(inner) {
+			w.decided = w.current
+		}
+		w.current = name
+		return inner
 	})
-	_, err = w.judge(ctx, check, err)
+	if !called.CompareAndSwap(false, true) {
+		<-finished // nothing of a step goes on behind its end
+	}
+	if err == nil || same(err, inner) { // which was judged where it came from
+		return err
+	}
+	_, err = w.judge(ctx, name, err)
 	return err
 }
 
-// judge does what a check's verdict asks for. over says that the checks behind it are not asked.
-func (w *walk) judge(ctx context.Context, check *Check, err error) (over bool, _ error) {
-	if err == nil {
-		return false, nil
+// same says whether an error is another one, unchanged.
+func same(a, b error) bool {
+	if results, ok := a.(mailbricks.Results); ok { // which do not compare
+		others, ok := b.(mailbricks.Results)
+		return ok && len(results) == len(others) && len(results) > 0 && &results[0] == &others[0]
 	}
-	v, ok := verdictOf(err)
-	if !ok {
-		w.decided = check.Name
-		w.logger.Debug("smtpd: refused by a check", "step", w.step.Phase, "check", check.Name, "err", err)
-		return true, err
-	}
-	switch v.Action {
-	case Pass:
-		return false, nil
-	case AcceptStep:
-		return true, nil
-	case QuarantineMail:
-		w.quarantine(w.step, v.Reason)
-		return false, nil
-	case TarpitPeer:
-		if err := w.tarpit(ctx, v.Delay); err != nil {
-			return true, err
+	return b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// judge does what the verdict of a check asks for. over says that the checks behind it are not asked.
+func (w *walk) judge(ctx context.Context, name string, err error) (over bool, _ error) {
+	for err != nil {
+		v, ok := verdictOf(err)
+		if !ok {
+			break
 		}
-		return w.judge(ctx, check, v.Err)
+		switch v.Action {
+		case Pass:
+			return false, nil
+		case AcceptStep:
+			w.note(name, v)
+			return true, nil
+		case QuarantineMail:
+			w.quarantine(name, v)
+			return false, nil
+		}
+		if v.Action != TarpitPeer {
+			break
+		}
+		w.note(name, v)
+		if err = w.tarpit(ctx, v.Delay); err == nil {
+			err = v.Err
+		}
 	}
-	w.decided = check.Name
-	return true, err
+	if err != nil {
+		w.decided = name
+	}
+	return err != nil, err
 }
 
 // rest is what comes behind the checks.
@@ -135,32 +187,60 @@ func (w *walk) rest(ctx context.Context) error {
 	if w.step.Phase != PhaseMessage {
 		return nil
 	}
-	env := w.step.Transaction.Envelope
-	w.asked = true
-	w.outcome = w.set.Handler.Handle(ctx, env, w.step.Message)
-	if !w.set.LMTP {
-		w.outcome = single(w.outcome, env.Recipients)
+	w.asked, w.current = true, ByHandler
+	if w.outcome = w.handle(ctx); w.outcome != nil {
+		w.decided = ByHandler
 	}
 	return w.outcome
 }
 
-// quarantine notes why mail is to be put aside.
-func (c *conn) quarantine(step *Step, reason string) {
-	switch {
-	case step.Transaction == nil && c.session.quarantine == "":
-		c.session.quarantine = reason
-	case step.Transaction != nil && step.Transaction.Envelope.Quarantine == "":
-		step.Transaction.Envelope.Quarantine = reason
+// handle gives the message to the Handler.
+func (w *walk) handle(ctx context.Context) error {
+	env := w.step.Transaction.Envelope
+	err := w.set.Handler.Handle(ctx, env, w.step.Message)
+	if !w.set.LMTP {
+		err = single(err, env.Recipients)
 	}
+	if isDiscard(err) {
+		return errByHandler
+	}
+	return err
 }
 
-// discard notes that mail is to be thrown away, and why.
-func (c *conn) discard(step *Step, reason string) {
-	if step.Transaction == nil {
-		c.session.discard = &reason
-		return
+// note tells of a verdict.
+func (w *walk) note(name string, v *Verdict) Outcome {
+	o := Outcome{
+		Phase: w.step.Phase, Transaction: w.step.Transaction, Check: name, Action: v.Action, Recipient: w.given, Err: v,
 	}
-	step.Transaction.discard = &reason
+	w.tell(o)
+	return o
+}
+
+// quarantine notes that mail is to be put aside, and why.
+func (w *walk) quarantine(name string, v *Verdict) {
+	reason := v.reason(name)
+	if tx := w.step.Transaction; tx != nil {
+		tx.Envelope.Quarantine = cmp.Or(tx.Envelope.Quarantine, reason)
+	} else {
+		all := w.session.standing(w.step.Phase)
+		all.quarantine = cmp.Or(all.quarantine, reason)
+	}
+	w.note(name, v)
+}
+
+// discard notes that mail is to be thrown away. At Rcpt that is for the caller, who gets err.
+func (w *walk) discard(err error) error {
+	v, _ := verdictOf(err) // it is one
+	o := w.note(w.decided, v)
+	switch tx := w.step.Transaction; {
+	case w.step.Phase == PhaseRcpt:
+		return err
+	case tx != nil:
+		tx.discard = &o
+	default:
+		w.session.standing(w.step.Phase).discard = &o
+	}
+	return nil
 }
 
 // isDiscard says whether err asks for mail to be thrown away.
@@ -171,11 +251,13 @@ func isDiscard(err error) bool {
 
 // tarpit lets the peer wait.
 func (c *conn) tarpit(ctx context.Context, delay time.Duration) error {
-	timer := time.NewTimer(min(delay, c.set.maxTarpit))
+	timer := time.NewTimer(min(delay, c.maxTarpit()))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
+	case <-c.set.home.life.Draining():
+		return shutdownReply(c.set.hostname)
 	case <-ctx.Done():
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Please try again later", Err: context.Cause(ctx)}
 	}

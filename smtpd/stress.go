@@ -1,7 +1,10 @@
 package smtpd
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/serving"
@@ -52,6 +55,68 @@ func (s *Server) thresholds(maxConnections int) (stressAt, calmAt int) {
 	stressAt = max(1, int(math.Ceil(min(stress, 2)*limit)))
 	return stressAt, min(int(min(calm, 2)*limit), stressAt-1)
 }
+
+// pressed says whether the limits of stress hold for the session: it is spared once it has logged in.
+func (c *conn) pressed() bool { return c.session.Peer.Identity == nil && c.session.Stressed() }
+
+// budget is the limit that holds now: under stress the lower one, of which negative ones are none.
+func (c *conn) budget(calm, stress int) int {
+	switch {
+	case stress < 0 || !c.pressed():
+		return calm
+	case calm < 0:
+		return stress
+	}
+	return min(calm, stress)
+}
+
+func (c *conn) maxErrors() int { return c.budget(c.set.maxErrors, c.set.stress.maxErrors) }
+
+func (c *conn) maxBadRecipients() int {
+	return c.budget(c.set.maxBadRecipients, c.set.stress.maxBadRecipients)
+}
+
+func (c *conn) maxAuthFailures() int {
+	return c.budget(c.set.maxAuthFailures, c.set.stress.maxAuthFailures)
+}
+
+func (c *conn) maxIdleCommands() int {
+	return c.budget(c.set.maxIdleCommands, c.set.stress.maxIdleCommands)
+}
+
+// maxTarpit is how long a tarpit may last now.
+func (c *conn) maxTarpit() time.Duration {
+	if c.pressed() {
+		return min(c.set.maxTarpit, c.set.stress.maxTarpit)
+	}
+	return c.set.maxTarpit
+}
+
+// waitForCommand says until when a read that follows may wait when stress or a shutdown comes.
+func (c *conn) waitForCommand(now time.Time) {
+	c.Hurry, c.Grace = time.Time{}, c.set.shutdownGrace
+	switch {
+	case c.session.Peer.Identity != nil:
+	case c.tx != nil:
+		c.Hurry = now.Add(c.set.stress.dataTime)
+	default:
+		c.Hurry = now.Add(c.set.stress.commandTime)
+	}
+}
+
+// timeOut is the reason of a read that took too long.
+func (c *conn) timeOut(err error) error {
+	if c.pressed() {
+		return fmt.Errorf("%w: %w", errStress, err)
+	}
+	return err
+}
+
+// errStress is the reason of time-outs under stress.
+var errStress = errors.New("smtpd: under stress")
+
+// errSessionTime is the end of a session by SessionTimeout.
+var errSessionTime = fmt.Errorf("smtpd: session is too old: %w", os.ErrDeadlineExceeded)
 
 // tellStress tells the log and the trace that stress has begun or ended.
 func (set *settings) tellStress(on bool) {

@@ -30,6 +30,7 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 	}
 	// RFC 3207 §4.2: nothing is kept of what was said in clear.
 	c.extended = false
+	c.session.atHello = standing{}
 	c.session.Peer.Hello, c.session.Peer.Protocol, c.session.Peer.Identity = "", "", nil
 	if t := c.set.Trace.Command; t != nil {
 		t(c.session, "STARTTLS", 220)
@@ -39,6 +40,7 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 
 // handshake turns the connection into one with TLS. When it fails the session is over.
 func (c *conn) handshake() bool {
+	c.waitForCommand(time.Now())
 	state, err := c.Handshake(c.ctx, c.set.TLSConfig, time.Now().Add(c.set.tlsTime))
 	if t := c.set.Trace.TLS; t != nil {
 		t(c.session, err)

@@ -11,6 +11,8 @@ import (
 // session's goroutine and should return at once. An err is nil for success; [mailbricks.ReplyTo] gives the reply of
 // others.
 type Trace struct {
+	// Outcome is told of each decision: of every refusal once, and of what checks ask for.
+	Outcome func(Outcome)
 	// Refused is told of a connection that a limit refused; addr is invalid for a peer without an IP address.
 	Refused func(addr netip.AddrPort, reply *mailbricks.Reply)
 	// Connected is told of a session after its greeting was decided on.

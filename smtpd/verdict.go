@@ -3,7 +3,9 @@ package smtpd
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/mailbricks/mailbricks"
 )
@@ -59,7 +61,7 @@ func (v *Verdict) Error() string {
 // Unwrap gives Err.
 func (v *Verdict) Unwrap() error { return v.Err }
 
-// Accept ends a step with success: later checks are not asked at it. At Message the Handler is.
+// Accept ends a step with success: later checks are not asked at it, nor is the check's own Around. At Message the Handler is.
 func Accept(reason string) error { return &Verdict{Action: AcceptStep, Reason: reason} }
 
 // Temporary is a refusal that may pass: 451 with the enhanced code 4.7.1. More is said by a [mailbricks.Reply].
@@ -73,15 +75,18 @@ func Permanent(text string) error {
 }
 
 // Quarantine asks the store to put the mail aside (see [mailbricks.Envelope].Quarantine) and goes on: said at Mail or later
-// that message, said before all messages of the session. The first reason stands.
+// that message, also when it is said at Rcpt of one recipient; said at Connect all messages of the session; said at Hello
+// those until the next EHLO, HELO or STARTTLS. The first reason stands.
 func Quarantine(reason string) error { return &Verdict{Action: QuarantineMail, Reason: reason} }
 
 // Discard accepts and throws away: said at Rcpt the mail for that recipient, said at another step of a transaction the
-// message, said before all messages of the session. The Handler is not asked, nor are later checks of the step.
+// message, said at Connect all messages of the session, said at Hello those until the next EHLO, HELO or STARTTLS. Later
+// checks of the step are not asked, nor are for such a message the Message checks and the Handler.
 func Discard(reason string) error { return &Verdict{Action: DiscardMail, Reason: reason} }
 
 // Tarpit lets the peer wait for delay, of which the server may cut off what is above its MaxTarpit, and goes on with err:
-// nil, a refusal, or another Verdict. The wait ends early, in a refusal for now, when the peer leaves or the server shuts down.
+// nil, a refusal, or another Verdict. The wait ends early, in a refusal for now, when the peer leaves, the time for the step is
+// over or the server shuts down.
 func Tarpit(delay time.Duration, err error) error {
 	return &Verdict{Action: TarpitPeer, Delay: delay, Err: err}
 }
@@ -89,5 +94,37 @@ func Tarpit(delay time.Duration, err error) error {
 // Close ends the session with the reply for err, whatever its code: 421 if err is no [mailbricks.Reply].
 func Close(err error) error { return &Verdict{Action: ClosePeer, Err: err} }
 
-// verdictOf is the verdict in err, if there is one.
-func verdictOf(err error) (*Verdict, bool) { return errors.AsType[*Verdict](err) }
+// verdictOf is the verdict in err, if there is one and it is not merely the cause of a reply.
+func verdictOf(err error) (*Verdict, bool) {
+	v, ok := errors.AsType[*Verdict](err)
+	if !ok {
+		return nil, false
+	}
+	if reply, is := errors.AsType[*mailbricks.Reply](err); is {
+		if beneath, is := errors.AsType[*Verdict](reply.Err); is && beneath == v {
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+// maxReason is how many octets of a verdict's reason are kept.
+const maxReason = 200
+
+// reason is why, in one line of text; otherwise stands for none.
+func (v *Verdict) reason(otherwise string) string {
+	text := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(v.Reason, "?"))
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return otherwise
+	}
+	if len(text) > maxReason {
+		text = strings.ToValidUTF8(text[:maxReason], "") // nothing of a rune that was cut
+	}
+	return text
+}
