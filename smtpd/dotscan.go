@@ -25,26 +25,35 @@ type dotScanner struct {
 
 	inLine bool  // the next octet is not the first of a line
 	line   int   // octets of the current line so far
+	ends   int   // CRLFs in what is to be written
 	size   int64 // octets of the message so far
 	flaw   error // first flaw
 	err    error // first error of out
 }
 
 // scan takes what it can of b and says how much, and whether the message ended there. It leaves at most two octets: those
-// that may be the start of a line end or of the end. Once a flaw or an error is known nothing is written any more.
+// that may be the start of a line end or of the end. Once a flaw or an error is known nothing is written any more. What is
+// taken may be overwritten: it is moved together where dots are taken out, and written at once.
 func (d *dotScanner) scan(b []byte) (taken int, done bool) {
-	start, i := 0, 0 // b[start:i] is to be written
+	kept := 0        // b[:kept] is to be written
+	start, i := 0, 0 // and behind it b[start:i]
+	keep := func() {
+		if kept != start {
+			copy(b[kept:], b[start:i])
+		}
+		kept += i - start
+	}
 	for i < len(b) {
 		if !d.inLine && b[i] == '.' {
+			keep()
 			switch rest := b[i:]; {
 			case bytes.HasPrefix(rest, []byte(".\r\n")):
-				d.write(b[start:i])
+				d.write(b[:kept])
 				return i + 3, true
 			case len(rest) == 1, len(rest) == 2 && rest[1] == '\r':
-				d.write(b[start:i])
+				d.write(b[:kept])
 				return i, false
 			}
-			d.write(b[start:i])
 			i++
 			start = i
 		}
@@ -55,35 +64,34 @@ func (d *dotScanner) scan(b []byte) (taken int, done bool) {
 			if b[end-1] == '\r' && end > i { // the LF may be still to come
 				end--
 			}
-			d.part(b[i:end])
-			d.write(b[start:end])
-			return end, false
+			d.grow(end - i)
+			i = end
+			break
 		}
-		piece := b[i : i+nl]
-		i += nl + 1
-		if content, crlf := bytes.CutSuffix(piece, []byte("\r")); crlf {
-			d.part(content)
+		end := i + nl
+		if nl > 0 && b[end-1] == '\r' {
+			d.grow(nl - 1)
 			d.inLine, d.line = false, 0
-			continue
+			d.ends++
+		} else {
+			d.grow(nl)
+			d.found(errBareLF)
+			if d.line++; d.repair {
+				d.line = 0
+			}
 		}
-		d.part(piece)
-		d.found(errBareLF)
-		if d.line++; d.repair {
-			d.line = 0
-		}
+		i = end + 1
 	}
-	d.write(b[start:])
-	return len(b), false
+	keep()
+	d.write(b[:kept])
+	return i, false
 }
 
-// part looks at some of a line, without its line end.
-func (d *dotScanner) part(p []byte) {
-	d.line += len(p)
+// grow makes the current line n octets longer, without its line end.
+func (d *dotScanner) grow(n int) {
+	d.line += n
 	if serving.Over(d.line, d.maxLine) && d.flaw == nil {
 		d.flaw = errLongLine
-	}
-	if bytes.IndexByte(p, '\r') >= 0 {
-		d.found(errBareCR)
 	}
 }
 
@@ -94,13 +102,23 @@ func (d *dotScanner) found(flaw error) {
 	}
 }
 
+// write passes p on, which holds d.ends CRLFs: a CR beside them stands alone.
 func (d *dotScanner) write(p []byte) {
 	d.size += int64(len(p))
-	if bytes.IndexByte(p, 0) >= 0 {
-		d.found(errNUL)
-	}
+	ends := d.ends
+	d.ends = 0
 	if len(p) == 0 || d.flaw != nil || d.err != nil {
 		return
+	}
+	if !d.repair {
+		switch {
+		case bytes.Count(p, []byte("\r")) != ends:
+			d.flaw = errBareCR
+			return
+		case bytes.IndexByte(p, 0) >= 0:
+			d.flaw = errNUL
+			return
+		}
 	}
 	_, d.err = d.out.Write(p)
 }

@@ -72,19 +72,18 @@ func (c *conn) reply(r *mailbricks.Reply) {
 	if r.Code/100 != 3 { // intermediate replies have none
 		enhanced = enhancedCode(r)
 	}
+	if isPlain(r.Text) && replyOverhead(enhanced)+len(r.Text) <= maxReplyLine { // nearly all of them
+		c.line(r.Code, ' ', enhanced, r.Text)
+		return
+	}
 	c.lines(r.Code, enhanced, r.Lines())
 }
 
 // lines queues a reply line by line; enhanced may be empty.
 func (c *conn) lines(code int, enhanced string, lines []string) {
-	prefix := fmt.Sprintf("%03d ", code)
-	text := ""
-	if enhanced != "" {
-		text = enhanced + " "
-	}
 	var folded []string
 	for _, line := range lines {
-		folded = append(folded, fold(c.printable(line), maxReplyLine-len(prefix)-len(text)-2)...)
+		folded = append(folded, fold(c.printable(line), maxReplyLine-replyOverhead(enhanced))...)
 	}
 	folded = folded[:min(len(folded), maxReplyLines)]
 	for i, line := range folded {
@@ -92,17 +91,43 @@ func (c *conn) lines(code int, enhanced string, lines []string) {
 		if i == len(folded)-1 {
 			separator = ' '
 		}
-		c.Out = append(c.Out, prefix[:3]...)
-		c.Out = append(c.Out, separator)
-		c.Out = append(c.Out, text...)
-		c.Out = append(c.Out, line...)
-		c.Out = append(c.Out, "\r\n"...)
+		c.line(code, separator, enhanced, line)
 	}
+}
+
+// replyOverhead is how many octets a reply line has beside its text.
+func replyOverhead(enhanced string) int {
+	overhead := len("250 \r\n")
+	if enhanced != "" {
+		overhead += len(enhanced) + 1
+	}
+	return overhead
+}
+
+// line queues one line, whose text is fit for the wire.
+func (c *conn) line(code int, separator byte, enhanced, text string) {
+	out := append(c.Out, byte('0'+code/100%10), byte('0'+code/10%10), byte('0'+code%10), separator)
+	if enhanced != "" {
+		out = append(out, enhanced...)
+		out = append(out, ' ')
+	}
+	out = append(out, text...)
+	c.Out = append(out, "\r\n"...)
 	if len(c.Out) > maxOut {
 		if err := c.Flush(); err != nil && c.end == nil {
 			c.end = err
 		}
 	}
+}
+
+// isPlain says whether text is fit for the wire as one line: printable US-ASCII without blanks around it.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text == "" || text[0] != ' ' && text[len(text)-1] != ' '
 }
 
 // printable makes text fit for the wire: no control characters, and UTF-8 only within a transaction that asked for it
@@ -140,15 +165,28 @@ func fold(line string, size int) []string {
 // enhancedCode is the enhanced status code of r, if it is one that fits the reply code, and the general one of its class
 // otherwise (RFC 2034 §4, RFC 3463 §2).
 func enhancedCode(r *mailbricks.Reply) string {
-	general := fmt.Sprintf("%d.0.0", r.Code/100)
-	parts := strings.Split(r.EnhancedCode(), ".")
-	if len(parts) != 3 || parts[0] != general[:1] {
-		return general
+	if given := r.EnhancedCode(); isEnhanced(given) && int(given[0]-'0') == r.Code/100 {
+		return given
 	}
-	for _, part := range parts[1:] {
-		if len(part) == 0 || len(part) > 3 || strings.Trim(part, "0123456789") != "" {
-			return general
+	return fmt.Sprintf("%d.0.0", r.Code/100)
+}
+
+// isEnhanced says whether s is a digit and two numbers of one to three digits (RFC 3463 §2).
+func isEnhanced(s string) bool {
+	if len(s) < 2 || !isDigit(s[0]) || s[1] != '.' {
+		return false
+	}
+	subject, detail, _ := strings.Cut(s[2:], ".")
+	return isShortNumber(subject) && isShortNumber(detail)
+}
+
+func isShortNumber(s string) bool {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
 		}
 	}
-	return r.EnhancedCode()
+	return len(s) >= 1 && len(s) <= 3
 }
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }

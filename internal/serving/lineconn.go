@@ -33,6 +33,7 @@ type LineConn struct {
 	arrived chan struct{} // closed when more arrives; nil while nobody waits for it
 	watched *watched      // the Watch that runs
 	err     error         // what reading ended with, once it has ended for good
+	filled  bool          // by the last Fill
 }
 
 // Init is Conn's. Nothing is read.
@@ -127,9 +128,14 @@ func (c *LineConn) Fill(deadline time.Time, idle bool) error {
 	if c.w == len(c.buf) || c.r == c.w {
 		c.SetBuffer(c.buf)
 	}
-	n, err := c.Read(c.buf[c.w:], deadline, idle)
+	room := c.buf[c.w:]
+	n, err := c.Read(room, deadline, idle)
+	c.filled = n == len(room)
 	return c.took(n, err)
 }
+
+// Filled says whether the last Fill has filled the buffer: there may be more to read than there is room for.
+func (c *LineConn) Filled() bool { return c.filled }
 
 // took accounts for what was read. A time-out may be followed by another read; any other error stays.
 func (c *LineConn) took(n int, err error) error {
