@@ -125,6 +125,14 @@ func (l *Log[R]) Sync() error {
 	return l.flush()
 }
 
+// Rewrite has the next write, which Close or Sync do at once, write the file anew: for a state of which not every change is
+// added.
+func (l *Log[R]) Rewrite() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.group, l.whole = nil, true
+}
+
 // Close writes what waits, ends the goroutine and closes the file.
 func (l *Log[R]) Close() error {
 	l.mu.Lock()
