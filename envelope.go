@@ -69,6 +69,8 @@ type Recipient struct {
 	OriginalRecipient string
 	// ValidSince is the RRVS parameter (RFC 7293); zero when absent.
 	ValidSince time.Time
+	// ValidSinceOptional is its no-support action ";C": a server that does not know RRVS may get the message, too.
+	ValidSinceOptional bool
 }
 
 // Domain is the part of Address behind its last "@"; empty when there is none.

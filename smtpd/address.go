@@ -57,7 +57,7 @@ func splitPath(arg string) (path string, words []string, reply *mailbricks.Reply
 	if rest != "" && rest[0] != ' ' {
 		return "", nil, badArgument("There is something behind the address")
 	}
-	return arg[1:end], strings.Fields(rest), nil
+	return arg[1:end], strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == '\t' }), nil
 }
 
 // pathEnd is the index of the ">" that ends the path at the start of s, or -1. One within a quoted string does not.

@@ -106,8 +106,9 @@ func (c *conn) takeChunk(size int64, last bool) *mailbricks.Reply {
 		err = c.flaw(m.scanner.err, m.scanner.flaw)
 	}
 	if err == nil && last {
-		tx := c.tx
-		err = c.accept(tx, m.out)
+		err = c.accept(c.tx, m.out)
+	}
+	if last || c.end != nil {
 		c.conclude(c.chunked(), err)
 		return nil
 	}

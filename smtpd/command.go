@@ -204,7 +204,8 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	}
 	lines := []string{c.set.hostname} // without an enhanced code: RFC 5321 §4.1.1.1 wants the name first
 	if c.extended {
-		lines = append(lines, c.extensions()...)
+		c.latestHold = time.Now().UTC().Add(time.Duration(c.maxHold()) * time.Second).Truncate(time.Second)
+		lines = append(lines, c.offers()...)
 	}
 	c.lines(250, "", lines)
 	if t := c.set.Trace.Command; t != nil {

@@ -34,7 +34,10 @@ type conn struct {
 	dropped  int64        // octets of chunks that were refused since the last MAIL
 	why      Outcome      // what is known of the refusal that the command under way comes to
 	extended bool         // EHLO, not HELO
+	ext      Extensions   // what the Handler keeps
 	refused  bool         // greeted with 554: only QUIT is served
+
+	latestHold time.Time // as EHLO has told it
 
 	idleCommands, transactions int
 }
@@ -53,6 +56,7 @@ func newID() string { return rand.Text()[:16] }
 // Serve runs the session.
 func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	c.ctx, c.place, c.born = ctx, place, time.Now()
+	c.ext = extensionsOf(c.set.Handler)
 	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.RemoteAddr()), serving.AddrPort(c.LocalAddr())
 	switch place.Refusal {
 	case serving.ServerFull:

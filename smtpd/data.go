@@ -242,7 +242,7 @@ func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
 	if serving.Reached(hops, c.set.maxHops) { // RFC 5321 §6.3
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
-	msg.Prepend("Received", received(tx))
+	msg.Prepend("Received", received(tx, c.set.HideSubmitter))
 	if tx.thrownAway() {
 		return nil
 	}

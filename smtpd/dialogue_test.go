@@ -204,7 +204,7 @@ var commands = map[string]string{
 		C: MAIL FROM:<a@example.net> SIZE=1 SIZE=2
 		S: 501 5.5.4 MAIL parameter SIZE is given twice
 		C: MAIL FROM:<a@example.net> BODY=BINARYMIME
-		S: 501 5.5.4 *
+		S: 555 5.5.4 *
 		C: MAIL FROM:<a@example.net> SMTPUTF8=1
 		S: 501 5.5.4 *
 		C: MAIL FROM:<a@example.net> AUTH=<>
@@ -215,7 +215,7 @@ var commands = map[string]string{
 		C: MAIL FROM:<a@example.net> SIZE=52428800 BODY=7bit SMTPUTF8
 		S* 250
 		C: RCPT TO:<a@example.com> NOTIFY=NEVER
-		S: 555 5.5.4 RCPT parameter NOTIFY=NEVER is not offered here
+		S: 555 5.5.4 RCPT parameter NOTIFY is not offered here
 		C: RCPT TO:<a@example.com> ORCPT=rfc822;SRS0=x=y@z
 		S: 555 5.5.4 *`,
 	"rcpt syntax": `

@@ -30,7 +30,7 @@ func (c *conn) otherProtocol() *mailbricks.Reply {
 // answerMessage answers for a message, of which err is the outcome: with one reply, of LMTP with one for each successful RCPT
 // in their order (RFC 2033 §4.2 and §4.3).
 func (c *conn) answerMessage(verb string, tx *Transaction, err error) {
-	if !c.set.LMTP {
+	if !c.set.LMTP || c.end != nil { // the end of the session is one answer to all that was asked
 		c.answer(verb, c.outcome(tx, err))
 		return
 	}

@@ -32,7 +32,12 @@ func (c *conn) mail(arg string) *mailbricks.Reply {
 	env.Quarantine = c.session.quarantine()
 	env.Peer = c.session.Peer
 	env.Peer.Protocol = c.protocol(env.SMTPUTF8)
-	return c.begin(&Transaction{Session: c.session, Envelope: env, discard: c.session.discard()})
+	asked := env.Priority
+	c.lowerPriority(env)
+	if reply := c.begin(&Transaction{Session: c.session, Envelope: env, discard: c.session.discard()}); reply != nil {
+		return reply
+	}
+	return senderOk(env, asked)
 }
 
 // mayMail says why there can be no MAIL now.
@@ -54,7 +59,7 @@ func (c *conn) mayMail() *mailbricks.Reply {
 	return nil
 }
 
-// begin asks the Mail checks and opens the transaction.
+// begin asks the Mail checks and opens the transaction, or says why not.
 func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 	if c.transactions++; serving.Over(c.transactions, c.set.maxTransactions) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many messages in one session, closing"}
@@ -73,7 +78,7 @@ func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 		c.endTransaction()
 		return reply
 	}
-	return ok("2.1.0", "Sender ok")
+	return nil
 }
 
 // reversePath checks the address of MAIL; the null reverse-path is "".
@@ -110,9 +115,6 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 	if reply != nil {
 		return reply
 	}
-	if len(words) > 0 {
-		return misuse(555, "5.5.4", fmt.Sprintf("RCPT parameter %s is not offered here", words[0]))
-	}
 	address, err := parsePath(path, c.set.maxLocal)
 	if err == errUnqualified && strings.EqualFold(address, "postmaster") { // RFC 5321 §4.5.1
 		err = nil
@@ -125,7 +127,11 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 	case serving.Reached(len(c.tx.accepted), c.set.maxRecipients):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
 	}
-	return c.addRecipient(mailbricks.Recipient{Address: address})
+	rcpt := mailbricks.Recipient{Address: address}
+	if reply := c.rcptParameters(&rcpt, words); reply != nil {
+		return reply
+	}
+	return c.addRecipient(rcpt)
 }
 
 // addRecipient asks the Rcpt checks.

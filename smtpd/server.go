@@ -93,6 +93,9 @@ type Server struct {
 	// LMTP makes this an LMTP server (RFC 2033), which has a reply for each recipient of a message: clients say LHLO, and a
 	// Handler's [mailbricks.Results] reach them one by one. It must not listen on port 25 (RFC 2033 §5).
 	LMTP bool
+	// HideSubmitter keeps the address and the names of peers that have logged in out of Received, which says "from localhost"
+	// then: where users are is nobody's business who gets their mail. Checks, Handler and log know it all the same.
+	HideSubmitter bool
 	// NoSMTPUTF8 does not offer internationalised addresses (RFC 6531): for a Handler that cannot pass them on.
 	NoSMTPUTF8 bool
 	// BareLineEnds says what becomes of a message with a bare CR, a bare LF or a NUL; the default is to refuse it.
