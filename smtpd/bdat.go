@@ -136,6 +136,9 @@ func (c *conn) refuseChunk(reply *mailbricks.Reply, last bool) *mailbricks.Reply
 		return nil
 	case c.tx == nil:
 		return reply
+	case last && len(c.tx.accepted) == 0: // nobody of whom LMTP would tell
+		c.endTransaction()
+		return reply
 	case last: // the answer to the message
 		c.answerMessage("BDAT", c.tx, reply)
 		c.endTransaction()
