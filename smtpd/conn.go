@@ -26,8 +26,9 @@ type conn struct {
 	place   *serving.Place
 	born    time.Time
 
-	end   error  // why the session is to end; nil: it goes on
-	small []byte // the buffer for lines, while a message arrives in a larger one
+	end   error   // why the session is to end; nil: it goes on
+	small []byte  // the buffer for lines, while a message arrives in a larger one: wide
+	wide  *[]byte // from the Server's buffers; nil: none
 
 	tx       *Transaction // nil outside of one
 	chunks   *chunks      // of tx, from its first BDAT on

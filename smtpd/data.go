@@ -150,31 +150,6 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 	return scanner.size, nil
 }
 
-// dataBuffer is how many octets of a message are read at a time.
-const dataBuffer = 32 << 10
-
-// widen takes a large buffer for a message.
-func (c *conn) widen() {
-	if c.small != nil {
-		return
-	}
-	large, ok := c.set.home.buffers.Get().(*[]byte)
-	if !ok {
-		large = new(make([]byte, dataBuffer))
-	}
-	c.small = c.SetBuffer(*large)
-}
-
-// shrink goes back to the buffer for lines after a message, if what waits fits into it.
-func (c *conn) shrink() {
-	if c.small == nil || c.Pending() >= len(c.small) {
-		return
-	}
-	large := c.SetBuffer(c.small)
-	c.small = nil
-	c.set.home.buffers.Put(&large)
-}
-
 // dataDeadline is until when the next octets of a message must come.
 func (c *conn) dataDeadline(began time.Time, received int64) time.Time {
 	c.Grace = 0 // a shutdown waits for what is on its way
@@ -230,16 +205,10 @@ func (c *conn) flaw(err, flaw error) error {
 func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
 	msg, err := w.Message()
 	if err != nil {
-		return err
+		return c.flaw(err, nil)
 	}
 	defer msg.Close()
-	hops := 0
-	for f := range msg.Fields() {
-		if f.Is("Received") {
-			hops++
-		}
-	}
-	if serving.Reached(hops, c.set.maxHops) { // RFC 5321 §6.3
+	if serving.Reached(hops(msg.Header()), c.set.maxHops) { // RFC 5321 §6.3
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
 	msg.Prepend("Received", received(tx, c.set.HideSubmitter))

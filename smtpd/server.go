@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -200,7 +199,7 @@ type Server struct {
 	// StressMaxIdleCommands is MaxIdleCommands under stress, like StressMaxErrors; default DefaultStressMaxIdleCommands.
 	StressMaxIdleCommands int
 
-	buffers sync.Pool // *[]byte of dataBuffer octets
+	buffers buffers
 
 	life serving.Life
 }
