@@ -243,61 +243,167 @@ func TestSmugglingIsStoredAsTextWhenRepaired(t *testing.T) {
 	}
 }
 
+// Nothing within a chunk is a command or the end of the message, wherever chunks and reads end, and lines are CRLF lines there,
+// too.
+func TestSmugglingInChunks(t *testing.T) {
+	const front = "Subject: one\r\n\r\nbody"
+	chunk := func(text string, last string) string { return fmt.Sprintf("BDAT %d%s\r\n%s", len(text), last, text) }
+	for n := 1; n <= maxSequence-1; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inWorld(t, unlimited, func(w *world) {
+				c := w.dial("203.0.113.9")
+				c.Talk(hello)
+				for i, sequence := range sequences(n) {
+					text := front + sequence + smuggled + "\r\n.\r\n"
+					taken := len(w.messages())
+					c.write("MAIL FROM:<ann@example.net>\r\nRCPT TO:<bob@example.com>\r\n")
+					require.Equal(w.t, []string{"250", "250"}, []string{c.reply(), c.reply()})
+					border := len(front) + i%(n+1) // of the two chunks
+					sent := chunk(text[:border], "") + chunk(text[border:], " LAST") + "NOOP\r\nHELP\r\n"
+					at := len(sent) * (i % 7) / 7
+					c.write(sent[:at])
+					synctest.Wait()
+					c.write(sent[at:])
+					codes := []string{c.reply(), c.reply(), c.reply(), c.reply()}
+					if bare := hasBare(text); !bare {
+						require.Equal(w.t, []string{"250", "250", "250", "214"}, codes, "%q", sequence)
+						require.Len(w.t, w.messages(), taken+1)
+						_, got := cutReceived(string(w.messages()[taken].Raw))
+						require.Equal(w.t, text, got)
+						continue
+					}
+					// The first chunk may have the flaw, then the second is refused as well.
+					require.Contains(w.t, []string{"250 550", "550 503"}, codes[0]+" "+codes[1], "%q", sequence)
+					require.Equal(w.t, []string{"250", "214"}, codes[2:], "%q", sequence)
+					require.Len(w.t, w.messages(), taken)
+				}
+				c.Talk("C: QUIT\nS* 221\nS$\n")
+			})
+		})
+	}
+}
+
+// A chunk that is refused is read to its end, so that the stream is in step.
+func TestRefusedChunksAreNoCommands(t *testing.T) {
+	chunk := smuggled + "\r\n.\r\n"
+	for name, test := range map[string]struct{ before, codes string }{
+		"before EHLO":         {"", "503"},
+		"after HELO":          {"HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\n", "250 250 250 503"},
+		"before MAIL":         {"EHLO x\r\n", "250 503"},
+		"before RCPT":         {"EHLO x\r\nMAIL FROM:<>\r\n", "250 250 503"},
+		"too large":           {"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\n", "250 250 250 552"},
+		"after another error": {"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\nBDAT 1\r\n\n", "250 250 250 550 503"},
+	} {
+		for _, last := range []string{"", " LAST"} {
+			t.Run(name+last, func(t *testing.T) {
+				inWorld(t, func(s *smtpd.Server) {
+					if name == "too large" {
+						s.MaxMessageSize = 10
+					}
+				}, func(w *world) {
+					sent := fmt.Sprintf("%sBDAT %d%s\r\n%sHELP\r\n", test.before, len(chunk), last, chunk)
+					for at := range len(sent) + 1 {
+						c := w.dial("203.0.113.9")
+						c.write(sent[:at])
+						synctest.Wait()
+						c.write(sent[at:])
+						for code := range strings.FieldsSeq("220 " + test.codes + " 214") {
+							require.Equal(w.t, code, c.reply())
+						}
+						c.Talk("C: QUIT\nS* 221\nS$\n")
+					}
+					require.Empty(w.t, w.messages())
+				})
+			})
+		}
+	}
+}
+
+// When it is not known where a chunk ends, nothing that follows is taken for a command.
+func TestChunksWithoutASizeCloseTheConnection(t *testing.T) {
+	for _, command := range []string{
+		"BDAT", "BDAT LAST", "BDAT x", "BDAT -1", "BDAT +5", "BDAT 5.0", "BDAT 0x5", "BDAT 5 FIRST", "BDAT 5LAST", "BDAT 5 LAST LAST", "BDAT 5,LAST",
+		"BDAT 9223372036854775808", "BDAT 99999999999999999999999 LAST", "BDAT 9223372036854775807 LAST",
+	} {
+		t.Run(command, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.talk(mailTo + fmt.Sprintf("R: %q\nS: 5*\nS$\n", command+"\r\n"+smuggled+"\r\n.\r\n"))
+				require.Empty(w.t, w.messages())
+			})
+		})
+	}
+}
+
 // A message that falls silent, breaks off or is cut anywhere is not accepted, and what comes after it is no command: not even
 // the end of the message, once its time is over.
-func TestDataThatStops(t *testing.T) {
-	const text = "Subject: one\r\n\r\n..body\r\n.\r\n"
+func TestMessagesThatStop(t *testing.T) {
 	ca := mailtest.NewCA()
-	for _, secure := range []bool{false, true} {
-		for at := range text {
-			for name, stop := range stops {
-				t.Run(fmt.Sprintf("%s behind %q, TLS %v", name, text[:at], secure), func(t *testing.T) {
-					inWorld(t, withTLS(ca), func(w *world) {
-						c := w.dial("203.0.113.9")
-						raw := c.Conn.(*mailtest.Conn)
-						c.Talk(hello)
-						if secure {
-							c.Talk("C: STARTTLS\nS* 220\n")
-							c.startTLS(ca.ClientConfig("mail.example.com"))
-							c.Talk("C: EHLO client.example.net\nS* 250\n")
-						}
-						c.Talk(toData[len(hello):])
-						c.write(text[:at])
-						synctest.Wait()
-						require.Equal(w.t, name == "silence", stop(c, raw, text[at:]+smuggled+"\r\n.\r\n"))
-						require.Empty(w.t, w.messages())
+	for _, how := range []struct{ name, mail, text string }{
+		{"DATA", toData, "Subject: one\r\n\r\n..body\r\n.\r\n"},
+		{"BDAT", mailTo, "BDAT 28 LAST\r\nSubject: one\r\n\r\n..body\r\n.\r\n"},
+		{"chunks", mailTo + "C: BDAT 14\nC: Subject: one\nS: 250 2.0.0 *\n", "BDAT 0\r\nBDAT 5\r\n\r\nx\r\nBDAT 2 LAST\r\n\r\n"},
+	} {
+		for _, secure := range []bool{false, true} {
+			for at := range how.text {
+				for name, stop := range stops {
+					t.Run(fmt.Sprintf("%s, %s behind %q, TLS %v", how.name, name, how.text[:at], secure), func(t *testing.T) {
+						inWorld(t, withTLS(ca), func(w *world) {
+							c := w.dial("203.0.113.9")
+							raw := c.Conn.(*mailtest.Conn)
+							c.Talk(hello)
+							if secure {
+								c.Talk("C: STARTTLS\nS* 220\n")
+								c.startTLS(ca.ClientConfig("mail.example.com"))
+								c.Talk("C: EHLO client.example.net\nS* 250\n")
+							}
+							c.Talk(how.mail[len(hello):])
+							c.write(how.text[:at])
+							synctest.Wait()
+							for c.Reader.Buffered() > 0 { // of chunks before
+								require.Equal(w.t, "250", c.reply())
+							}
+							stop(c, raw, how.text[at:]+smuggled+"\r\n.\r\n")
+							require.Empty(w.t, w.messages())
+						})
 					})
-				})
+				}
 			}
 		}
 	}
 }
 
-// stops are the ways in which a client stops, and then goes on with rest if it can. They say whether the server had a last word,
-// which is all that it may say.
-var stops = map[string]func(c client, raw *mailtest.Conn, rest string) (told bool){
-	"silence": func(c client, _ *mailtest.Conn, rest string) bool {
-		time.Sleep(smtpd.DefaultDataTimeout + time.Millisecond)
+// stops are the ways in which a client stops, and then goes on with rest if it can. The replies to chunks that came to their
+// end and one last word is all that it may hear.
+var stops = map[string]func(c client, raw *mailtest.Conn, rest string){
+	"silence": func(c client, _ *mailtest.Conn, rest string) {
+		time.Sleep(smtpd.DefaultCommandTimeout + time.Millisecond)
 		_, _ = io.WriteString(c.Conn, rest) // it may be too late for that
-		c.Talk("S: 421 4.4.2 The message came too slowly, closing\nS$\n")
-		return true
+		c.lastWords("421 4.4.2")
 	},
-	"end of input": func(c client, _ *mailtest.Conn, _ string) bool {
+	"end of input": func(c client, _ *mailtest.Conn, _ string) {
 		require.NoError(c.T, c.Conn.(interface{ CloseWrite() error }).CloseWrite()) // over TLS: with close_notify
-		c.Talk("S$\n")
-		return false
+		c.lastWords("")
 	},
-	"end of the connection": func(c client, raw *mailtest.Conn, _ string) bool {
+	"end of the connection": func(c client, raw *mailtest.Conn, _ string) {
 		require.NoError(c.T, raw.CloseWrite()) // over TLS: without close_notify
-		said, err := io.ReadAll(c.Reader)
-		require.NoError(c.T, err)
-		require.Empty(c.T, said)
-		return false
+		c.lastWords("")
 	},
-	"reset": func(_ client, raw *mailtest.Conn, _ string) bool {
-		raw.Reset()
-		return false
-	},
+	"reset": func(_ client, raw *mailtest.Conn, _ string) { raw.Reset() },
+}
+
+// lastWords reads to the end: replies of success to what came before, and then one that begins like last.
+func (c client) lastWords(last string) {
+	c.T.Helper()
+	said, err := io.ReadAll(c.Reader)
+	require.NoError(c.T, err)
+	lines := strings.Split(strings.TrimSuffix(string(said), "\r\n"), "\r\n")
+	if last != "" {
+		require.True(c.T, strings.HasPrefix(lines[len(lines)-1], last), "%q", said)
+		lines = lines[:len(lines)-1]
+	}
+	for _, line := range lines {
+		require.True(c.T, line == "" || strings.HasPrefix(line, "250 2.0.0 Ok: ") && strings.HasSuffix(line, " received"), "%q", said)
+	}
 }
 
 func TestHalfACommandIsNone(t *testing.T) {
