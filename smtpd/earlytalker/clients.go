@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/smtpd/internal/expiring"
+	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // The defaults of Clients.
@@ -34,7 +35,7 @@ func (c *Clients) Has(client netip.Addr) bool {
 	if c.table == nil {
 		return false
 	}
-	entry := c.table.Get(plain(client))
+	entry := c.table.Get(peer.Plain(client))
 	return entry != nil && entry.Until() > c.now()
 }
 
@@ -47,7 +48,7 @@ func (c *Clients) Add(client netip.Addr) {
 	if most <= 0 {
 		most = DefaultMaxClients
 	}
-	if client = plain(client); ttl < 0 || !client.IsValid() {
+	if client = peer.Plain(client); ttl < 0 || !client.IsValid() {
 		return
 	}
 	c.mu.Lock()
@@ -65,7 +66,7 @@ func (c *Clients) Remove(client netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.table != nil {
-		c.table.Delete(plain(client))
+		c.table.Delete(peer.Plain(client))
 	}
 }
 
@@ -81,6 +82,3 @@ func (c *Clients) Len() int {
 
 // now is the time since Clients was first used: a clock that is set does not matter.
 func (c *Clients) now() int64 { return int64(time.Since(c.born)) }
-
-// plain is an address as it is compared.
-func plain(client netip.Addr) netip.Addr { return client.Unmap().WithZone("") }

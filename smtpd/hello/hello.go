@@ -10,6 +10,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // MaxTime is how long the look-ups of one name may take. What is not known then is a Fault.
@@ -59,7 +60,7 @@ func Check(o Options) smtpd.Check {
 		}
 	}
 	for _, a := range o.Addrs {
-		c.addrs[plain(a)] = true
+		c.addrs[peer.Plain(a)] = true
 	}
 	if o.AtHello {
 		return smtpd.Check{Name: "hello", Hello: c.hello}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 type findingKey struct{}
@@ -73,8 +74,8 @@ func (c *checker) literal(s *smtpd.Session, text string) Rule {
 		text = text[5:]
 	}
 	a, err := netip.ParseAddr(text)
-	client := plain(s.Peer.Addr.Addr())
-	switch a = plain(a); {
+	client := peer.Plain(s.Peer.Addr.Addr())
+	switch a = peer.Plain(a); {
 	case err != nil:
 		return c.first(Malformed)
 	case a == client:
@@ -87,7 +88,7 @@ func (c *checker) literal(s *smtpd.Session, text string) Rule {
 
 // address is the rule for an address that is not the client's.
 func address(a netip.Addr) Rule {
-	if isPublic(a) {
+	if peer.Reachable(a) {
 		return ForeignAddress
 	}
 	return PrivateAddress
@@ -113,14 +114,14 @@ func (c *checker) first(rules ...Rule) Rule {
 
 // here says whether the client is on this host, whose names are its names.
 func (c *checker) here(s *smtpd.Session) bool {
-	client := plain(s.Peer.Addr.Addr())
+	client := peer.Plain(s.Peer.Addr.Addr())
 	return client.IsLoopback() || c.own(s, client)
 }
 
 // own says whether an address is this server's.
 func (c *checker) own(s *smtpd.Session, a netip.Addr) bool {
-	a = plain(a)
-	return a == plain(s.Peer.Local.Addr()) || c.addrs[a]
+	a = peer.Plain(a)
+	return a == peer.Plain(s.Peer.Local.Addr()) || c.addrs[a]
 }
 
 // ownName says whether a name is this server's, given by a client that is elsewhere. An empty one is not.
@@ -137,15 +138,6 @@ func isLocal(name string) bool {
 	top := domainname.TopLabel(name)
 	return top == "localhost" || top == "localdomain"
 }
-
-// isPublic says whether others can reach an address. The shared address space of RFC 6598 is as private as that of RFC 1918.
-func isPublic(a netip.Addr) bool {
-	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
-}
-
-// plain is an address as it is compared.
-func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // lookUp asks the DNS for a name.
 func (c *checker) lookUp(ctx context.Context, name string) Rule {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // The limits of a look-up.
@@ -47,7 +48,7 @@ type Result struct {
 
 // LookUp looks an address up.
 func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
-	addr = plain(addr)
+	addr = peer.Plain(addr)
 	if !addr.IsValid() {
 		return Result{}
 	}
@@ -67,7 +68,7 @@ func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
 			continue
 		}
 		addrs, err := resolver.LookupNetIP(ctx, family(addr), name+".")
-		if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return plain(a) == addr }) {
+		if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return peer.Plain(a) == addr }) {
 			return Result{Value: Pass, Addr: addr, Name: name}
 		}
 		if err != nil && !notFound(err) {
@@ -76,9 +77,6 @@ func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
 	}
 	return r
 }
-
-// plain is an address as it is compared.
-func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // family is what to ask a name for.
 func family(a netip.Addr) string {

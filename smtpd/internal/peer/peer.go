@@ -1,0 +1,22 @@
+// Package peer has what several checks ask about the IP addresses of others.
+package peer
+
+import "net/netip"
+
+// Plain is an address in the form in which addresses are compared: without a zone, and IPv4 as such.
+func Plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
+// Reachable says whether an address can be one of a host on the Internet: not private (RFC 1918, RFC 4193, RFC 6598), nor for
+// loopback, one link, or no host at all. Those for documentation count as reachable.
+func Reachable(a netip.Addr) bool {
+	a = Plain(a)
+	if a.Is4() {
+		ip := a.As4()
+		switch {
+		case ip[0] == 0, ip[0] >= 240, // RFC 6890: "this network", reserved
+			ip[0] == 100 && ip[1]&0xc0 == 64: // RFC 6598: shared between customers of one carrier
+			return false
+		}
+	}
+	return a.IsGlobalUnicast() && !a.IsPrivate()
+}
