@@ -70,33 +70,31 @@ func fieldName(raw []byte) string {
 	return name
 }
 
-// formatField makes one field. A line break that is no fold would start another field or the body, so it becomes a
+// appendField puts one field behind b. A line break that is no fold would start another field or the body, so it becomes a
 // space, as does any other control character but TAB.
-func formatField(name, value string) []byte {
-	var b strings.Builder
-	b.Grow(len(name) + len(value) + 4)
-	b.WriteString(strings.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f || r == ':' {
-			return -1
-		}
-		return r
-	}, name))
-	b.WriteString(": ")
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case isFold(value[i:]):
-			b.WriteString("\r\n")
-			b.WriteByte(value[i+2])
-			i += 2
-		case c != '\t' && (c < ' ' || c == 0x7f):
-			b.WriteByte(' ')
-		default:
-			b.WriteByte(c)
+func appendField(b []byte, name, value string) []byte {
+	for i := range len(name) {
+		if c := name[i]; c > ' ' && c < 0x7f && c != ':' {
+			b = append(b, c)
 		}
 	}
-	b.WriteString("\r\n")
-	return []byte(b.String())
+	b = append(b, ": "...)
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '\r' && isFold(value[i:]):
+			b = append(b, '\r', '\n', value[i+2])
+			i += 2
+		case c != '\t' && (c < ' ' || c == 0x7f):
+			b = append(b, ' ')
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, "\r\n"...)
 }
+
+// fieldRoom is how many octets appendField needs at most.
+func fieldRoom(name, value string) int { return len(name) + len(value) + 4 }
 
 // isFold says whether s starts with a fold that leaves something on its next line: a line of white space only is an
 // obsolete form (RFC 5322 §4.2) that some take for the end of the header.

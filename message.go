@@ -136,7 +136,8 @@ func (m *Message) Values(name string) []string {
 // ("\r\n" and white space); any other line break or control character in it becomes a space.
 func (m *Message) Prepend(name, value string) {
 	m.needHeader()
-	m.header = bytes.Join([][]byte{formatField(name, value), m.header}, nil)
+	b := make([]byte, 0, fieldRoom(name, value)+len(m.header))
+	m.header = append(appendField(b, name, value), m.header...)
 }
 
 // Append puts a field behind all others. Its value is cleaned as Prepend cleans it.
@@ -146,7 +147,8 @@ func (m *Message) Append(name, value string) {
 	if len(header) > 0 && header[len(header)-1] != '\n' { // a message of nothing but an unfinished line
 		header = append(header[:len(header):len(header)], "\r\n"...)
 	}
-	m.header = bytes.Join([][]byte{header, formatField(name, value)}, nil)
+	b := make([]byte, 0, len(header)+fieldRoom(name, value))
+	m.header = appendField(append(b, header...), name, value)
 }
 
 // needHeader makes room for a first field: in front of text without a blank line, there must be one.
@@ -167,7 +169,7 @@ func (m *Message) Set(name, value string) {
 			out = append(out, f.raw...)
 		case !found:
 			found = true
-			out = append(out, formatField(name, value)...)
+			out = appendField(out, name, value)
 		}
 	}
 	if !found {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"syscall"
 	"time"
@@ -87,24 +88,33 @@ func (c *conn) conclude(a arrival, err error) {
 
 // report tells those who want to know of the outcome of a message, and counts.
 func (c *conn) report(a arrival, err error) {
-	took, env := time.Since(a.began), a.tx.Envelope
+	took := time.Since(a.began)
 	if t := c.set.Trace.Message; t != nil {
 		t(a.tx, a.size, took, err)
 	}
 	taken := c.taken(a.tx, err)
-	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", took, "peer", c.session.Peer.Addr}
-	if env.Priority != nil {
-		args = append(args, "priority", *env.Priority) // RFC 6710 §4.1
-	}
 	c.decided(a.tx, taken, err)
 	if taken > 0 {
-		c.logger.Info("smtpd: message accepted", append(args, "taken", taken)...)
+		c.logAccepted(a, taken, took)
 	}
 	if err == nil || taken > 0 {
 		c.idleCommands = 0
 		c.session.counts.Messages++
 		c.session.counts.Recipients += taken
 	}
+}
+
+// logAccepted is the line of the log for a message that was taken.
+func (c *conn) logAccepted(a arrival, taken int, took time.Duration) {
+	if !c.logger.Enabled(c.ctx, slog.LevelInfo) { // what follows costs something
+		return
+	}
+	env := a.tx.Envelope
+	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", took, "peer", c.session.Peer.Addr}
+	if env.Priority != nil {
+		args = append(args, "priority", *env.Priority) // RFC 6710 §4.1
+	}
+	c.logger.Info("smtpd: message accepted", append(args, "taken", taken)...)
 }
 
 // endTransaction gives up the transaction, if there is one.
@@ -154,15 +164,16 @@ func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
 func (c *conn) dataDeadline(began time.Time, received int64) time.Time {
 	c.Grace = 0 // a shutdown waits for what is on its way
 	c.Hurry = time.Time{}
+	now := time.Now()
 	if c.session.Peer.Identity == nil {
-		c.Hurry = c.slowest(min(c.set.dataTime, c.set.stress.dataTime), began, received)
+		c.Hurry = c.slowest(now, min(c.set.dataTime, c.set.stress.dataTime), began, received)
 	}
-	return c.slowest(c.set.dataTime, began, received)
+	return c.slowest(now, c.set.dataTime, began, received)
 }
 
 // slowest is when the next octets of a message must come: after wait, or earlier when those before came too slowly.
-func (c *conn) slowest(wait time.Duration, began time.Time, received int64) time.Time {
-	deadline := time.Now().Add(wait)
+func (c *conn) slowest(now time.Time, wait time.Duration, began time.Time, received int64) time.Time {
+	deadline := now.Add(wait)
 	if c.set.minDataRate > 0 {
 		earned := time.Duration(received/int64(c.set.minDataRate)) * time.Second
 		if slowest := began.Add(wait + earned); slowest.Before(deadline) {

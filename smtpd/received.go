@@ -14,58 +14,72 @@ import (
 // priority clause of RFC 6710 §7). hide leaves out where users who have logged in are.
 func received(tx *Transaction, hide bool) string {
 	env, s := tx.Envelope, tx.Session
-	var b strings.Builder
+	b := make([]byte, 0, 256)
 	if hide && env.Peer.Identity != nil {
-		b.WriteString("from localhost") // there must be some name: RFC 5321 §4.4
+		b = append(b, "from localhost"...) // there must be some name: RFC 5321 §4.4
 	} else {
-		b.WriteString("from " + env.Peer.Hello)
-		if info := tcpInfo(s.ReverseName, env.Peer.Addr.Addr()); info != "" {
-			b.WriteString(" (" + info + ")")
-		}
+		b = append(append(b, "from "...), env.Peer.Hello...)
+		b = appendTCPInfo(b, s.ReverseName, env.Peer.Addr.Addr())
 	}
-	b.WriteString("\r\n\tby " + clean(s.Hostname) + " with " + env.Peer.Protocol + " id " + env.ID)
+	b = append(append(b, "\r\n\tby "...), clean(s.Hostname)...)
+	b = append(append(b, " with "...), env.Peer.Protocol...)
+	b = append(append(b, " id "...), env.ID...)
 	if len(env.Recipients) == 1 { // more would tell one recipient of another: RFC 5321 §7.2
-		b.WriteString("\r\n\tfor <" + given(env.Recipients[0]) + ">")
+		b = append(append(append(b, "\r\n\tfor <"...), given(&env.Recipients[0])...), '>')
 	}
 	if state := env.Peer.TLS; state != nil {
-		b.WriteString("\r\n\ttls " + clean(tls.CipherSuiteName(state.CipherSuite)) + " (" + clean(strings.ReplaceAll(tls.VersionName(state.Version), " ", "")) + ")")
+		b = append(append(b, "\r\n\ttls "...), clean(tls.CipherSuiteName(state.CipherSuite))...)
+		b = append(append(append(b, " ("...), clean(strings.ReplaceAll(tls.VersionName(state.Version), " ", ""))...), ')')
 	}
 	if env.Priority != nil {
-		fmt.Fprintf(&b, "\r\n\tpriority %d", *env.Priority)
+		b = fmt.Appendf(b, "\r\n\tpriority %d", *env.Priority)
 	}
-	b.WriteString(";\r\n\t" + env.Received.Format(time.RFC1123Z))
-	return b.String()
+	b = append(b, ";\r\n\t"...)
+	return string(env.Received.AppendFormat(b, time.RFC1123Z))
 }
 
 // given is the address that the client gave for a recipient.
-func given(rcpt mailbricks.Recipient) string {
+func given(rcpt *mailbricks.Recipient) string {
 	if rcpt.Alias != "" {
 		return rcpt.Alias
 	}
 	return rcpt.Address
 }
 
-// tcpInfo is what the connection says of the client: its confirmed name and its address.
-func tcpInfo(name string, addr netip.Addr) string {
+// appendTCPInfo puts behind b what the connection says of the client: its confirmed name and its address.
+func appendTCPInfo(b []byte, name string, addr netip.Addr) []byte {
 	if !addr.IsValid() {
-		return ""
-	}
-	literal := addr.WithZone("").String()
-	if addr.Is6() {
-		literal = "IPv6:" + literal
+		return b
 	}
 	if name = clean(strings.TrimSuffix(name, ".")); name == "" {
 		name = "unknown"
 	}
-	return name + " [" + literal + "]"
+	b = append(append(append(b, " ("...), name...), " ["...)
+	if addr.Is6() {
+		b = append(b, "IPv6:"...)
+	}
+	return append(addr.WithZone("").AppendTo(b), "])"...)
 }
 
 // clean leaves of a name what may stand in a Received field without quoting.
 func clean(name string) string {
+	if isHostname(name) { // as all names should be
+		return name
+	}
 	return strings.Map(func(r rune) rune {
-		if r < 0x80 && (isLDH(string(r)) || r == '.' || r == '_') {
+		if r < 0x80 && isHostname(string(r)) {
 			return r
 		}
 		return '?'
 	}, name)
+}
+
+// isHostname says whether name has nothing but letters, digits, hyphens, dots and underscores.
+func isHostname(name string) bool {
+	for i := range len(name) {
+		if b := name[i]; b != '.' && b != '_' && !isLDH(name[i:i+1]) {
+			return false
+		}
+	}
+	return true
 }

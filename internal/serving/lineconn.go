@@ -153,6 +153,17 @@ func (c *LineConn) took(n int, err error) error {
 	return err
 }
 
+// NextLine is ReadLine, if there is a whole line that need not be waited for; otherwise nil.
+func (c *LineConn) NextLine() []byte {
+	i := bytes.IndexByte(c.Buffered(), '\n')
+	if i < 0 || i >= MaxLine {
+		return nil
+	}
+	line := c.Buffered()[:i+1]
+	c.Discard(len(line))
+	return line
+}
+
 // ReadLine gives the next line with its LF, which stands until the next read. A part of a line is never given. deadline and
 // idle are as for Fill.
 func (c *LineConn) ReadLine(deadline time.Time, idle bool) ([]byte, error) {
