@@ -3,6 +3,7 @@ package smtpd
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"time"
 
@@ -25,8 +26,8 @@ func (c *conn) readCommand() ([]byte, error) {
 		return nil, serving.ErrDraining
 	}
 	deadline := c.commandDeadline()
-	if !time.Now().Before(deadline) { // the session's end, also while there is input that came before it
-		return nil, errSessionTime
+	if !time.Now().Before(deadline) { // SessionTimeout is over, also when there is input that came before
+		return nil, os.ErrDeadlineExceeded
 	}
 	return c.ReadLine(deadline, c.tx == nil)
 }
@@ -124,7 +125,7 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 		return badSequence("No service here, see the greeting") // RFC 5321 §3.1
 	}
 	switch verb {
-	case "MAIL", "RCPT", "DATA", "BDAT", "AUTH", "STARTTLS", "QUIT":
+	case "MAIL", "RCPT", "DATA", "BDAT", "STARTTLS", "QUIT":
 	default:
 		if reply := c.idle(); reply != nil {
 			return reply

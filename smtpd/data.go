@@ -55,6 +55,9 @@ func (c *conn) noMessage() *mailbricks.Reply {
 	case c.tx == nil:
 		return badSequence("MAIL first")
 	case none && c.session.counts.BadRecipients > 0 && !c.set.LMTP: // RFC 2033 §4.2 wants 503
+		if reply := c.idle(); reply != nil {
+			return reply
+		}
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: "No valid recipients"} // RFC 5321 §3.3
 	case none:
 		return badSequence("RCPT first")
@@ -94,7 +97,7 @@ func (c *conn) report(a arrival, err error) {
 	}
 	taken := c.taken(a.tx, err)
 	c.decided(a.tx, taken, err)
-	if taken > 0 {
+	if taken > 0 && !a.tx.thrownAway() {
 		c.logAccepted(a, taken, took)
 	}
 	if err == nil || taken > 0 {

@@ -129,7 +129,12 @@ func (c *conn) decided(tx *Transaction, taken int, err error) {
 	if err != nil && c.why.Err == nil {
 		c.why = Outcome{Phase: PhaseMessage, Transaction: tx, Err: err}
 	}
-	if taken > 0 {
+	switch {
+	case tx.thrownAway():
+		if o := tx.discard; err == nil && o != nil && o.Transaction == nil { // one for each message, by its own id
+			c.tell(Outcome{Phase: o.Phase, Transaction: tx, Check: o.Check, Action: o.Action, Err: o.Err})
+		}
+	case taken > 0:
 		c.tell(Outcome{Phase: PhaseMessage, Transaction: tx, Check: ByHandler, Action: AcceptStep})
 	}
 }

@@ -39,7 +39,7 @@ const (
 	DefaultStressMaxErrors        = 1
 	DefaultStressMaxBadRecipients = 5
 	DefaultStressMaxAuthFailures  = 1
-	DefaultStressMaxIdleCommands  = 3 // EHLO, EHLO again after STARTTLS, and another
+	DefaultStressMaxIdleCommands  = 4 // EHLO before and after STARTTLS, AUTH, and another
 )
 
 // Defaults of a Server's time-outs.
@@ -130,8 +130,8 @@ type Server struct {
 	// MaxAuthFailures is how many log-ins of a session may fail; the last one gets 421 4.7.0. Default
 	// DefaultMaxAuthFailures.
 	MaxAuthFailures int
-	// MaxIdleCommands is how many commands in a row may pass without a message (NOOP, RSET, VRFY and the like); a further
-	// one gets 421 4.7.0. Default DefaultMaxIdleCommands.
+	// MaxIdleCommands is how many commands in a row may pass without a message (NOOP, RSET, EHLO, AUTH and the like, and DATA
+	// without a recipient); a further one gets 421 4.7.0. Default DefaultMaxIdleCommands.
 	MaxIdleCommands int
 	// MaxTransactions is how many MAIL commands a session may have; a further one gets 421 4.7.0. Default
 	// DefaultMaxTransactions.

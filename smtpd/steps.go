@@ -13,8 +13,8 @@ import (
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
-// errNotTaken is the outcome of a message that a check's Around calls accepted although the Handler was not asked.
-var errNotTaken = errors.New("smtpd: a check accepted a message that the Handler was not given")
+// errNotTaken is the outcome of a message that a check's Around calls accepted although the Handler was not asked, or panicked.
+var errNotTaken = errors.New("smtpd: a check accepted a message that the Handler has not taken")
 
 // errTwice is what next of an Around gives when it is called again.
 var errTwice = errors.New("smtpd: a check went on twice")
@@ -29,6 +29,7 @@ type walk struct {
 	given   string // the recipient of the step, before checks have changed it
 	current string // the check that is asked, or ByHandler
 	decided string // who had the last word; empty: the server
+	failed  error  // a panic of whom decided names
 	asked   bool   // the Handler was asked
 	outcome error  // what it said
 }
@@ -64,9 +65,7 @@ func (c *conn) within(step *Step, atMost time.Duration) error {
 		}
 		return w.from(ctx, 0)
 	})
-	if isPanic(err) && w.decided == "" {
-		w.decided = w.current
-	}
+	w.panicked(err)
 	if isDiscard(err) {
 		return w.discard(err)
 	}
@@ -82,6 +81,13 @@ func (c *conn) within(step *Step, atMost time.Duration) error {
 		c.why = Outcome{Phase: step.Phase, Transaction: step.Transaction, Check: w.decided, Recipient: w.given, Err: err}
 	}
 	return err
+}
+
+// panicked notes who has panicked, if err says so.
+func (w *walk) panicked(err error) {
+	if p, is := errors.AsType[*serving.Panic](err); is && w.failed != p {
+		w.failed, w.decided = p, w.current
+	}
 }
 
 // from asks the checks from the i-th on.
@@ -126,29 +132,32 @@ func (w *walk) around(ctx context.Context, i int) error {
 		}
 		defer close(finished)
 		inner = serving.Guard(w.logger, "smtpd: "+w.step.Phase.String(), func() error { return w.from(ctx, i+1) })
-		if isPanic(inner) {
-			w.decided = w.current
-		}
+		w.panicked(inner)
 		w.current = name
 		return inner
 	})
-	if !called.CompareAndSwap(false, true) {
+	asked := !called.CompareAndSwap(false, true)
+	if asked {
 		<-finished // nothing of a step goes on behind its end
 	}
-	if err == nil || same(err, inner) { // which was judged where it came from
+	if asked && same(err, inner) { // which was judged where it came from
 		return err
 	}
+	w.decided = name
 	_, err = w.judge(ctx, name, err)
 	return err
 }
 
 // same says whether an error is another one, unchanged.
 func same(a, b error) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
 	if results, ok := a.(mailbricks.Results); ok { // which do not compare
 		others, ok := b.(mailbricks.Results)
 		return ok && len(results) == len(others) && len(results) > 0 && &results[0] == &others[0]
 	}
-	return b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // judge does what the verdict of a check asks for. over says that the checks behind it are not asked.
@@ -188,6 +197,7 @@ func (w *walk) rest(ctx context.Context) error {
 		return nil
 	}
 	w.asked, w.current = true, ByHandler
+	w.outcome = errNotTaken // as long as the Handler has not returned: it may panic
 	if w.outcome = w.handle(ctx); w.outcome != nil {
 		w.decided = ByHandler
 	}

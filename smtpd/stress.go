@@ -1,10 +1,8 @@
 package smtpd
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/serving"
@@ -104,19 +102,16 @@ func (c *conn) waitForCommand(now time.Time) {
 	}
 }
 
-// timeOut is the reason of a read that took too long.
+// timeOut says more of a read that took too long.
 func (c *conn) timeOut(err error) error {
-	if c.pressed() {
-		return fmt.Errorf("%w: %w", errStress, err)
+	switch {
+	case time.Since(c.born) >= c.set.sessionTime:
+		return fmt.Errorf("smtpd: session is too old: %w", err)
+	case c.pressed():
+		return fmt.Errorf("smtpd: under stress: %w", err)
 	}
 	return err
 }
-
-// errStress is the reason of time-outs under stress.
-var errStress = errors.New("smtpd: under stress")
-
-// errSessionTime is the end of a session by SessionTimeout.
-var errSessionTime = fmt.Errorf("smtpd: session is too old: %w", os.ErrDeadlineExceeded)
 
 // tellStress tells the log and the trace that stress has begun or ended.
 func (set *settings) tellStress(on bool) {
