@@ -145,6 +145,8 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 		return c.dataCommand(arg)
 	case "BDAT":
 		return c.bdat(arg)
+	case "XCLIENT":
+		return c.xclient(arg)
 	case "RSET":
 		return c.rset(arg)
 	case "NOOP":
@@ -174,7 +176,7 @@ func (c *conn) idle() *mailbricks.Reply {
 // notServed answers the commands that are known for not being served, and all others.
 func (c *conn) notServed(verb string) *mailbricks.Reply {
 	switch verb {
-	case "EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XCLIENT", "XFORWARD", "VERB", "ONEX":
+	case "EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XFORWARD", "VERB", "ONEX":
 		return misuse(502, "5.5.1", "Command not implemented")
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI":
 		// A web browser that was talked into this (ALPACA): what follows are lines that others chose.
@@ -193,7 +195,7 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	c.endTransaction()
 	c.session.Peer.Hello = name
 	c.session.atHello = standing{}
-	c.extended = verb != "HELO"
+	c.extended, c.anew = verb != "HELO", false
 	c.session.Peer.Protocol = c.protocol(false)
 	err := c.ask(&Step{Phase: PhaseHello, Session: c.session})
 	if t := c.set.Trace.Hello; t != nil {

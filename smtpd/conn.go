@@ -38,6 +38,9 @@ type conn struct {
 	ext      Extensions   // what the Handler keeps
 	refused  bool         // greeted with 554: only QUIT is served
 
+	proxy *mailbricks.Peer // the peer itself, once it has said for whom it speaks
+	anew  bool             // it has, and no EHLO came since
+
 	latestHold time.Time // as EHLO has told it
 
 	idleCommands, transactions int
@@ -46,9 +49,14 @@ type conn struct {
 func newConn(netConn net.Conn, set *settings) *conn {
 	c := &conn{set: set}
 	c.Init(netConn, set.writeTime)
-	c.session = &Session{ID: newID(), Hostname: set.hostname, life: &set.home.life, pending: c.Pending, arrived: c.Arrived}
-	c.logger = set.logger.With("session", c.session.ID)
+	c.newSession()
 	return c
+}
+
+// newSession begins a session, of the connection or of another client for which its peer speaks.
+func (c *conn) newSession() {
+	c.session = &Session{ID: newID(), Hostname: c.set.hostname, life: &c.set.home.life, pending: c.Pending, arrived: c.Arrived}
+	c.logger = c.set.logger.With("session", c.session.ID)
 }
 
 // newID is a name of 80 random bits.
@@ -59,15 +67,8 @@ func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	c.ctx, c.place, c.born = ctx, place, time.Now()
 	c.ext = extensionsOf(c.set.Handler)
 	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.RemoteAddr()), serving.AddrPort(c.LocalAddr())
-	switch place.Refusal {
-	case serving.ServerFull:
-		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Too many connections, please try again later"})
-		return
-	case serving.AddressFull:
-		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections from your address"})
-		return
-	case serving.NetworkFull:
-		c.turnAway(&mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many connections from your network"})
+	if place.Refusal != serving.Admitted {
+		c.turnAway(crowded(place.Refusal))
 		return
 	}
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)
@@ -117,15 +118,15 @@ func (c *conn) run() {
 	c.End(c.end != errQuit)
 }
 
-// greet asks the Connect checks and sends the greeting.
-func (c *conn) greet() {
+// greet asks the Connect checks and sends the greeting, of which it gives the code.
+func (c *conn) greet() int {
 	err := c.ask(&Step{Phase: PhaseConnect, Session: c.session})
 	if t := c.set.Trace.Connected; t != nil {
 		t(c.session, err)
 	}
 	if err == nil {
 		c.lines(220, "", []string{c.set.hostname + " " + c.greeting()})
-		return
+		return 220
 	}
 	reply := *refusal(err)
 	switch closing := closes(&reply); {
@@ -140,6 +141,7 @@ func (c *conn) greet() {
 		c.end = errTold
 	}
 	c.refuse(PhaseConnect, &reply)
+	return reply.Code
 }
 
 // readFailed ends the session because of an error while it waited for a command.

@@ -91,6 +91,9 @@ func (c *conn) offers() []string {
 	if names := c.mechanisms(); len(names) > 0 && c.session.Peer.Identity == nil {
 		lines = append(lines, "AUTH "+strings.Join(names, " "))
 	}
+	if c.trusted() {
+		lines = append(lines, "XCLIENT "+strings.Join(clientAttributes[:], " "))
+	}
 	return append(lines, "HELP")
 }
 
@@ -129,7 +132,9 @@ func (c *conn) limits() string {
 }
 
 // offersTLS says whether STARTTLS is on offer.
-func (c *conn) offersTLS() bool { return c.set.TLSConfig != nil && c.session.Peer.TLS == nil }
+func (c *conn) offersTLS() bool {
+	return c.set.TLSConfig != nil && c.session.Peer.TLS == nil && c.proxy == nil
+}
 
 // offersRequireTLS says whether REQUIRETLS is on offer: with TLS only (RFC 8689 §2).
 func (c *conn) offersRequireTLS() bool { return c.ext.RequireTLS && c.session.Peer.TLS != nil }

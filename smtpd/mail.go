@@ -43,7 +43,7 @@ func (c *conn) mail(arg string) *mailbricks.Reply {
 // mayMail says why there can be no MAIL now.
 func (c *conn) mayMail() *mailbricks.Reply {
 	switch {
-	case c.session.Peer.Hello == "":
+	case c.session.Peer.Hello == "" || c.anew:
 		return badSequence("EHLO first")
 	case c.tx != nil && (c.chunks == nil || !c.chunks.failed):
 		return badSequence("A mail transaction is open already")

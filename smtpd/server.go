@@ -92,6 +92,11 @@ type Server struct {
 	// LMTP makes this an LMTP server (RFC 2033), which has a reply for each recipient of a message: clients say LHLO, and a
 	// Handler's [mailbricks.Results] reach them one by one. It must not listen on port 25 (RFC 2033 §5).
 	LMTP bool
+	// TrustXCLIENT says which peers may speak for others with XCLIENT, as a proxy does: what they say of a client's address, name
+	// and log-in is believed, so a peer that is trusted can be anybody. The client's session begins anew with the greeting, so the
+	// Connect checks and the limits of connections hold for it. peer is the peer itself; [PeerIn] makes such a function. Nil:
+	// nobody may, and XCLIENT is answered by 502; by 550 to those who may not.
+	TrustXCLIENT func(peer mailbricks.Peer) bool
 	// HideSubmitter keeps the address and the names of peers that have logged in out of Received, which says "from localhost"
 	// then: where users are is nobody's business who gets their mail. Checks, Handler and log know it all the same.
 	HideSubmitter bool

@@ -13,6 +13,8 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 		return misuse(502, "5.5.1", "TLS is not available")
 	case c.session.Peer.TLS != nil:
 		return badSequence("TLS is on already")
+	case c.proxy != nil: // what it has said in clear would count with TLS: RFC 3207 §4.2
+		return badSequence("Not after XCLIENT")
 	case !c.extended || c.session.Peer.Hello == "":
 		return badSequence("EHLO first")
 	case c.tx != nil:

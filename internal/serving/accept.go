@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -141,30 +142,37 @@ type Place struct {
 	// Refusal is why the connection has no place; Admitted: it has one.
 	Refusal Refusal
 
-	life             *Life
-	address, network string // "": not counted
+	life                         *Life
+	maxPerAddress, maxPerNetwork int
+	address, network             string // "": not counted
 }
 
 // place counts a connection, which is not yet refused for another reason, for its address and network.
 func (l *Life) place(conn net.Conn, refusal Refusal, n *Newcomer) *Place {
-	p := &Place{Refusal: refusal, life: l}
-	if refusal != Admitted {
-		return p
+	p := &Place{Refusal: refusal, life: l, maxPerAddress: n.MaxPerAddress, maxPerNetwork: n.MaxPerNetwork}
+	if refusal == Admitted {
+		p.Move(AddrPort(conn.RemoteAddr()).Addr())
 	}
-	addr := AddrPort(conn.RemoteAddr()).Addr()
+	return p
+}
+
+// Move counts the connection for another address from now on, for which its peer speaks, and says whether that has room.
+func (p *Place) Move(addr netip.Addr) Refusal {
+	p.Leave()
+	p.Refusal = Admitted
 	address, network := Address(addr), Network(addr)
-	if !l.perAddress.Enter(address, n.MaxPerAddress) {
+	if !p.life.perAddress.Enter(address, p.maxPerAddress) {
 		p.Refusal = AddressFull
-		return p
+		return p.Refusal
 	}
 	p.address = address
-	if !l.perNetwork.Enter(network, n.MaxPerNetwork) {
+	if !p.life.perNetwork.Enter(network, p.maxPerNetwork) {
 		p.Refusal = NetworkFull
 		p.Leave()
-		return p
+		return p.Refusal
 	}
 	p.network = network
-	return p
+	return p.Refusal
 }
 
 // Leave makes room for another connection from the same network: this one has ended, or its user has logged in. Only the
