@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/mailbricks/mailbricks"
 )
@@ -14,7 +13,8 @@ import (
 // priority clause of RFC 6710 §7). hide leaves out where users who have logged in are.
 func received(tx *Transaction, hide bool) string {
 	env, s := tx.Envelope, tx.Session
-	b := make([]byte, 0, 256)
+	var room [256]byte // mostly enough
+	b := room[:0]
 	if hide && env.Peer.Identity != nil {
 		b = append(b, "from localhost"...) // there must be some name: RFC 5321 §4.4
 	} else {
@@ -35,7 +35,7 @@ func received(tx *Transaction, hide bool) string {
 		b = fmt.Appendf(b, "\r\n\tpriority %d", *env.Priority)
 	}
 	b = append(b, ";\r\n\t"...)
-	return string(env.Received.AppendFormat(b, time.RFC1123Z))
+	return string(appendDate(b, env.Received))
 }
 
 // given is the address that the client gave for a recipient.

@@ -41,8 +41,11 @@ type Conn struct {
 	mute         bool // after a failed handshake
 	broken       bool
 
+	writeBy alarm
+
 	mu       sync.Mutex
 	reading  bool
+	readBy   alarm
 	idle     bool      // what is read has nothing to lose by Drain
 	deadline time.Time // of the read, as it was asked for
 	draining bool
@@ -76,6 +79,7 @@ func (c *Conn) Handshake(ctx context.Context, config *tls.Config, deadline time.
 	if err == nil {
 		err = c.raw.SetDeadline(time.Time{})
 	}
+	c.readBy, c.writeBy = alarm{}, alarm{}
 	if err != nil {
 		c.mute = true
 		return nil, fmt.Errorf("%w: %w", ErrHandshake, err)
@@ -103,7 +107,24 @@ func (c *Conn) beginRead(deadline time.Time, idle bool) error {
 		return ErrDraining
 	}
 	c.reading, c.idle, c.deadline = true, idle, deadline
-	return c.raw.SetReadDeadline(c.due())
+	due := c.due()
+	if c.readBy.covers(due) {
+		return nil
+	}
+	return c.setReadDeadline(due)
+}
+
+// setReadDeadline is called with c.mu held.
+func (c *Conn) setReadDeadline(due time.Time) error {
+	c.readBy.set(due, time.Now())
+	return c.raw.SetReadDeadline(due)
+}
+
+// wakeBy makes a read that is under way, or follows, end by a time; zero: it need not.
+func (c *Conn) wakeBy(due time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.setReadDeadline(due)
 }
 
 // endRead gives the error of a read that beginRead has prepared.
@@ -111,6 +132,9 @@ func (c *Conn) endRead(idle bool, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reading = false
+	if isTimeout(err) {
+		c.readBy = alarm{} // which is over
+	}
 	if c.draining && (idle || c.Grace > 0) && isTimeout(err) {
 		return ErrDraining
 	}
@@ -136,7 +160,7 @@ func (c *Conn) due() time.Time {
 // again gives the read that is under way, if there is one, another deadline.
 func (c *Conn) again() {
 	if c.reading {
-		_ = c.raw.SetReadDeadline(c.due()) // a connection that fails is over anyway
+		_ = c.setReadDeadline(c.due()) // a connection that fails is over anyway
 	}
 }
 
@@ -156,8 +180,12 @@ func isTimeout(err error) bool {
 
 // Write sends p. Once that has failed nothing more is sent: what arrived may end anywhere.
 func (c *Conn) Write(p []byte) (int, error) {
-	err := c.net.SetWriteDeadline(time.Now().Add(c.writeTimeout))
-	n := 0
+	now, n := time.Now(), 0
+	var err error
+	if due := now.Add(c.writeTimeout); !c.writeBy.covers(due) {
+		c.writeBy.set(due, now)
+		err = c.net.SetWriteDeadline(due)
+	}
 	if err == nil {
 		n, err = c.net.Write(p)
 	}

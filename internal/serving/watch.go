@@ -127,7 +127,7 @@ func (w *watched) Value(key any) any {
 // watch begins to read ahead, and calls cancel when the peer leaves; the function that it returns ends it.
 func (c *LineConn) watch(cancel context.CancelCauseFunc) (stop func()) {
 	c.SetBuffer(c.buf)
-	if c.err != nil || c.w == len(c.buf) || c.raw.SetReadDeadline(time.Time{}) != nil {
+	if c.err != nil || c.w == len(c.buf) || c.wakeBy(time.Time{}) != nil {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -136,7 +136,7 @@ func (c *LineConn) watch(cancel context.CancelCauseFunc) (stop func()) {
 		c.readAhead(cancel)
 	}()
 	return func() {
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // if that fails the connection is gone, and so the read
+		_ = c.wakeBy(time.Unix(1, 0)) // if that fails the connection is gone, and so the read
 		<-done
 	}
 }
