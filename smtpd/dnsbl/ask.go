@@ -60,8 +60,6 @@ func (c *Checker) ask(ctx context.Context, s *site, query string) answer {
 	switch dns, _ := errors.AsType[*net.DNSError](err); {
 	case dns != nil && dns.IsNotFound, err == nil && len(addrs) == 0:
 		return answer{outcome: notListed}
-	case err != nil && errors.Is(ctx.Err(), context.Canceled):
-		return answer{outcome: aborted}
 	case err != nil:
 		return answer{outcome: unanswered}
 	}

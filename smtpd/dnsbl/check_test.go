@@ -2,6 +2,7 @@ package dnsbl_test
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/mailtest"
+	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/smtpd"
 	"github.com/mailbricks/mailbricks/smtpd/dnsbl"
 )
@@ -452,13 +455,39 @@ func TestHastyClientsFindOutDeadListsToo(t *testing.T) {
 			c := newChecker(t, dnsbl.Options{Resolver: dns}, "a.example")
 			c.Test(t.Context())
 			dns.set("*.a.example", entry{hangs: true})
-			for range dnsbl.DefaultMaxUnanswered {
+			dns.remove(test4 + "a.example")
+			for range dnsbl.DefaultMaxUnanswered + 1 {
 				v := arrive(t, c.Check(), client)
 				time.Sleep(test.stay)
 				v.leave()
 			}
+			synctest.Wait()
 			require.Equal(t, test.found, status(t, c, dnsbl.IPv4).State == dnsbl.Down)
 		})
+	}
+}
+
+func TestOnlySoManyCodesAreLookedAt(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ more, score int }{{dnsbl.MaxCodes - 1, 1}, {dnsbl.MaxCodes, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			codes := make([]string, test.more, test.more+1)
+			for i := range codes {
+				codes[i] = "127.0.0.2"
+			}
+			dns := newDNS("a.example")
+			dns.set(entry4+"a.example", entry{codes: append(codes, "127.0.0.3")})
+			r, _ := visit(t, newChecker(t, dnsbl.Options{Resolver: dns}, "a.example=127.0.0.3"), client)
+			require.Equal(t, test.score, r.Score)
+		})
+	}
+}
+
+func TestResolvers(t *testing.T) {
+	t.Parallel()
+	for _, r := range []dnsbl.Resolver{new(net.Resolver), new(resolver.Resolver), new(mailtest.Resolver)} {
+		_, err := dnsbl.New(dnsbl.Options{Resolver: r})
+		require.NoError(t, err)
 	}
 }
 

@@ -44,8 +44,8 @@ const (
 )
 
 // Resolver asks the DNS: *net.Resolver and *resolver.Resolver do. One with a cache is wanted, as nothing is kept here. Names
-// end with a dot, and the network is "ip4". A name that does not exist is a *net.DNSError with IsNotFound, and any other
-// error means that nothing is known.
+// end with a dot, and the network is "ip4". A name that does not exist is a *net.DNSError with IsNotFound, and any other error
+// means that nothing is known. When ctx ends the methods return, which the end of a session waits for.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 	LookupTXT(ctx context.Context, name string) ([]string, error)
@@ -75,8 +75,8 @@ type Options struct {
 	StressTime time.Duration
 	// TestInterval is how long a list is trusted after a self-test. 0: DefaultTestInterval.
 	TestInterval time.Duration
-	// MaxUnanswered is how many queries in a row a list may leave unanswered; the last one switches it off until a self-test
-	// passes. 0: DefaultMaxUnanswered.
+	// MaxUnanswered is how many queries in a row a list may leave unanswered; after the last one it is switched off unless it
+	// answers a self-test. 0: DefaultMaxUnanswered.
 	MaxUnanswered int
 	// MaxLookups is how many queries may be under way, of all sessions together; what is above is not asked and does not
 	// count. Self-tests come on top, two for a list and class. 0: DefaultMaxLookups.

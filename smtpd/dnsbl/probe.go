@@ -40,6 +40,7 @@ type probe struct {
 	due     time.Time     // when the next one is due
 	doubt   bool          // it does not count until it passes another
 	running chan struct{} // closed at the end of the test under way; nil: there is none
+	tests   uint64        // how many came to an end
 	fails   int           // tests in a row that it did not pass
 
 	unanswered, inRow int // queries in a row that were not answered, and that were listings
@@ -105,11 +106,11 @@ func (p *probe) trusted(ctx context.Context) bool {
 // note takes what came of a query.
 func (p *probe) note(o outcome) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
-	if o != aborted && o != skipped {
+	if o != aborted {
 		p.counts.queries++
 	}
-	changed := false
 	switch o {
 	case notListed:
 		p.unanswered, p.inRow = 0, 0
@@ -124,13 +125,10 @@ func (p *probe) note(o outcome) {
 		p.suspect(now)
 	case unanswered:
 		p.counts.unanswered++
-		if changed = p.missed(now); changed && p.running == nil {
-			p.due = now.Add(p.backoff())
+		// Whoever asks may have chosen what cannot be answered: only a test can tell that nothing is.
+		if p.unanswered++; p.unanswered >= p.checker.o.MaxUnanswered && p.state == Up && !p.doubt {
+			p.doubt, p.due = true, now
 		}
-	}
-	p.mu.Unlock()
-	if changed {
-		p.log()
 	}
 }
 
@@ -139,15 +137,6 @@ func (p *probe) suspect(now time.Time) {
 	if p.state == Up && now.Sub(p.tested) >= RetryTime {
 		p.doubt, p.due, p.inRow = true, now, 0
 	}
-}
-
-// missed takes a query or a test that was not answered. It is called with mu held.
-func (p *probe) missed(now time.Time) (changed bool) {
-	p.unanswered++
-	if max(p.unanswered, p.fails) < p.checker.o.MaxUnanswered {
-		return false
-	}
-	return p.set(Down, "does not answer", now)
 }
 
 // set goes to a state. It is called with mu held; when the state has changed the caller is to log it.

@@ -82,8 +82,8 @@ func (c *Checker) run(ctx context.Context, r *round, l *lookup) {
 	a := c.ask(ctx, l.site, l.query)
 	<-c.slots
 	p := l.probe()
-	if a.outcome == aborted && time.Since(r.began) >= c.o.StressTime { // dead lists are found out by hasty clients, too
-		a.outcome = unanswered
+	if a.outcome == unanswered && c.hasty(ctx, r.began) {
+		a.outcome = aborted
 	}
 	p.note(a.outcome)
 	if a.outcome == listed && l.matters(a) && !p.trusted(ctx) {

@@ -19,18 +19,28 @@ func testEntries(c Class) (must, mustNot string) {
 	return "test", "invalid"
 }
 
-// test makes the self-test that the caller has claimed. It takes no longer than ctx and Options.MaxTime allow; when it is
-// cancelled it has not been made.
+// test makes the self-test that the caller has claimed. It takes no longer than ctx and Options.MaxTime allow.
 func (p *probe) test(ctx context.Context) {
 	timed, cancel := context.WithTimeout(ctx, p.checker.o.MaxTime)
 	defer cancel()
+	began := time.Now()
 	must, mustNot := testEntries(p.class)
 	var present, absent answer
 	var wg sync.WaitGroup
 	wg.Go(func() { absent = p.checker.ask(timed, p.site, mustNot+"."+p.site.zone+".") })
 	present = p.checker.ask(timed, p.site, must+"."+p.site.zone+".")
 	wg.Wait()
-	if p.finish(p.site.fault(present, absent), present.outcome.known() && absent.outcome.known(), errors.Is(ctx.Err(), context.Canceled)) {
+	end, fault := passed, p.site.fault(present, absent)
+	switch {
+	case fault != "":
+		end = failed
+	case present.outcome.known() && absent.outcome.known():
+	case p.checker.hasty(ctx, began):
+		end = givenUp
+	default:
+		end = silent
+	}
+	if p.finish(end, fault) {
 		p.log()
 	}
 }
@@ -59,26 +69,47 @@ func (s *site) fault(present, absent answer) string {
 	return ""
 }
 
-// finish ends the test. It was conclusive if there were answers to both questions; given up, if the session ended before.
-func (p *probe) finish(fault string, conclusive, givenUp bool) (changed bool) {
+// hasty says whether a question was cut off because a session ended before one could expect an answer.
+func (c *Checker) hasty(ctx context.Context, began time.Time) bool {
+	return errors.Is(ctx.Err(), context.Canceled) && time.Since(began) < c.o.StressTime
+}
+
+// ending is what a test has come to.
+type ending int
+
+const (
+	passed  ending = iota
+	failed         // for a reason
+	silent         // there was no answer
+	givenUp        // somebody else has to make the test
+)
+
+// finish ends the test. It says whether the list is switched off by that, or is back.
+func (p *probe) finish(end ending, reason string) (changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
 	close(p.running)
 	p.running = nil
-	switch {
-	case fault != "":
-		p.tested, p.due = now, now.Add(p.backoff())
-		p.fails++
-		return p.set(Down, fault, now)
-	case conclusive:
-		p.tested, p.passed, p.due = now, now, now.Add(p.checker.o.TestInterval/4*3)
-		p.doubt, p.fails, p.unanswered, p.inRow = false, 0, 0, 0
-		return p.set(Up, "", now)
-	case givenUp:
+	if end == givenUp {
 		return false
 	}
-	p.tested, p.due = now, now.Add(p.backoff())
+	now := time.Now()
+	p.tests++
+	p.tested = now
+	if end == passed {
+		p.passed, p.due = now, now.Add(p.checker.o.TestInterval/4*3)
+		p.doubt, p.fails, p.unanswered, p.inRow = false, 0, 0, 0
+		return p.set(Up, "", now)
+	}
+	p.due = now.Add(p.backoff())
 	p.fails++
-	return p.missed(now)
+	if end == silent {
+		// One test without an answer is only as good as one query, if others before it were answered.
+		p.unanswered++
+		if max(p.unanswered, p.fails) < p.checker.o.MaxUnanswered {
+			return false
+		}
+		reason = "does not answer"
+	}
+	return p.set(Down, reason, now)
 }

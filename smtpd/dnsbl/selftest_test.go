@@ -3,6 +3,7 @@ package dnsbl_test
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,18 +260,27 @@ func TestListThatDoesNotAnswerIsSwitchedOff(t *testing.T) {
 			var waited time.Duration
 			for i := range 20 {
 				start := time.Now()
-				r, err := visit(t, c, client)
+				v := arrive(t, c.Check(), client)
+				r, err := v.mail("ann@example.net", "bob@example.com")
 				require.NoError(t, err)
 				require.Equal(t, []string{"secret"}, r.Unknown)
 				waited += time.Since(start)
+				synctest.Wait()
+				v.leave()
 				s := status(t, c, dnsbl.IPv4)
-				require.Equal(t, i >= dnsbl.DefaultMaxUnanswered-1, s.State == dnsbl.Down, i)
-				require.EqualValues(t, min(i+1, dnsbl.DefaultMaxUnanswered), s.Unanswered)
+				require.Equal(t, i >= dnsbl.DefaultMaxUnanswered, s.State == dnsbl.Down, "the last one, after the test: %d", i)
+				require.EqualValues(t, min(i, dnsbl.DefaultMaxUnanswered)+1, s.Unanswered)
 			}
-			require.LessOrEqual(t, waited, dnsbl.DefaultMaxUnanswered*dnsbl.DefaultMaxTime)
-			lines := log.lines()
-			require.Equal(t, `level=WARN msg="dnsbl: the list is switched off" list=secret class=IPv4 reason="does not answer"`,
-				lines[len(lines)-1])
+			require.LessOrEqual(t, waited, (dnsbl.DefaultMaxUnanswered+1)*dnsbl.DefaultMaxTime)
+			var warnings []string
+			for _, line := range log.lines() {
+				if strings.HasPrefix(line, "level=WARN") { // panics are told of, too
+					warnings = append(warnings, line)
+				}
+			}
+			require.Equal(t, []string{
+				`level=WARN msg="dnsbl: the list is switched off" list=secret class=IPv4 reason="does not answer"`,
+			}, warnings)
 
 			// It is tried again less and less often.
 			asked := dns.count(never4 + "a.example")
@@ -299,6 +309,29 @@ func TestUnansweredQueriesBetweenAnswersDoNotCount(t *testing.T) {
 			}
 		}
 		require.Equal(t, dnsbl.Up, status(t, c, dnsbl.IPv4).State)
+	})
+}
+
+func TestListIsNotSwitchedOffByWhatOneClientAsks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dns, log := newDNS("d.example"), new(logs)
+		dns.set("*.odd.example.d.example", entry{fails: true})
+		dns.set("bad.example.d.example", entry{codes: []string{someCode}})
+		c := newChecker(t, dnsbl.Options{Resolver: dns, Logger: log.logger()}, "sender:d.example")
+		c.Test(t.Context())
+		v := arrive(t, c.Check(), client)
+		defer v.leave()
+		for range 10 * dnsbl.DefaultMaxUnanswered {
+			r, err := v.mail("ann@really.odd.example", "bob@example.com")
+			require.NoError(t, err)
+			require.Equal(t, []string{"d.example"}, r.Unknown)
+			synctest.Wait()
+		}
+		_, err := v.mail("ann@bad.example", "bob@example.com")
+		require.Error(t, err)
+		require.Equal(t, dnsbl.Up, status(t, c, dnsbl.Domain).State)
+		require.Equal(t, []string{""}, log.lines())
 	})
 }
 
@@ -363,7 +396,7 @@ func TestTestOfASessionThatEndsIsTakenOver(t *testing.T) {
 		c := newChecker(t, dnsbl.Options{Resolver: dns}, "a.example")
 		hasty := arrive(t, c.Check(), "203.0.113.77")
 		patient := arrive(t, c.Check(), client)
-		time.Sleep(time.Second)
+		time.Sleep(dnsbl.DefaultStressTime / 2)
 		hasty.leave() // whose test it was
 		r, _ := patient.mail("ann@example.net", "bob@example.com")
 		patient.leave()
@@ -372,6 +405,18 @@ func TestTestOfASessionThatEndsIsTakenOver(t *testing.T) {
 		s := status(t, c, dnsbl.IPv4)
 		require.Equal(t, dnsbl.Up, s.State)
 		require.Zero(t, s.Unanswered, "who leaves is no fault of the list's")
+	})
+}
+
+func TestTestOnDemandGoesOnWhereASessionGaveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dns := newDNS("a.example")
+		dns.set(test4+"a.example", entry{codes: []string{someCode}, after: 2 * time.Second})
+		c := newChecker(t, dnsbl.Options{Resolver: dns}, "a.example")
+		v := arrive(t, c.Check(), client)
+		time.AfterFunc(dnsbl.DefaultStressTime/2, v.leave)
+		require.Equal(t, dnsbl.Up, c.Test(t.Context())[0].State)
 	})
 }
 

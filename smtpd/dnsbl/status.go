@@ -55,22 +55,32 @@ func (p *probe) status() ListStatus {
 // returns when all are done, which Options.MaxTime bounds, or ctx ends.
 func (c *Checker) Test(ctx context.Context) []ListStatus {
 	var wg sync.WaitGroup
-	c.each(func(p *probe) {
+	c.each(func(p *probe) { wg.Go(func() { p.testNow(ctx) }) })
+	wg.Wait()
+	return c.Status()
+}
+
+// testNow makes a test, or waits for the one under way.
+func (p *probe) testNow(ctx context.Context) {
+	p.mu.Lock()
+	before := p.tests
+	p.mu.Unlock()
+	for ctx.Err() == nil {
 		p.mu.Lock()
-		mine := p.claimLocked(p.due)
+		done := p.tests != before
+		mine := !done && p.claimLocked(p.due)
 		running := p.running
 		p.mu.Unlock()
-		wg.Go(func() {
-			if mine {
-				p.test(ctx)
-				return
-			}
+		switch {
+		case done:
+			return
+		case mine:
+			p.test(ctx)
+		default:
 			select {
 			case <-running:
 			case <-ctx.Done():
 			}
-		})
-	})
-	wg.Wait()
-	return c.Status()
+		}
+	}
 }
