@@ -21,7 +21,7 @@ type Action int
 // The actions.
 const (
 	// Refuse turns the client away: by 554 5.5.1 as the greeting, after which nothing but QUIT is served (RFC 5321 §3.1).
-	// Behind the greeting it is Close.
+	// Behind the greeting, and while the server is under stress, it is Close.
 	Refuse Action = iota
 	// Close ends the session: before the greeting by 521 5.5.1 (RFC 7504 §3), later by 554 5.5.0.
 	Close
@@ -114,12 +114,12 @@ func (c *checker) connect(ctx context.Context, s *smtpd.Session) error {
 func (c *checker) early(s *smtpd.Session) error {
 	const text = "Protocol error: you talk before the greeting"
 	note(s, BeforeGreeting, c.Early)
-	switch c.Early {
-	case Refuse:
+	switch {
+	case c.Early == Refuse && !s.Stressed():
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: text}
-	case Close:
+	case c.Early == Refuse, c.Early == Close:
 		return &mailbricks.Reply{Code: 521, Enhanced: "5.5.1", Text: text}
-	case Quarantine:
+	case c.Early == Quarantine:
 		return smtpd.Quarantine("earlytalker: " + string(BeforeGreeting))
 	}
 	return nil

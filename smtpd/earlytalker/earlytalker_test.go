@@ -120,24 +120,30 @@ func TestPatientClientWaitsOnce(t *testing.T) {
 
 func TestEarlyTalker(t *testing.T) {
 	t.Parallel()
-	const reply = " 5.5.1 Protocol error: you talk before the greeting\n"
+	const (
+		reply    = " 5.5.1 Protocol error: you talk before the greeting\n"
+		greeted  = "S* 220\nS* 250\n"
+		refusals = "C: MAIL FROM:<a@example.net>\nC: RCPT TO:<b@example.com>\nC: RCPT TO:<c@example.com>\n" +
+			"S* 250\nS: 550 5.5.1 Protocol error: *\nS: 550 5.5.1 *\n"
+	)
 	for name, c := range map[string]struct {
 		action earlytalker.Action
-		script string
-		after  time.Duration
+		after  time.Duration // when the talk begins
+		talk   string
+		then   string
 	}{
-		"at once":              {earlytalker.Refuse, "C: EHLO x.example\nS: 554" + reply + "S: 503 *\n" + quit, 0},
-		"one octet":            {earlytalker.Refuse, `R: "E"` + "\nS: 554" + reply, 0},
-		"a little later":       {earlytalker.Refuse, "W: 2s\nC: EHLO x.example\nS: 554" + reply, 2 * time.Second},
-		"at the last moment":   {earlytalker.Refuse, "W: 5999ms\nC: EHLO x.example\nS: 554" + reply, 5999 * time.Millisecond},
-		"and nothing more":     {earlytalker.Refuse, "C: EHLO x.example\nH:\nS: 554" + reply + "S: 503 *\nS$", 0},
-		"more than a buffer":   {earlytalker.Refuse, "R: \"" + strings.Repeat("x", 100<<10) + "\"\nS: 554" + reply, 0},
-		"closed":               {earlytalker.Close, "W: 1s\nC: EHLO x.example\nS: 521" + reply + "S$", time.Second},
-		"refused at RCPT":      {earlytalker.RefuseRecipients, "W: 1s\nC: EHLO x.example\nS* 220\nS* 250\nC: MAIL FROM:<a@example.net>\nC: RCPT TO:<b@example.com>\nC: RCPT TO:<c@example.com>\nS* 250\nS: 550 5.5.1 Protocol error: *\nS: 550 5.5.1 *\n" + quit, time.Second},
-		"quarantined":          {earlytalker.Quarantine, "W: 1s\nC: EHLO x.example\nS* 220\nS* 250\n" + mail + data + quit, time.Second},
-		"marked":               {earlytalker.Mark, "W: 1s\nC: EHLO x.example\nS* 220\nS* 250\n" + mail + data + quit, time.Second},
-		"not even looked at":   {earlytalker.Ignore, "C: EHLO x.example\nS* 220\nS* 250\n" + mail + data + quit, 0},
-		"waits, but no longer": {earlytalker.Refuse, "W: 6001ms\nC: EHLO x.example\nS* 220\nS* 250\n" + quit, 6001 * time.Millisecond},
+		"at once":              {earlytalker.Refuse, 0, "C: EHLO x.example\n", "S: 554" + reply + "S: 503 *\n" + quit},
+		"one octet":            {earlytalker.Refuse, 0, "R: \"E\"\n", "S: 554" + reply},
+		"a little later":       {earlytalker.Refuse, 2 * time.Second, "C: EHLO x.example\n", "S: 554" + reply},
+		"at the last moment":   {earlytalker.Refuse, 5999 * time.Millisecond, "C: EHLO x.example\n", "S: 554" + reply},
+		"and nothing more":     {earlytalker.Refuse, 0, "C: EHLO x.example\nH:\n", "S: 554" + reply + "S: 503 *\nS$"},
+		"more than a buffer":   {earlytalker.Refuse, 0, "R: \"" + strings.Repeat("x", 100<<10) + "\"\n", "S: 554" + reply},
+		"closed":               {earlytalker.Close, time.Second, "C: EHLO x.example\n", "S: 521" + reply + "S$"},
+		"refused at RCPT":      {earlytalker.RefuseRecipients, time.Second, "C: EHLO x.example\n", greeted + refusals + quit},
+		"quarantined":          {earlytalker.Quarantine, time.Second, "C: EHLO x.example\n", greeted + mail + data + quit},
+		"marked":               {earlytalker.Mark, time.Second, "C: EHLO x.example\n", greeted + mail + data + quit},
+		"not even looked at":   {earlytalker.Ignore, 0, "C: EHLO x.example\n", greeted + mail + data + quit},
+		"waits, but no longer": {earlytalker.Refuse, 6001 * time.Millisecond, "C: EHLO x.example\n", greeted + quit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -145,7 +151,8 @@ func TestEarlyTalker(t *testing.T) {
 			see := smtpd.Check{Disconnect: func(s *smtpd.Session) { offences <- earlytalker.Of(s) }}
 			inWorld(t, earlytalker.Options{Early: c.action}, func(w *world) {
 				conn := w.dial(client)
-				require.Equal(t, c.after, w.say(conn, c.script))
+				time.Sleep(c.after)
+				require.Zero(t, w.say(conn, c.talk+c.then), "it is found out at once")
 				conn.Close()
 				offence := <-offences
 				if c.action == earlytalker.Ignore || c.after > earlytalker.DefaultDelay {
@@ -186,13 +193,16 @@ func TestDelayIsAnOption(t *testing.T) {
 
 func TestStressShortensTheDelay(t *testing.T) {
 	t.Parallel()
-	for given, want := range map[time.Duration]time.Duration{0: earlytalker.DefaultStressedDelay, time.Millisecond: time.Millisecond, time.Minute: earlytalker.DefaultDelay} {
+	for given, want := range map[time.Duration]time.Duration{
+		0: earlytalker.DefaultStressedDelay, time.Millisecond: time.Millisecond, time.Minute: earlytalker.DefaultDelay,
+	} {
 		inServer(t, func(srv *smtpd.Server) {
 			srv.MaxConnections, srv.StressThreshold, srv.CalmThreshold = 10, 0.2, 0.1
 			srv.Checks = []smtpd.Check{earlytalker.Check(earlytalker.Options{StressedDelay: given})}
 		}, func(w *world) {
 			first := w.dial("203.0.113.1")
 			synctest.Wait()
+			require.Zero(t, w.talk("203.0.113.4", "C: EHLO x.example\nS: 521 *\nS$"), "nobody's place is kept who is refused")
 			require.Equal(t, want, w.talk("203.0.113.2", hello+quit))
 			require.Equal(t, earlytalker.DefaultDelay-want, w.say(first, hello+quit), "it came before the stress")
 			time.Sleep(time.Minute)
@@ -237,7 +247,20 @@ func TestWhoIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	skip := func(s *smtpd.Session) bool { return s.Peer.Addr.Addr() == netip.MustParseAddr(client) }
 	inWorld(t, earlytalker.Options{Skip: skip}, func(w *world) {
-		require.Zero(t, w.talk(client, "C: EHLO x.example\nC: MAIL FROM:<a@example.net>\nC: RCPT TO:<b@example.com>\nC: DATA\nC: x\nC: .\nS* 220\nS* 250\nS* 250\nS* 250\nS* 354\nS* 250\n"+quit))
+		require.Zero(t, w.talk(client, `
+			C: EHLO x.example
+			C: MAIL FROM:<a@example.net>
+			C: RCPT TO:<b@example.com>
+			C: DATA
+			C: x
+			C: .
+			S* 220
+			S* 250
+			S* 250
+			S* 250
+			S* 354
+			S* 250
+		`+quit))
 		w.talk("203.0.113.8", "C: EHLO x.example\nS* 554")
 	})
 

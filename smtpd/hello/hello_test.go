@@ -41,12 +41,17 @@ type world struct {
 func inWorld(t *testing.T, o hello.Options, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: mailtest.NewNetwork(), dns: mailtest.MustZone(t, zone), inbox: new(mailtest.Inbox), rules: make(chan hello.Rule, 10)}
+		w := &world{t: t, net: mailtest.NewNetwork(), dns: mailtest.MustZone(t, zone)}
+		w.inbox, w.rules = new(mailtest.Inbox), make(chan hello.Rule, 10)
 		if o.Resolver == nil {
 			o.Resolver = w.dns.Resolver()
 		}
-		see := smtpd.Check{Mail: func(_ context.Context, tx *smtpd.Transaction) error { w.rules <- hello.Of(tx.Session); return nil }}
-		srv := &smtpd.Server{Hostname: "MX.example.com", Handler: w.inbox, Checks: []smtpd.Check{hello.Check(o), see}, Auth: anybody{}, AllowInsecureAuth: true}
+		see := smtpd.Check{Mail: func(_ context.Context, tx *smtpd.Transaction) error {
+			w.rules <- hello.Of(tx.Session)
+			return nil
+		}}
+		srv := &smtpd.Server{Hostname: "MX.example.com", Handler: w.inbox, Auth: anybody{}, AllowInsecureAuth: true}
+		srv.Checks = []smtpd.Check{hello.Check(o), see}
 		done := make(chan error, 2)
 		for _, addr := range []string{"192.0.2.1:25", "[2001:db8::1]:25"} {
 			l, err := w.net.Listen("tcp", addr)
@@ -148,13 +153,6 @@ func TestRules(t *testing.T) {
 		{client, "localhost.localdomain", hello.Localhost, "550 5.7.1"},
 		{client, "a.LOCALHOST", hello.Localhost, "550 5.7.1"},
 		{client, "my_host.example", hello.Malformed, "501 5.5.2"},
-		{client, "-.example", hello.Malformed, "501 5.5.2"},
-		{client, "a..example", hello.Malformed, "501 5.5.2"},
-		{client, "1.2.3", hello.Malformed, "501 5.5.2"},
-		{client, "203.0.113.256", hello.Malformed, "501 5.5.2"},
-		{client, "[1.2.3]", hello.Malformed, "501 5.5.2"},
-		{client, "[IPv6:1:2:3]", hello.Malformed, "501 5.5.2"},
-		{client, strings.Repeat("a.", 126) + "aaa", hello.Malformed, "501 5.5.2"},
 		{client, "x", hello.NotQualified, "504 5.5.2"},
 		{client, "WIN-2K8", hello.NotQualified, "504 5.5.2"},
 		{client, "nobody.sender.example", hello.Unknown, "550 5.7.1"},
@@ -174,6 +172,29 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// transaction is one of a client that is not on this host.
+func transaction(name string) *smtpd.Transaction {
+	peer := mailbricks.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:1"), Hello: name}
+	peer.Local = netip.MustParseAddrPort("192.0.2.1:25")
+	return &smtpd.Transaction{Session: &smtpd.Session{Hostname: "mx.example.com", Peer: peer}, Envelope: new(mailbricks.Envelope)}
+}
+
+// What a server lets through as a name need not be one; how much it lets through is its matter.
+func TestMalformedNames(t *testing.T) {
+	t.Parallel()
+	check := hello.Check(hello.Options{})
+	for _, name := range []string{
+		"my_host.example", "-.example", "a-.example", "a..example", ".example", "1.2.3", "203.0.113.256",
+		"", ".", "a b", "\x00", "\xff.example",
+		"[1.2.3]", "[IPv6:1:2:3]", "[IPv6:]", "[]", "[", "[mail.example]", "2001:db8::9.example",
+		strings.Repeat("a.", 126) + "aaa", strings.Repeat("a", 64) + ".example",
+	} {
+		tx := transaction(name)
+		require.NoError(t, check.Mail(t.Context(), tx))
+		require.Equal(t, hello.Malformed, hello.Of(tx.Session), "%q", name)
+	}
+}
+
 // refused is a message that is refused at each RCPT.
 func refused(reply, name string, rule hello.Rule) string {
 	if reply == "" {
@@ -187,8 +208,9 @@ func refused(reply, name string, rule hello.Rule) string {
 func TestDefaultIsLenient(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]hello.Rule{
-		"[10.1.2.3]": hello.PrivateAddress, "203.0.113.10": hello.BareAddress, "localhost": hello.Localhost, "my_host.local": hello.Malformed,
-		"WIN-2K8": hello.NotQualified, "nobody.sender.example": hello.None, "[203.0.113.9]": hello.None, "example.com": hello.None,
+		"[10.1.2.3]": hello.PrivateAddress, "203.0.113.10": hello.BareAddress, "localhost": hello.Localhost,
+		"my_host.local": hello.Malformed, "WIN-2K8": hello.NotQualified,
+		"nobody.sender.example": hello.None, "[203.0.113.9]": hello.None, "example.com": hello.None,
 	} {
 		inWorld(t, hello.Options{}, func(w *world) {
 			w.talk(client, "C: HELO "+name+"\nS* 250\n"+message)
@@ -198,7 +220,9 @@ func TestDefaultIsLenient(t *testing.T) {
 		})
 	}
 	for name, text := range map[string]string{
-		"mx.example.com": "that is this server's name", "[192.0.2.1]": "that is this server's address", "[8.8.8.8]": "that is not your address",
+		"mx.example.com": "that is this server's name",
+		"[192.0.2.1]":    "that is this server's address",
+		"[8.8.8.8]":      "that is not your address",
 	} {
 		inWorld(t, hello.Options{}, func(w *world) {
 			w.talk(client, "C: EHLO "+name+"\nS* 250\n"+from+rcpt+"S: 550 5.7.1 Hello from <"+name+"> rejected: "+text)
@@ -208,6 +232,7 @@ func TestDefaultIsLenient(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	t.Parallel()
+	const text = " Hello from <x> rejected: a fully qualified host name is needed"
 	for _, c := range []struct {
 		o    hello.Options
 		rule hello.Rule
@@ -215,11 +240,12 @@ func TestActions(t *testing.T) {
 	}{
 		{hello.Options{NotQualified: hello.Off}, hello.None, ""},
 		{hello.Options{NotQualified: hello.Off, Unknown: hello.Mark}, hello.Unknown, ""},
-		{hello.Options{NotQualified: hello.Off, Unknown: hello.Defer}, hello.Unknown, "450 4.7.1 Hello from <x> rejected: that name is not found"},
+		{hello.Options{NotQualified: hello.Off, Unknown: hello.Defer}, hello.Unknown,
+			"450 4.7.1 Hello from <x> rejected: that name is not found"},
 		{hello.Options{NotQualified: hello.Mark}, hello.NotQualified, ""},
-		{hello.Options{NotQualified: hello.Quarantine}, hello.NotQualified, " hello: Hello from <x> rejected: a fully qualified host name is needed"},
-		{hello.Options{NotQualified: hello.Defer}, hello.NotQualified, "450 4.7.1 Hello from <x> rejected: a fully qualified host name is needed"},
-		{hello.Options{NotQualified: hello.Refuse}, hello.NotQualified, "504 5.5.2 Hello from <x> rejected: a fully qualified host name is needed"},
+		{hello.Options{NotQualified: hello.Quarantine}, hello.NotQualified, " hello:" + text},
+		{hello.Options{NotQualified: hello.Defer}, hello.NotQualified, "450 4.7.1" + text},
+		{hello.Options{NotQualified: hello.Refuse}, hello.NotQualified, "504 5.5.2" + text},
 	} {
 		inWorld(t, c.o, func(w *world) {
 			if c.want == "" || c.want[0] == ' ' {
@@ -260,9 +286,12 @@ func TestRulesBehindOthers(t *testing.T) {
 
 func TestFaultsOfTheDNS(t *testing.T) {
 	t.Parallel()
-	const name, fault = "mail.sender.example", "S: 451 4.4.3 Hello from <mail.sender.example> rejected: that name cannot be looked up now\n"
+	const name = "mail.sender.example"
+	const fault = "S: 451 4.4.3 Hello from <" + name + "> rejected: that name cannot be looked up now\n"
 	for _, failure := range []mailtest.Failure{mailtest.ServFail, mailtest.Refused, mailtest.Timeout} {
-		for action, reply := range map[hello.Action]string{hello.Mark: "S* 250\n", hello.Quarantine: "S* 250\n", hello.Defer: fault, hello.Refuse: fault} {
+		for action, reply := range map[hello.Action]string{
+			hello.Mark: "S* 250\n", hello.Quarantine: "S* 250\n", hello.Defer: fault, hello.Refuse: fault,
+		} {
 			inWorld(t, hello.Options{Unknown: action}, func(w *world) {
 				w.dns.SetFailure(name, failure)
 				w.talk(client, "C: EHLO "+name+"\nS* 250\n"+from+rcpt+reply)
@@ -306,8 +335,8 @@ func TestLookUpsTakeLimitedTime(t *testing.T) {
 func TestNameIsLookedUpOnce(t *testing.T) {
 	t.Parallel()
 	inWorld(t, hello.Options{Unknown: hello.Refuse}, func(w *world) {
-		w.talk(client, "C: EHLO mail.sender.example\nS* 250\n"+message+message+"C: EHLO x.example\nS* 250\n"+from+rcpt+"S: 550 *\nC: RSET\nS* 250\n"+
-			"C: EHLO mail.sender.example\nS* 250\n"+message)
+		const first = "C: EHLO mail.sender.example\nS* 250\n" + message
+		w.talk(client, first+message+"C: EHLO x.example\nS* 250\n"+from+rcpt+"S: 550 *\n"+first)
 		require.Equal(t, 2, w.dns.Queries()["mail.sender.example. A"])
 		require.Equal(t, 1, w.dns.Queries()["x.example. A"])
 		require.Equal(t, 1, w.dns.Queries()["x.example. MX"])
@@ -315,7 +344,7 @@ func TestNameIsLookedUpOnce(t *testing.T) {
 	r := mailtest.MustZone(t, zone)
 	r.SetFailure("mail.sender.example", mailtest.ServFail)
 	check := hello.Check(hello.Options{Unknown: hello.Mark, Resolver: r.Resolver()})
-	tx := &smtpd.Transaction{Session: &smtpd.Session{Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:1"), Hello: "mail.sender.example"}}}
+	tx := transaction("mail.sender.example")
 	require.NoError(t, check.Mail(t.Context(), tx))
 	require.Equal(t, hello.Fault, hello.Of(tx.Session))
 	r.SetFailure("mail.sender.example", mailtest.NoFailure)
@@ -362,17 +391,19 @@ func TestRuleNames(t *testing.T) {
 
 // FuzzName gives the check any name, with or without what the server would have let through.
 func FuzzName(f *testing.F) {
-	for _, name := range []string{"mail.example.net", "[IPv6:2001:db8::9]", "[203.0.113.9]", "203.0.113.9", "[", "[]", "]", "localhost", "x", "mx.example.com.", "xn--", "\xff", "bücher.example"} {
+	for _, name := range []string{
+		"mail.example.net", "[IPv6:2001:db8::9]", "[203.0.113.9]", "203.0.113.9", "[", "[]", "]", "localhost", "x", "mx.example.com.",
+		"xn--", "\xff", "bücher.example",
+	} {
 		f.Add(name)
 	}
 	check := hello.Check(all)
 	f.Fuzz(func(t *testing.T, name string) {
-		s := &smtpd.Session{Hostname: "mx.example.com", Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:1"), Hello: name}}
-		tx := &smtpd.Transaction{Session: s, Envelope: new(mailbricks.Envelope)}
+		tx := transaction(name)
 		ended, end := context.WithCancel(context.Background())
 		end() // nothing is looked up
 		require.NoError(t, check.Mail(ended, tx))
-		rule := hello.Of(s)
+		rule := hello.Of(tx.Session)
 		require.Equal(t, rule == hello.None, check.Rcpt(ended, tx, nil) == nil, rule)
 		switch a, err := netip.ParseAddr(name); {
 		case name == "[203.0.113.9]":
@@ -389,11 +420,9 @@ func FuzzName(f *testing.F) {
 
 func BenchmarkName(b *testing.B) {
 	check := hello.Check(hello.Options{})
-	peer := mailbricks.Peer{Addr: netip.MustParseAddrPort("203.0.113.9:1"), Hello: "mail.sender.example"}
 	b.ReportAllocs()
 	for b.Loop() {
-		tx := &smtpd.Transaction{Session: &smtpd.Session{Hostname: "mx.example.com", Peer: peer}}
-		if err := check.Mail(b.Context(), tx); err != nil {
+		if err := check.Mail(b.Context(), transaction("mail.sender.example")); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -85,8 +85,8 @@ func TestNameGoesIntoReceived(t *testing.T) {
 			w.talk("192.0.2.66", message)
 			got := w.inbox.Messages()
 			require.Len(t, got, 3)
-			require.True(t, strings.HasPrefix(string(got[1].Raw), "Received: from client.example.net (mail.sender.example [192.0.2.25])"), string(got[1].Raw))
-			require.True(t, strings.HasPrefix(string(got[2].Raw), "Received: from client.example.net (unknown [192.0.2.66])"), string(got[2].Raw))
+			require.Contains(t, string(got[1].Raw), "Received: from client.example.net (mail.sender.example [192.0.2.25])")
+			require.Contains(t, string(got[2].Raw), "Received: from client.example.net (unknown [192.0.2.66])")
 			require.Equal(t, 1, w.dns.Queries()["25.2.0.192.in-addr.arpa. PTR"], "once a session")
 		})
 	}
@@ -113,9 +113,12 @@ func TestAtConnectIsBeforeTheGreeting(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	t.Parallel()
-	fault := "192.0.2.77"
-	const noName, unconfirmed, noAnswer = "no name found for your address [192.0.2.99]",
-		"the name of your address [192.0.2.66] does not lead back to it", "the name of your address [192.0.2.77] cannot be looked up now"
+	const (
+		fault       = "192.0.2.77"
+		noName      = "no name found for your address [192.0.2.99]"
+		unconfirmed = "the name of your address [192.0.2.66] does not lead back to it"
+		noAnswer    = "the name of your address [192.0.2.77] cannot be looked up now"
+	)
 	for _, c := range []struct {
 		client string
 		o      iprev.Options

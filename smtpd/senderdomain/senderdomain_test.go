@@ -71,7 +71,8 @@ type world struct {
 func inWorld(t *testing.T, o senderdomain.Options, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: mailtest.NewNetwork(), dns: mailtest.MustZone(t, zone), inbox: new(mailtest.Inbox), found: make(chan senderdomain.Finding, 10)}
+		w := &world{t: t, net: mailtest.NewNetwork(), dns: mailtest.MustZone(t, zone)}
+		w.inbox, w.found = new(mailtest.Inbox), make(chan senderdomain.Finding, 10)
 		if o.Resolver == nil {
 			o.Resolver = w.dns.Resolver()
 		}
@@ -82,7 +83,8 @@ func inWorld(t *testing.T, o senderdomain.Options, f func(w *world)) {
 			}
 			return err
 		}}
-		srv := &smtpd.Server{Hostname: "mx.example.com", Handler: w.inbox, Checks: []smtpd.Check{see, senderdomain.Check(o)}, Auth: anybody{}, AllowInsecureAuth: true}
+		srv := &smtpd.Server{Hostname: "mx.example.com", Handler: w.inbox, Auth: anybody{}, AllowInsecureAuth: true}
+		srv.Checks = []smtpd.Check{see, senderdomain.Check(o)}
 		l, err := w.net.Listen("tcp", "192.0.2.1:25")
 		require.NoError(t, err)
 		done := make(chan error, 1)
@@ -113,7 +115,7 @@ func (w *world) talk(from, script string) {
 	c.Talk("S* 220\nC: EHLO client.example.net\nS* 250\n" + script)
 }
 
-// mail is a MAIL command and its reply: "250" for one that is let in, and then the message.
+// mail is a MAIL command and the refusal; empty for one that is let in, and then the message.
 func (w *world) mail(domain, reply string) {
 	w.t.Helper()
 	const rest = "C: RCPT TO:<bob@example.com>\nC: DATA\nS* 250\nS* 354\nC: .\nS* 250\n"
@@ -206,7 +208,8 @@ func TestFindings(t *testing.T) {
 
 func TestActions(t *testing.T) {
 	t.Parallel()
-	const Off, Mark, Quarantine, Defer, Refuse = senderdomain.Off, senderdomain.Mark, senderdomain.Quarantine, senderdomain.Defer, senderdomain.Refuse
+	const Off, Mark, Quarantine = senderdomain.Off, senderdomain.Mark, senderdomain.Quarantine
+	const Defer, Refuse = senderdomain.Defer, senderdomain.Refuse
 	for _, c := range []struct {
 		domain  string
 		o       senderdomain.Options
@@ -363,17 +366,19 @@ func TestStrangeResolvers(t *testing.T) {
 	none := &net.DNSError{Err: "no such host", IsNotFound: true}
 	invalid := &net.DNSError{Err: "DNS response contained records which contain invalid names"}
 	public := []netip.Addr{netip.MustParseAddr("203.0.113.9")}
+	mapped := []netip.Addr{netip.MustParseAddr("::ffff:127.0.0.1")}
+	host := []*net.MX{{Host: "a.example."}}
 	for name, c := range map[string]struct {
 		r    *script
 		want senderdomain.Finding
 	}{
 		"only invalid hosts":        {&script{mxs: []*net.MX{}, mxErr: invalid}, senderdomain.Unroutable},
-		"one valid host":            {&script{mxs: []*net.MX{{Host: "a.example."}}, mxErr: invalid, addrs: public}, senderdomain.Fine},
+		"one valid host":            {&script{mxs: host, mxErr: invalid, addrs: public}, senderdomain.Fine},
 		"hosts without a final dot": {&script{mxs: []*net.MX{{Host: "a.example"}}, addrs: public}, senderdomain.Fine},
 		"empty answers":             {&script{mxs: []*net.MX{}, addrs: []netip.Addr{}}, senderdomain.Unknown},
 		"another error":             {&script{mxErr: errors.New("broken")}, senderdomain.Fault},
 		"another error later":       {&script{mxErr: none, addErr: errors.New("broken")}, senderdomain.Fault},
-		"mapped addresses":          {&script{mxErr: none, addrs: []netip.Addr{netip.MustParseAddr("::ffff:127.0.0.1")}}, senderdomain.Unroutable},
+		"mapped addresses":          {&script{mxErr: none, addrs: mapped}, senderdomain.Unroutable},
 		// It cannot tell, and so the other action counts.
 		"not exact": {&script{mxErr: none, addErr: none}, senderdomain.Unknown},
 	} {
@@ -401,7 +406,9 @@ func TestWhoIsLeftAlone(t *testing.T) {
 // What does not fit into the DNS is not asked for there.
 func TestNoNameOfTheDNS(t *testing.T) {
 	t.Parallel()
-	for _, domain := range []string{strings.Repeat("a.", 126) + "aa", strings.Repeat("a", 64) + ".example", "a..example", "", "sp ace.example", "x\x00.example"} {
+	for _, domain := range []string{
+		strings.Repeat("a.", 126) + "aa", strings.Repeat("a", 64) + ".example", "a..example", "", "sp ace.example", "x\x00.example",
+	} {
 		r := new(script)
 		o := strict
 		o.Resolver, o.Nonexistent = r, senderdomain.Defer
@@ -416,7 +423,8 @@ func TestNoNameOfTheDNS(t *testing.T) {
 func TestNextTransaction(t *testing.T) {
 	t.Parallel()
 	inWorld(t, senderdomain.Options{Unknown: senderdomain.Mark}, func(w *world) {
-		w.talk(client, "C: MAIL FROM:<ann@nobody.example>\nS* 250\nC: RSET\nS* 250\nC: MAIL FROM:<ann@mx.example>\nS* 250\nC: RSET\nS* 250\nC: MAIL FROM:<>\nS* 250\n")
+		const rset = "S* 250\nC: RSET\nS* 250\n"
+		w.talk(client, "C: MAIL FROM:<ann@nobody.example>\n"+rset+"C: MAIL FROM:<ann@mx.example>\n"+rset+"C: MAIL FROM:<>\nS* 250\n")
 		for _, want := range []senderdomain.Finding{senderdomain.Unknown, senderdomain.Fine, senderdomain.Fine} {
 			require.Equal(t, want, <-w.found)
 		}
@@ -437,7 +445,9 @@ func TestFindingNames(t *testing.T) {
 
 // FuzzDomain gives the check any domain, with or without what the server would have let through.
 func FuzzDomain(f *testing.F) {
-	for _, domain := range []string{"mx.example", "[IPv6:2001:db8::9]", "[127.0.0.1]", "[", "[]", "", ".", "localhost", "xn--", "\xff", "bücher.example", "a@b"} {
+	for _, domain := range []string{
+		"mx.example", "[IPv6:2001:db8::9]", "[127.0.0.1]", "[", "[]", "", ".", "localhost", "xn--", "\xff", "bücher.example", "a@b",
+	} {
 		f.Add(domain)
 	}
 	dns := mailtest.MustZone(f, zone)
