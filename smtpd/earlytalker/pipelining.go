@@ -12,10 +12,10 @@ type Offence string
 
 // The offences.
 const (
-	BeforeGreeting    Offence = "talked before the greeting"           // RFC 5321 §3.1
-	BehindHello       Offence = "sent commands behind EHLO"            // RFC 2920 §3.1
-	WithoutPipelining Offence = "sent commands ahead though not asked" // HELO: PIPELINING was not offered
-	BehindData        Offence = "sent the message before 354"          // RFC 2920 §3.1
+	BeforeGreeting    Offence = "talked before the greeting"       // RFC 5321 §3.1
+	BehindHello       Offence = "sent commands behind EHLO"        // RFC 2920 §3.1
+	WithoutPipelining Offence = "sent commands ahead without EHLO" // which offers PIPELINING
+	BehindData        Offence = "sent the message before 354"      // RFC 2920 §3.1
 )
 
 type stateKey struct{}

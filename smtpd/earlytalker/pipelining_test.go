@@ -19,7 +19,7 @@ func TestPipelining(t *testing.T) {
 		noBody      = "C: DATA\nS* 354\nC: .\n"
 		bodyBehind  = "C: DATA\nC: Subject: x\nC:\nC: MAIL FROM:<evil@example.net>\nC: .\n"
 		behindHello = "S: 554 5.5.0 Protocol error: you sent commands behind EHLO\nS$"
-		without     = "S: 554 5.5.0 Protocol error: you sent commands ahead though not asked\nS$"
+		without     = "S: 554 5.5.0 Protocol error: you sent commands ahead without EHLO\nS$"
 		before354   = "S: 554 5.5.0 Protocol error: you sent the message before 354\nS$"
 		recipient   = "S: 550 5.5.1 Protocol error: you talk before it is your turn\n"
 		last        = ok + ok + "S* 354\nC: .\n" + ok // behind DATA
