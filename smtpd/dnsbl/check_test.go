@@ -27,7 +27,8 @@ func TestEntriesOfTheStandard(t *testing.T) {
 			"ugly.example.com", "2001:db8:1:2:3:4:567:89ab", "",
 			"b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.ugly.example.com", "client [2001:db8:1:2:3:4:567:89ab]",
 		},
-		{"sender:doms.example.net", "203.0.113.9", "phish@invalid.edu", "invalid.edu.doms.example.net", "sender domain [invalid.edu]"},
+		{"sender:doms.example.net", "203.0.113.9", "phish@invalid.edu", "invalid.edu.doms.example.net",
+			"sender domain [invalid.edu]"},
 		// Names in the form that the DNS has.
 		{"sender:doms.example.net", "203.0.113.9", "a@B\u00dcCHER.example", "xn--bcher-kva.example.doms.example.net",
 			"sender domain [xn--bcher-kva.example]"},
@@ -36,15 +37,15 @@ func TestEntriesOfTheStandard(t *testing.T) {
 			l, err := dnsbl.ParseList(test.list)
 			require.NoError(t, err)
 			dns := newDNS(l.Zone)
-			dns.set(test.name, entry{codes: []string{"127.0.0.2"}, txt: []string{"Dynamic address, see http://bad.example.com?192.0.2.99"}})
+			const why = "Dynamic address, see http://bad.example.com?192.0.2.99"
+			dns.set(test.name, entry{codes: []string{"127.0.0.2"}, txt: []string{why}})
 			c := newChecker(t, dnsbl.Options{Resolver: dns}, test.list)
 			v := arrive(t, c.Check(), test.client)
 			defer v.leave()
 			r, err := v.mail(test.from, "bob@example.com")
 			require.Equal(t, dnsbl.Refuse, r.Decision, test.name)
 			reply := mailbricks.ReplyTo(err)
-			require.Equal(t, "Service unavailable; "+test.subject+" blocked using "+l.Zone+
-				"; Dynamic address, see http://bad.example.com?192.0.2.99", reply.Text)
+			require.Equal(t, "Service unavailable; "+test.subject+" blocked using "+l.Zone+"; "+why, reply.Text)
 			require.Equal(t, "554 5.7.1", reply.Error()[:9])
 		})
 	}
@@ -79,7 +80,8 @@ func TestScores(t *testing.T) {
 		{lists: "a.example=127.0.0.[2..11]*3", codes: "127.0.0.12"},
 		{lists: "a.example=127.0.0.[2..11]*3", codes: "127.0.0.11", score: 3, decision: dnsbl.Refuse},
 		{lists: "a.example=127.0.0.[2..11]*3", codes: "127.0.0.2,127.0.0.3,127.0.0.4", score: 3, decision: dnsbl.Refuse},
-		{lists: "a.example=127.0.0.[2..3]*3 a.example=127.0.0.[10..11]*4", codes: "127.0.0.2,127.0.0.10", score: 7, decision: dnsbl.Refuse},
+		{lists: "a.example=127.0.0.[2..3]*3 a.example=127.0.0.[10..11]*4", codes: "127.0.0.2,127.0.0.10",
+			score: 7, decision: dnsbl.Refuse},
 		{lists: "a.example=127.0.0.[&4]*5", codes: "127.0.0.6", score: 5, decision: dnsbl.Refuse}, // RFC 5782 §2.3
 		{lists: "a.example=127.0.0.[&4]*5", codes: "127.0.0.10"},
 		// What is no entry.
@@ -235,12 +237,13 @@ func TestTransactionsHaveNamesOfTheirOwn(t *testing.T) {
 		dns := newDNS("a.example", "d.example").list("a.example")
 		dns.set("bad.example.d.example", entry{codes: []string{"127.0.1.2"}})
 		var told []int
-		c := newChecker(t, dnsbl.Options{Resolver: dns, RefuseAt: 3, OnResult: func(_ context.Context, tx *smtpd.Transaction, r dnsbl.Result) {
+		note := func(_ context.Context, tx *smtpd.Transaction, r dnsbl.Result) {
 			got, ok := dnsbl.From(tx.Session)
 			require.True(t, ok)
 			require.Equal(t, r, got)
 			told = append(told, r.Score)
-		}}, "a.example sender:d.example*2")
+		}
+		c := newChecker(t, dnsbl.Options{Resolver: dns, RefuseAt: 3, OnResult: note}, "a.example sender:d.example*2")
 		v := arrive(t, c.Check(), client)
 		defer v.leave()
 		for range 3 {
@@ -273,8 +276,9 @@ func TestTransactionsHaveNamesOfTheirOwn(t *testing.T) {
 func TestWhoIsNotAskedAbout(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{
-		"127.0.0.2", "::1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "fe80::1", "fd00::1", "100.64.0.1", "100.127.255.255",
-		"0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:10.1.2.3", "::ffff:127.0.0.2", "fe80::1%eth0",
+		"127.0.0.2", "::1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "fe80::1", "fd00::1", "100.64.0.1",
+		"100.127.255.255", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:10.1.2.3", "::ffff:127.0.0.2",
+		"fe80::1%eth0",
 	} {
 		dns := newDNS("a.example", "d.example")
 		dns.set("*.a.example", entry{codes: []string{someCode}})
@@ -335,7 +339,8 @@ func TestExemptRecipients(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		dns := newDNS("a.example").list("a.example")
-		c := newChecker(t, dnsbl.Options{Resolver: dns, Exempt: func(r mailbricks.Recipient) bool { return r.Domain() == "open.example" }}, "a.example")
+		exempt := func(r mailbricks.Recipient) bool { return r.Domain() == "open.example" }
+		c := newChecker(t, dnsbl.Options{Resolver: dns, Exempt: exempt}, "a.example")
 		v := arrive(t, c.Check(), client)
 		defer v.leave()
 		_, err := v.mail("ann@example.net", "bob@open.example")

@@ -28,10 +28,10 @@
 // ends: they list the whole world when they are given up, or answer all queries with a code that means "you ask too much" or
 // "not through this resolver". So no list is believed before it has passed the self-test of RFC 5782 §5: it must list its
 // test entry, and must not list what no list may. The test is made with the first question and costs nobody any time, but for
-// clients that are listed. It is made again before the hour is over, and at once when the list gives an odd code or calls
-// everybody listed. A list that fails, or leaves some queries in a row unanswered, is switched off; it is tested again after
-// half a minute and then less and less often, and is back when it passes. Changes are logged, and [Checker.Status] shows how
-// the lists do.
+// clients that are listed. It is made again before the hour is over; at once when the list gives an odd code or calls many in
+// a row listed; and when it leaves some queries in a row unanswered. A list that fails it is switched off, for that class of
+// questions, and is not asked any more. It is tested again after half a minute and then less and less often, and is back when
+// it passes. Changes are logged, and [Checker.Status] shows how the lists do.
 //
 // # What it costs
 //

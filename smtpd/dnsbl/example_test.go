@@ -54,19 +54,18 @@ func Example() {
 			return
 		}
 		client := textproto.NewConn(conn)
-		reply := ""
-		for _, command := range []string{"", "HELO client.example.net", "MAIL FROM:<ann@example.net>", "RCPT TO:<bob@example.com>", "QUIT"} {
-			if command != "" {
-				_ = client.PrintfLine("%s", command)
+		reply, err := client.ReadLine()
+		for _, command := range []string{"HELO client.example.net", "MAIL FROM:<ann@example.net>", "RCPT TO:<bob@example.com>"} {
+			if err == nil {
+				err = client.PrintfLine("%s", command)
 			}
-			line, err := client.ReadLine()
-			if err != nil {
-				fmt.Println(err)
-				return
+			if err == nil {
+				reply, err = client.ReadLine()
 			}
-			if command == "RCPT TO:<bob@example.com>" {
-				reply = line
-			}
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
 		}
 		_ = client.Close()
 		fmt.Println(reply)

@@ -45,7 +45,9 @@ var faults = []struct {
 	breaks func(*fakeDNS)
 	reason string // empty: nothing is known, and the list stays as it is for now
 }{
-	{"lists everybody", func(f *fakeDNS) { f.set("*.a.example", entry{codes: []string{"127.0.0.2"}}) }, "lists what no list may list"},
+	{"lists everybody", func(f *fakeDNS) {
+		f.set("*.a.example", entry{codes: []string{"127.0.0.2"}})
+	}, "lists what no list may list"},
 	{"is empty", func(f *fakeDNS) { f.remove(test4 + "a.example"); f.remove(test6 + "a.example") }, "lacks the test entry"},
 	{"refuses", func(f *fakeDNS) {
 		f.set("*.a.example", entry{codes: []string{"127.255.255.254"}})
@@ -150,8 +152,9 @@ func TestListThatGoesBadAndComesBack(t *testing.T) {
 			if fault.name == "makes the resolver panic" {
 				lines = lines[len(lines)-1:] // the others tell of that
 			}
-			require.Equal(t, []string{`level=WARN msg="dnsbl: the list is switched off" list=a.example class=IPv4 reason="` + reason + `"`},
-				lines, fault.name)
+			require.Equal(t, []string{
+				`level=WARN msg="dnsbl: the list is switched off" list=a.example class=IPv4 reason="` + reason + `"`,
+			}, lines, fault.name)
 
 			*dns = *newDNS("a.example").list("a.example") //nolint:govet // nobody uses it now
 			time.Sleep(10 * dnsbl.RetryTime)
@@ -363,8 +366,9 @@ func TestListMayHaveOnlyIPv4(t *testing.T) {
 			r, _ = visit(t, c, "::ffff:"+client)
 			require.Equal(t, 1, r.Score, "a mapped address is an IPv4 address")
 		}
-		require.Equal(t, []string{`level=INFO msg="dnsbl: the list is switched off" list=a.example class=IPv6 reason="lacks the test entry"`},
-			log.lines())
+		require.Equal(t, []string{
+			`level=INFO msg="dnsbl: the list is switched off" list=a.example class=IPv6 reason="lacks the test entry"`,
+		}, log.lines())
 	})
 }
 

@@ -139,12 +139,13 @@ func TestServerPutsMailAside(t *testing.T) {
 	inWorld(t, dnsbl.Options{RefuseAt: 2, QuarantineAt: 1}, "a.example b.example*-5", func(w *world) {
 		w.dns.list("a.example")
 		w.dns.set("10.113.0.203.b.example", entry{codes: []string{"127.0.10.3"}})
-		w.srv.Checks = append(w.srv.Checks, smtpd.Check{Name: "later", Rcpt: func(_ context.Context, tx *smtpd.Transaction, _ *mailbricks.Recipient) error {
+		later := func(_ context.Context, tx *smtpd.Transaction, _ *mailbricks.Recipient) error {
 			r, ok := dnsbl.From(tx.Session)
 			require.True(w.t, ok)
 			seen = append(seen, r.Good)
 			return nil
-		}})
+		}
+		w.srv.Checks = append(w.srv.Checks, smtpd.Check{Name: "later", Rcpt: later})
 	}, func(w *world, _ *dnsbl.Checker) {
 		const letter = greeting + `
 			C: MAIL FROM:<ann@example.net>
