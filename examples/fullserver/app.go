@@ -36,6 +36,7 @@ type app struct {
 	next    switchTransport                   // to the MX hosts or the smart host, as the configuration in force says
 	deliver mailbricks.Handler                // every message goes this way, received or made here
 
+	guards  atomic.Pointer[guards]
 	watched watchedKeys
 	reports reports
 
@@ -87,6 +88,10 @@ func (a *app) open(c *config) (err error) {
 	a.login.Logger = a.log
 	a.store = maildir.New(c.path("mail"), maildir.AccountsFunc(a.account))
 	a.store.Logger = a.log
+	a.guards.Store(new(guards))
+	if err := a.setGuards(c); err != nil {
+		return err
+	}
 	a.keys = &sign.Dir{Root: c.path("dkim"), State: c.path("state", "dkim"), Logger: a.log}
 	dns := a.resolver(c)
 	a.dns.Store(dns)
@@ -116,7 +121,7 @@ func (a *app) open(c *config) (err error) {
 
 // close gives the data up.
 func (a *app) close() error {
-	errs := []error{a.reports.close()}
+	errs := []error{a.reports.close(), a.guards.Load().close()}
 	if a.queue != nil {
 		errs = append(errs, a.queue.Close())
 	}

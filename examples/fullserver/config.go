@@ -69,6 +69,7 @@ type config struct {
 		settle, grace time.Duration
 	}
 	reports reportConfig
+	defence defence
 	run     struct{ user string }
 	log     struct{ level, format string }
 }
@@ -91,6 +92,7 @@ func defaults() *config {
 	c.policy.spfFail = "junk"
 	c.policy.dmarc, c.policy.dmarcMode = "enforce", "rfc9989"
 	c.policy.auth = senderauth.Enforce()
+	c.defence = defaultDefence()
 	c.dkim.arcSeal = true
 	c.dkim.settle, c.dkim.grace = sign.DefaultSettle, sign.DefaultGrace
 	c.log.level, c.log.format = "info", "text"
@@ -141,6 +143,7 @@ func (c *config) keys() map[string]setter {
 		"log.format":                  text(&c.log.format, oneOf("text", "json")),
 	}
 	maps.Copy(keys, c.authKeys())
+	maps.Copy(keys, c.defence.keys())
 	for _, service := range services {
 		keys["listen."+service] = endpoints(c.listen, service)
 	}
@@ -360,6 +363,9 @@ func (c *config) finish() error {
 	}
 	if c.reports.failure && !c.reports.dmarc {
 		return &keyError{"reports.failure", "needs reports.dmarc = true"}
+	}
+	if err := c.defence.finish(); err != nil {
+		return err
 	}
 	families := map[bool]bool{}
 	for _, addr := range c.outbound.bind {

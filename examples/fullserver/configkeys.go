@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -209,4 +210,29 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", s)
 	}
 	return prefix.Masked(), nil
+}
+
+// durationOrNone is duration with 0, or "0s", for none.
+func durationOrNone(to *time.Duration) setter {
+	set := duration(to)
+	return func(value any) error {
+		if n, ok := value.(int64); ok && n == 0 || value == "0" || value == "0s" || value == variable("0") || value == variable("0s") {
+			*to = 0
+			return nil
+		}
+		return set(value)
+	}
+}
+
+// choice takes one of the names of values.
+func choice[T any](to *T, values map[string]T) setter {
+	var name string
+	set := text(&name, oneOf(slices.Sorted(maps.Keys(values))...))
+	return func(value any) error {
+		if err := set(value); err != nil {
+			return err
+		}
+		*to = values[name]
+		return nil
+	}
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"net/netip"
-	"slices"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -32,10 +30,12 @@ func (a *app) settings(c *config, certs *certificates, dns *resolver.Resolver) *
 		imap: &imapd.Server{
 			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
 			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
+			Trace: imapd.Trace{Auth: func(s *imapd.Session, _ string, err error) { a.failedLogIn("IMAP", s.Peer, err) }},
 		},
 		pop3: &pop3d.Server{
 			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
 			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
+			Trace: pop3d.Trace{Auth: func(s *pop3d.Session, _ string, err error) { a.failedLogIn("POP3", s.Peer, err) }},
 		},
 	}
 }
@@ -61,12 +61,17 @@ func (a *app) servers(certs *certificates, now func() *settings) map[string]serv
 
 // smtp is what the services that take mail have in common.
 func (a *app) smtp(c *config, certs *certificates) *smtpd.Server {
-	return &smtpd.Server{
+	srv := &smtpd.Server{
 		Hostname: c.hostname, Handler: a.deliver, TLSConfig: certs.config(), Logger: a.log,
 		Spool:          &mailbricks.Spool{Dir: c.path("state", "spool")},
 		MaxMessageSize: unlimited(c.limits.messageSize), MaxRecipients: c.limits.recipients, MaxHops: c.limits.hopCount,
 		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
 	}
+	c.defence.session.set(srv)
+	if bans := a.guards.Load().bans; bans != nil {
+		srv.Trace.Outcome = bans.Outcome
+	}
+	return srv
 }
 
 // unlimited makes the size 0, which the configuration has for "no limit", what a server has for it.
@@ -89,7 +94,11 @@ func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.
 		DMARC:          evaluator(c),
 		OnResult:       a.record,
 	}
-	srv.Checks = []smtpd.Check{a.space(c), a.recipients(trusted), senderauth.Check(auth)}
+	srv.Checks = append(a.strangers(c, dns), a.space(c), a.recipients(trusted))
+	if greylist := a.guards.Load().greylist; greylist != nil {
+		srv.Checks = append(srv.Checks, greylist.Check())
+	}
+	srv.Checks = append(srv.Checks, senderauth.Check(auth))
 	return srv
 }
 
@@ -98,7 +107,15 @@ func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
 	srv := a.smtp(c, certs)
 	srv.Auth, srv.RequireAuth, srv.UnqualifiedSenders = a.login, true, true
 	loggedIn := func(peer mailbricks.Peer) bool { return peer.Identity != nil }
-	srv.Checks = []smtpd.Check{a.space(c), submission.Check(a.dir), a.recipients(loggedIn)}
+	g := a.guards.Load()
+	if g.bans != nil {
+		srv.Checks = append(srv.Checks, g.bans.Check())
+	}
+	srv.Checks = append(srv.Checks, a.space(c), submission.Check(a.dir))
+	if g.outbound != nil {
+		srv.Checks = append(srv.Checks, g.outbound.Check())
+	}
+	srv.Checks = append(srv.Checks, a.recipients(loggedIn))
 	return srv
 }
 
@@ -134,9 +151,7 @@ func evaluator(c *config) dmarc.Evaluator {
 }
 
 func isTrusted(c *config, peer mailbricks.Peer) bool {
-	return slices.ContainsFunc(c.policy.trustedNetworks, func(network netip.Prefix) bool {
-		return network.Contains(peer.Addr.Addr().Unmap())
-	})
+	return contains(c.policy.trustedNetworks, peer)
 }
 
 // isOwn says whether a message is one of this server's users, which leaves with its signature: not one that an alias

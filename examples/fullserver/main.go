@@ -68,6 +68,16 @@ type cli struct {
 		Release queueRelease `cmd:"" help:"Let a held message go."`
 		Remove  queueRemove  `cmd:"" help:"Remove a message."`
 	} `cmd:"" help:"The outbound queue."`
+	Ban struct {
+		List banList `cmd:"" help:"List who is banned, until when and why."`
+		Add  banAdd  `cmd:"" help:"Ban an address or a network."`
+		Del  banDel  `cmd:"" help:"Lift bans."`
+	} `cmd:"" help:"Peers that are kept out."`
+	Limit struct {
+		List  limitList  `cmd:"" help:"List who is over a limit now."`
+		Reset limitReset `cmd:"" help:"Forget what was counted for an address, a network or a user."`
+	} `cmd:"" help:"Rate limits."`
+	Dnsbl dnsblCommand `cmd:"" name:"dnsbl" help:"Show how the DNS lists do."`
 	Dmarc struct {
 		Report     dmarcReport     `cmd:"" help:"Show a report that came, for people."`
 		Pending    dmarcPending    `cmd:"" help:"List the reports that will be sent."`

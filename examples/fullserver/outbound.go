@@ -39,6 +39,11 @@ func (l lookups) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	return l.now.Load().LookupTXT(ctx, name)
 }
 
+// LookupNetIP implements dnsbl.Resolver.
+func (l lookups) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	return l.now.Load().LookupNetIP(ctx, network, host)
+}
+
 // Lookup implements dmarc.ExactResolver.
 func (l lookups) Lookup(ctx context.Context, name, rrtype string) (resolver.Answer, error) {
 	return l.now.Load().Lookup(ctx, name, rrtype)

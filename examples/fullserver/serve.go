@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/mailbricks/mailbricks/proxyproto"
 )
 
 // Times of serve.
@@ -33,6 +35,9 @@ type server interface {
 
 // implicitTLS are the services that begin with TLS.
 var implicitTLS = map[string]bool{"submissions": true, "imaps": true, "pop3s": true}
+
+// smtpServices are those of package smtpd.
+var smtpServices = map[string]bool{"smtp": true, "submission": true, "submissions": true, "lmtp": true}
 
 func (*serveCommand) run(ctx context.Context, p *process, c *config) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
@@ -172,18 +177,29 @@ func (r *running) start(ctx context.Context) []server {
 	for _, s := range r.services {
 		srv := made[s.name]
 		servers = append(servers, srv)
-		serve := srv.Serve
+		serve, ln := srv.Serve, r.guarded(s)
 		if implicitTLS[s.name] {
 			serve = srv.ServeTLS
 		}
 		a.background.Go(func() {
-			if err := serve(s.ln); ctx.Err() == nil {
+			if err := serve(ln); ctx.Err() == nil {
 				a.log.Error("service ended", "service", s.name, "error", err)
 			}
 		})
 		a.log.Info("listening", "service", s.name, "address", s.ln.Addr().String())
 	}
 	return servers
+}
+
+// guarded is the listener of a service with what stands in front of it.
+func (r *running) guarded(s service) net.Listener {
+	switch {
+	case len(s.at.proxyFrom) > 0:
+		return &proxyproto.Listener{Listener: s.ln, From: s.at.proxyFrom, Logger: r.app.log}
+	case !smtpServices[s.name]: // those tell peers that they are banned
+		return keepOut{s.ln, r.app.banned}
+	}
+	return s.ln
 }
 
 // shutdown lets transactions end, for a while.
@@ -260,6 +276,9 @@ func (r *running) take(old, next *config) error {
 	}
 	if err := a.setReports(next, true); err != nil {
 		return errors.Join(err, a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
+	}
+	if err := a.setGuards(next); err != nil {
+		return errors.Join(err, a.setGuards(old), a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
 	}
 	r.certs.take(next, pair)
 	dns := a.resolver(next)

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/resolver"
+	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/ban"
+	"github.com/mailbricks/mailbricks/smtpd/dnsbl"
+	"github.com/mailbricks/mailbricks/smtpd/earlytalker"
+	"github.com/mailbricks/mailbricks/smtpd/greylist"
+	"github.com/mailbricks/mailbricks/smtpd/hello"
+	"github.com/mailbricks/mailbricks/smtpd/iprev"
+	"github.com/mailbricks/mailbricks/smtpd/ratelimit"
+	"github.com/mailbricks/mailbricks/smtpd/senderdomain"
+)
+
+// guards are the checks that remember something, of the configuration in force.
+type guards struct {
+	of     defence        // what they were made of
+	never  []netip.Prefix // who is never banned
+	passed *earlytalker.Clients
+
+	bans              *ban.Bans          // nil: off
+	greylist          *greylist.Greylist // nil: off
+	inbound, outbound *ratelimit.Limiter // nil: off
+	lists             *dnsbl.Checker     // nil: there are none
+}
+
+// setGuards makes the guards that a configuration asks for. Those of which it says the same as before go on. After an error
+// some may be missing, which the configuration before gives back.
+func (a *app) setGuards(c *config) error {
+	old := a.guards.Load()
+	next := &guards{of: c.defence, never: slices.Concat(c.defence.exempt, c.policy.trustedNetworks, c.defence.ban.never)}
+	err := errors.Join(next.limit(old, a), next.ask(old, a), next.remember(old, a, c))
+	if next.passed = old.passed; next.passed == nil {
+		next.passed = new(earlytalker.Clients)
+	}
+	a.guards.Store(next)
+	return err
+}
+
+// limit makes the limiters.
+func (g *guards) limit(old *guards, a *app) error {
+	if g.of.rates == old.of.rates {
+		g.inbound, g.outbound = old.inbound, old.outbound
+		return nil
+	}
+	var errs [2]error
+	g.inbound, errs[0] = limiter(g.of.rates.inbound(), a.isExempt)
+	g.outbound, errs[1] = limiter(g.of.rates.outbound(), nil)
+	return errors.Join(errs[:]...)
+}
+
+// limiter is nil without rules.
+func limiter(rules []ratelimit.Rule, skip func(*smtpd.Session) bool) (*ratelimit.Limiter, error) {
+	if len(rules) == 0 {
+		return nil, nil
+	}
+	return ratelimit.New(ratelimit.Options{Rules: rules, Skip: skip})
+}
+
+// networkFactor is how much more than one client its network may have.
+const networkFactor = 4
+
+// inbound are the rules for those who hand mail in. Of IPv6 a client is a /64 and a network a /48, of IPv4 a /24.
+func (r rates) inbound() []ratelimit.Rule {
+	client, network := ratelimit.Network(32, 64), ratelimit.Network(24, 48)
+	return slices.Concat(
+		r.clientConnections.rule("client_connections", ratelimit.Connections, client, 1),
+		r.clientConnections.rule("network_connections", ratelimit.Connections, network, networkFactor),
+		r.clientMessages.rule("client_messages", ratelimit.Messages, client, 1),
+		r.clientMessages.rule("network_messages", ratelimit.Messages, network, networkFactor),
+		r.clientRecipients.rule("client_recipients", ratelimit.Recipients, client, 1),
+	)
+}
+
+// outbound are the rules for users. What is refused is not charged to them.
+func (r rates) outbound() []ratelimit.Rule {
+	rules := slices.Concat(
+		r.userMessages.rule("user_messages", ratelimit.Messages, ratelimit.Login(), 1),
+		r.userRecipients.rule("user_recipients", ratelimit.Recipients, ratelimit.Login(), 1),
+	)
+	for i := range rules {
+		rules[i].Refund = true
+	}
+	return rules
+}
+
+// rule is none for the zero rate.
+func (r rate) rule(name string, what ratelimit.What, key ratelimit.Key, factor int) []ratelimit.Rule {
+	if r.count == 0 {
+		return nil
+	}
+	return []ratelimit.Rule{{Name: name, What: what, Key: key, Count: factor * r.count, Per: r.per, Burst: factor * r.burst}}
+}
+
+// ask makes the Checker of DNS lists.
+func (g *guards) ask(old *guards, a *app) error {
+	d := g.of.dnsbl
+	if reflect.DeepEqual(d, old.of.dnsbl) && reflect.DeepEqual(g.of.exempt, old.of.exempt) {
+		g.lists = old.lists
+		return nil
+	}
+	if len(d.lists) == 0 {
+		return nil
+	}
+	o := dnsbl.Options{
+		Resolver: lookups{&a.dns}, RefuseAt: cmp.Or(d.rejectAt, -1), TemporaryAt: d.deferAt, QuarantineAt: d.junkAt, GoodAt: d.goodAt,
+		MaxTime: d.timeout, Skip: a.isExempt, Logger: a.log,
+	}
+	for _, text := range d.lists {
+		list, err := dnsbl.ParseList(text)
+		if err != nil {
+			return err
+		}
+		o.Lists = append(o.Lists, list)
+	}
+	var err error
+	g.lists, err = dnsbl.New(o)
+	return err
+}
+
+// remember opens what is kept on disk.
+func (g *guards) remember(old *guards, a *app, c *config) error {
+	b, l := g.of.ban, g.of.greylist
+	same := reflect.DeepEqual(b, old.of.ban) && slices.Equal(g.never, old.never)
+	var errs [2]error
+	g.bans, errs[0] = reopen(old.bans, same, b.on, func() (*ban.Bans, error) {
+		return ban.Open(c.path("state", "bans"), ban.Options{
+			Never: g.never, Threshold: float64(b.threshold), HalfLife: b.halfLife, FirstBan: b.first, MaxBan: b.longest, Logger: a.log,
+		})
+	})
+	same = reflect.DeepEqual(l, old.of.greylist)
+	g.greylist, errs[1] = reopen(old.greylist, same, l.on, func() (*greylist.Greylist, error) {
+		return greylist.Open(c.path("state", "greylist"), greylist.Options{
+			Delay: l.delay, Window: l.window, MaxAge: l.maxAge, AutoWhitelist: cmp.Or(l.autoWhitelist, -1),
+			Clients: l.clients, ClientNames: l.clientNames, Recipients: append([]string{}, l.recipientNames...),
+			Exempt: hasGoodName, Skip: a.isExempt, Logger: a.log,
+		})
+	})
+	return errors.Join(errs[:]...)
+}
+
+// hasGoodName says whether allow lists speak for the client.
+func hasGoodName(tx *smtpd.Transaction) bool {
+	result, ok := dnsbl.From(tx.Session)
+	return ok && result.Good
+}
+
+// kept is a guard that keeps what it remembers on disk.
+type kept interface {
+	comparable
+	Close() error
+}
+
+// reopen gives the guard for a configuration: the one that there was, if that says the same, or another, or none.
+func reopen[T kept](old T, same, on bool, open func() (T, error)) (guard T, err error) {
+	if same && on == (old != guard) {
+		return old, nil
+	}
+	if err := closeGuard(old); err != nil || !on {
+		return guard, err
+	}
+	return open()
+}
+
+// closeGuard closes what is there.
+func closeGuard[T kept](guard T) error {
+	var none T
+	if guard == none {
+		return nil
+	}
+	return guard.Close()
+}
+
+// close writes what the guards remember.
+func (g *guards) close() error {
+	if g == nil {
+		return nil
+	}
+	return errors.Join(closeGuard(g.bans), closeGuard(g.greylist))
+}
+
+// isExempt says whether a session is of a client that the checks of strangers leave alone.
+func (a *app) isExempt(s *smtpd.Session) bool {
+	c := a.config()
+	return isTrusted(c, s.Peer) || contains(c.defence.exempt, s.Peer)
+}
+
+// strangers are the checks of those who hand mail in, in their order: what costs nothing comes first, and what asks the DNS
+// works while the greeting waits.
+func (a *app) strangers(c *config, dns *resolver.Resolver) []smtpd.Check {
+	g := a.guards.Load()
+	var checks []smtpd.Check
+	if g.bans != nil {
+		checks = append(checks, g.bans.Check())
+	}
+	if g.inbound != nil {
+		checks = append(checks, g.inbound.Check())
+	}
+	if g.lists != nil {
+		checks = append(checks, g.lists.Check())
+	}
+	early, names, sender := c.defence.early, c.defence.hello, c.defence.sender
+	early.Delay, early.Passed, early.Skip = c.defence.greetDelay, g.passed, a.isExempt
+	if early.Delay == 0 {
+		early.Early = earlytalker.Ignore
+	}
+	names.Resolver, names.Names, names.Skip = dns, c.domains, a.isExempt
+	sender.Resolver, sender.Skip = dns, a.isExempt
+	checks = append(checks, earlytalker.Check(early), hello.Check(names), senderdomain.Check(sender))
+	if len(c.defence.greylist.clientNames) > 0 {
+		checks = append(checks, iprev.Check(iprev.Options{Resolver: dns, Skip: a.isExempt}))
+	}
+	return checks
+}
+
+// session sets the limits of a session.
+func (s *sessionConfig) set(srv *smtpd.Server) {
+	srv.MaxConnectionsPerNetwork, srv.MaxErrors, srv.MaxBadRecipients, srv.MaxAuthFailures = s.perNetwork, s.errors, s.badRecipients, s.authFailures
+	srv.MinDataRate, srv.StressThreshold = cmp.Or(s.minDataRate, -1), cmp.Or(float64(s.stress)/100, -1)
+	srv.CommandTimeout, srv.DataTimeout, srv.SessionTimeout = s.command, s.data, s.whole
+	srv.HideSubmitter = s.hideSubmitter
+	if s.repairLineEnds {
+		srv.BareLineEnds = smtpd.RepairBareLineEnds
+	}
+	if from := s.xclientFrom; len(from) > 0 {
+		srv.TrustXCLIENT = func(peer mailbricks.Peer) bool { return contains(from, peer) }
+	}
+}
+
+// contains says whether the peer's address is in one of the networks.
+func contains(networks []netip.Prefix, peer mailbricks.Peer) bool {
+	return slices.ContainsFunc(networks, func(network netip.Prefix) bool { return network.Contains(peer.Addr.Addr().Unmap()) })
+}
+
+// failedLogIn tells the bans of a log-in over IMAP or POP3 that failed for good.
+func (a *app) failedLogIn(service string, peer mailbricks.Peer, err error) {
+	if bans := a.guards.Load().bans; bans != nil && errors.Is(err, mailbricks.ErrAuth) {
+		bans.Report(peer.Addr.Addr(), ban.DefaultAuthFailure, service+" log-in failed")
+	}
+}
+
+// banned says whether a peer is kept out.
+func (a *app) banned(addr net.Addr) bool {
+	bans := a.guards.Load().bans
+	ap, err := netip.ParseAddrPort(addr.String())
+	return bans != nil && err == nil && bans.Banned(ap.Addr().Unmap())
+}
+
+// keepOut gives a listener without the connections of peers that are banned. Those are closed without a word.
+type keepOut struct {
+	net.Listener
+	banned func(net.Addr) bool
+}
+
+// Accept waits for a connection of a peer that is not banned.
+func (l keepOut) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil || !l.banned(conn.RemoteAddr()) {
+			return conn, err
+		}
+		_ = conn.Close() // there is nothing to lose
+	}
+}
