@@ -159,7 +159,7 @@ var refusedParameters = map[string]struct{ mail, rcpt map[string]string }{
 			"NOTIFY": "501 5.5.4", "NOTIFY=": "501 5.5.4", "NOTIFY=,": "501 5.5.4", "NOTIFY=NEVER,SUCCESS": "501 5.5.4", "NOTIFY=ALWAYS": "501 5.5.4",
 			"NOTIFY=DELAY NOTIFY=DELAY": "501 5.5.4", "ORCPT": "501 5.5.4", "ORCPT=rfc822": "501 5.5.4", "ORCPT=rfc822;": "501 5.5.4",
 			"ORCPT=;x@example.com": "501 5.5.4", "ORCPT=rfc(822;x": "501 5.5.4", "ORCPT=rfc822;a+b@example.com": "501 5.5.4",
-			"ORCPT=rfc822;a+0D+0Ab": "501 5.5.4", "ORCPT=rfc822;+C3+B6@example.com": "501 5.5.4", "ORCPT=rfc822;" + strings.Repeat("x", 494): "501 5.5.4",
+			"ORCPT=rfc822;a+0D+0Ab": "501 5.5.4", "ORCPT=rfc822;+C3@example.com": "501 5.5.4", "ORCPT=rfc822;+C2+85@e": "501 5.5.4", "ORCPT=x400;+C3+B6": "501 5.5.4", "ORCPT=rfc822;" + strings.Repeat("x", 494): "501 5.5.4",
 			`ORCPT=utf-8;\x{}`: "501 5.5.4", `ORCPT=utf-8;\x{A}`: "501 5.5.4", `ORCPT=utf-8;\x{0A}`: "501 5.5.4", `ORCPT=utf-8;\x{0041}`: "501 5.5.4",
 			`ORCPT=utf-8;\x{110000}`: "501 5.5.4", `ORCPT=utf-8;\x{D800}`: "501 5.5.4", `ORCPT=utf-8;\x{1000000}`: "501 5.5.4", `ORCPT=utf-8;\x{41`: "501 5.5.4",
 			`ORCPT=utf-8;\y`: "501 5.5.4", `ORCPT=utf-8;\x{-1}`: "501 5.5.4", `ORCPT=utf-8;\x{FFFD}`: "501 5.5.4", "ORCPT=utf-8;a+2Bb": "501 5.5.4", "ORCPT=utf-8;": "501 5.5.4",
@@ -224,21 +224,22 @@ func TestRecipientParameters(t *testing.T) {
 	never, success, failure, delay := mailbricks.NotifyNever, mailbricks.NotifySuccess, mailbricks.NotifyFailure, mailbricks.NotifyDelay
 	since := time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
 	for words, want := range map[string]mailbricks.Recipient{
-		"NOTIFY=never":                              {Notify: never},
-		"NOTIFY=Success,failure,DELAY":              {Notify: success | failure | delay},
-		"NOTIFY=,DELAY,,DELAY,":                     {Notify: delay},
-		"ORCPT=rfc822;SRS0=x=y@example":             {OriginalRecipient: "rfc822;SRS0=x=y@example"}, // which should be +3D, and is not in practice
-		"ORCPT=RFC822;a+2Bb+3Dc+20d@e":              {OriginalRecipient: "RFC822;a+b=c d@e"},
-		"ORCPT=x400;/C+3Dus/":                       {OriginalRecipient: "x400;/C=us/"},
-		"orcpt=rfc822;a;b":                          {OriginalRecipient: "rfc822;a;b"},
-		`ORCPT=utf-8;j\x{F6}rg@b\x{fc}cher.example`: {OriginalRecipient: "utf-8;jörg@bücher.example"},
-		`ORCPT=UTF-8;a\x{2B}b\x{3D}\x{5C}c\x{20}`:   {OriginalRecipient: `UTF-8;a+b=\c `},
-		`ORCPT=utf-8;\x{10FFFD}\x{1F600}`:           {OriginalRecipient: "utf-8;\U0010fffd\U0001f600"},
-		"ORCPT=utf-8;jörg@例子.example NOTIFY=NEVER":  {OriginalRecipient: "utf-8;jörg@例子.example", Notify: never},
-		"ORCPT=utf-8;a\u3000b":                      {OriginalRecipient: "utf-8;a\u3000b"},
-		"RRVS=2014-04-03T23:01:00Z":                 {ValidSince: since},
-		"RRVS=2014-04-03T23:01:00z;r":               {ValidSince: since},
-		"RRVS=2014-04-04T01:01:00+02:00;C":          {ValidSince: since, ValidSinceOptional: true},
+		"NOTIFY=never":                               {Notify: never},
+		"NOTIFY=Success,failure,DELAY":               {Notify: success | failure | delay},
+		"NOTIFY=,DELAY,,DELAY,":                      {Notify: delay},
+		"ORCPT=rfc822;SRS0=x=y@example":              {OriginalRecipient: "rfc822;SRS0=x=y@example"}, // which should be +3D, and is not in practice
+		"ORCPT=RFC822;a+2Bb+3Dc+20d@e":               {OriginalRecipient: "RFC822;a+b=c d@e"},
+		"ORCPT=x400;/C+3Dus/":                        {OriginalRecipient: "x400;/C=us/"},
+		"ORCPT=rfc822;j+C3+B6rg@b+C3+BCcher.example": {OriginalRecipient: "utf-8;jörg@bücher.example"}, // as Postfix has it
+		"orcpt=rfc822;a;b":                           {OriginalRecipient: "rfc822;a;b"},
+		`ORCPT=utf-8;j\x{F6}rg@b\x{fc}cher.example`:  {OriginalRecipient: "utf-8;jörg@bücher.example"},
+		`ORCPT=UTF-8;a\x{2B}b\x{3D}\x{5C}c\x{20}`:    {OriginalRecipient: `UTF-8;a+b=\c `},
+		`ORCPT=utf-8;\x{10FFFD}\x{1F600}`:            {OriginalRecipient: "utf-8;\U0010fffd\U0001f600"},
+		"ORCPT=utf-8;jörg@例子.example NOTIFY=NEVER":   {OriginalRecipient: "utf-8;jörg@例子.example", Notify: never},
+		"ORCPT=utf-8;a\u3000b":                       {OriginalRecipient: "utf-8;a\u3000b"},
+		"RRVS=2014-04-03T23:01:00Z":                  {ValidSince: since},
+		"RRVS=2014-04-03T23:01:00z;r":                {ValidSince: since},
+		"RRVS=2014-04-04T01:01:00+02:00;C":           {ValidSince: since, ValidSinceOptional: true},
 	} {
 		t.Run(words, func(t *testing.T) {
 			inWorld(t, keeping(everything), func(w *world) {

@@ -62,8 +62,9 @@ func originalRecipient(rcpt *mailbricks.Recipient, value string, smtputf8 bool) 
 	switch {
 	case !ok:
 	case !strings.EqualFold(kind, "utf-8"):
-		if address, ok = decodeLooseXtext(encoded); ok {
-			ok = isASCII(address)
+		if address, ok = decodeLooseXtext(encoded); ok && !isASCII(address) {
+			// It is what Postfix makes of an internationalised address.
+			kind, ok = "utf-8", strings.EqualFold(kind, "rfc822") && utf8.ValidString(address) && !strings.ContainsFunc(address, unicode.IsControl)
 		}
 	case smtputf8 || isASCII(encoded):
 		address, ok = decodeUnitext(encoded)
