@@ -136,10 +136,7 @@ func (c *conn) refuseChunk(reply *mailbricks.Reply, last bool) *mailbricks.Reply
 		return nil
 	case c.tx == nil:
 		return reply
-	case last && len(c.tx.accepted) == 0: // nobody of whom LMTP would tell
-		c.endTransaction()
-		return reply
-	case last: // the answer to the message
+	case last: // the answer to the message, which in LMTP may be no reply at all: RFC 2033 §4.3
 		c.answerMessage("BDAT", c.tx, reply)
 		c.endTransaction()
 		return nil

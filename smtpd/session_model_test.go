@@ -223,10 +223,7 @@ func (m *model) chunk(line int, number string, last bool) unit {
 	case tx.failed, len(tx.drops) == 0:
 		replies := 1
 		if m.options.lmtp && last {
-			replies = len(tx.drops)
-		}
-		if replies == 0 { // there is nobody to answer for
-			replies = 1
+			replies = len(tx.drops) // which may be none: RFC 2033 §4.3
 		}
 		return unit{octets, replies, func(_ string, replies []reply) {
 			m.expectAll(replies, "BDAT", "503", "554")
@@ -608,9 +605,9 @@ var (
 	enhanced = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3} `)
 )
 
-// replies takes the next n whole replies off what was heard, if they are all there.
-func (m *model) replies(n int) (all []reply) {
-	out := m.out
+// replies takes the next n whole replies off what was heard; nil: they are not all there.
+func (m *model) replies(n int) []reply {
+	out, all := m.out, make([]reply, 0, n)
 	for range n {
 		reply, ok := m.reply()
 		if !ok {
