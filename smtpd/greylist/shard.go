@@ -166,6 +166,11 @@ func (s *shard) begin(k key, first int64) {
 	}
 	q.live++
 	q.turns = append(q.turns, turn{k, first})
+	s.compact(q)
+}
+
+// compact drops the turns of those that wait no more when they are too many.
+func (s *shard) compact(q *queue) {
 	if len(q.turns) > 2*q.live+8 {
 		q.turns = slices.DeleteFunc(q.turns, func(t turn) bool { return !s.waits(t) })
 	}
@@ -190,7 +195,9 @@ func (s *shard) gone(k key) {
 	if q := s.queues[c]; q != nil {
 		if q.live--; q.live <= 0 {
 			delete(s.queues, c)
+			return
 		}
+		s.compact(q)
 	}
 }
 

@@ -36,8 +36,8 @@ type node struct {
 	slot int32
 }
 
-// New makes a table of at most max entries, at least one. dropped, if not nil, is told of what Put and Expire drop; it may
-// not use the table.
+// New makes a table of at most max entries, at least one. dropped, if not nil, is told of what Put and Expire drop, once
+// that is gone; it may not change the table.
 func New[K comparable, V any](max int, dropped func(K, V)) *Table[K, V] {
 	if max < 1 {
 		max = 1
