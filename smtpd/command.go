@@ -121,6 +121,9 @@ func parseCommand(line []byte) (verb, arg string, reply *mailbricks.Reply) {
 
 // dispatch runs one command. It returns nil when there is nothing left to answer.
 func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
+	if reply := c.webBrowser(verb); reply != nil {
+		return reply
+	}
 	if c.refused && verb != "QUIT" {
 		return badSequence("No service here, see the greeting") // RFC 5321 §3.1
 	}
@@ -178,12 +181,18 @@ func (c *conn) notServed(verb string) *mailbricks.Reply {
 	switch verb {
 	case "EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XFORWARD", "VERB", "ONEX":
 		return misuse(502, "5.5.1", "Command not implemented")
+	}
+	return misuse(500, "5.5.1", "Unknown command")
+}
+
+// webBrowser ends a session with a web browser that was talked into this (ALPACA): what follows are lines that others chose.
+func (c *conn) webBrowser(verb string) *mailbricks.Reply {
+	switch verb {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI":
-		// A web browser that was talked into this (ALPACA): what follows are lines that others chose.
 		c.end = errTold
 		return misuse(502, "5.7.0", "This is a mail server, not a web server")
 	}
-	return misuse(500, "5.5.1", "Unknown command")
+	return nil
 }
 
 // hello is EHLO and HELO (RFC 5321 §4.1.1.1), or LHLO (RFC 2033 §4.1).

@@ -1,6 +1,7 @@
 package smtpd_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -292,11 +293,27 @@ func TestNothingButHelloComesFirst(t *testing.T) {
 	})
 }
 
+// Wherever in a session it speaks, and whatever else it has sent already.
 func TestWebBrowsersAreCutOff(t *testing.T) {
-	for _, verb := range []string{"GET", "POST", "CONNECT", "PRI"} {
+	const request = " / HTTP/1.1\nC: Host: mail.example.com\nC:\nC: EHLO a.example\nC: MAIL FROM:<a@example.net>\nC: RCPT TO:<b@example.com>\nC: DATA\n"
+	const cutOff = "S: 502 5.7.0 This is a mail server, not a web server\nS$\n"
+	for _, verb := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI", "get", "Post"} {
 		t.Run(verb, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				w.talk("S* 220\nC: " + verb + " / HTTP/1.1\nC: EHLO a.example\nC: MAIL FROM:<a@example.net>\nS: 502 5.7.0 This is a mail server, not a web server\nS$\n")
+			refuse := smtpd.Check{Connect: func(_ context.Context, s *smtpd.Session) error {
+				if s.Peer.Addr.Addr().String() == "203.0.113.1" {
+					return smtpd.Permanent("No")
+				}
+				return nil
+			}}
+			inWorld(t, func(s *smtpd.Server) { s.Checks = []smtpd.Check{refuse} }, func(w *world) {
+				w.talk("S* 220\nC: " + verb + request + cutOff)
+				w.talk(hello + "C: " + verb + request + cutOff)
+				w.talk(hello + "C: NOOP\nC: " + verb + request + "S* 250\n" + cutOff)
+				w.talk(mailTo + "C: " + verb + request + cutOff)
+				w.talk(toData + "C: " + verb + " / HTTP/1.1\nC: .\nS* 250\nC: " + verb + request + cutOff)
+				w.talk("C: " + verb + request + "S* 220\n" + cutOff)
+				w.dial("203.0.113.1").Talk("S* 554\nC: " + verb + request + cutOff)
+				require.Len(w.t, w.messages(), 1)
 			})
 		})
 	}

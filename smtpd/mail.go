@@ -125,13 +125,26 @@ func (c *conn) rcpt(arg string) *mailbricks.Reply {
 	case !c.tx.Envelope.SMTPUTF8 && !isASCII(address):
 		return misuse(553, "5.6.7", "Recipient address needs SMTPUTF8") // RFC 6531 §3.5
 	case serving.Reached(len(c.tx.accepted), c.set.maxRecipients):
-		return &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
+		return c.tooManyRecipients()
 	}
 	rcpt := mailbricks.Recipient{Address: address}
 	if reply := c.rcptParameters(&rcpt, words); reply != nil {
 		return reply
 	}
 	return c.addRecipient(rcpt)
+}
+
+// maxSurplus is how many recipients beyond MaxRecipients a transaction may try before each counts as an error: a client that
+// sends all of them before it looks at replies is no enemy.
+const maxSurplus = 1000
+
+// tooManyRecipients answers a recipient beyond MaxRecipients.
+func (c *conn) tooManyRecipients() *mailbricks.Reply {
+	reply := &mailbricks.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many recipients, please send another message for the rest"}
+	if c.tx.surplus++; c.tx.surplus > maxSurplus {
+		reply.Err = errProtocol
+	}
+	return reply
 }
 
 // addRecipient asks the Rcpt checks.

@@ -106,6 +106,7 @@ type Transaction struct {
 	values   values
 	discard  *Outcome // the decision to throw the message away
 	accepted []accepted
+	surplus  int // recipients beyond MaxRecipients
 }
 
 // thrownAway says whether the message goes nowhere, as checks have decided.

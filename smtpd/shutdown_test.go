@@ -63,6 +63,38 @@ func TestShutdownLetsATransactionEnd(t *testing.T) {
 	})
 }
 
+// An open transaction does not hold up a shutdown for longer than ShutdownGrace a command; a message that arrives does.
+func TestShutdownGrace(t *testing.T) {
+	for _, grace := range []time.Duration{0, 20 * time.Second} {
+		t.Run(grace.String(), func(t *testing.T) {
+			inWorld(t, func(s *smtpd.Server) { s.ShutdownGrace = grace }, func(w *world) {
+				if grace == 0 {
+					grace = smtpd.DefaultShutdownGrace
+				}
+				waiting, before, message, chunks := w.dial("203.0.113.1"), w.dial("203.0.113.2"), w.dial("203.0.113.3"), w.dial("203.0.113.4")
+				waiting.Talk(mailTo)
+				before.Talk(mailTo + "W: 1m\n")
+				message.Talk(toData + "C: Subject: x\n")
+				chunks.Talk(mailTo + "C: BDAT 0\nS* 250\nR: \"BDAT 100\\r\\nhalf\"\n")
+				ended := make(chan error, 1)
+				began := time.Now()
+				go func() { ended <- w.srv.Shutdown(context.Background()) }()
+				time.Sleep(grace - time.Second)
+				waiting.Talk("C: RCPT TO:<c@example.com>\nS* 250\n")
+				before.Talk("S: 421 4.3.2 mail.example.com is shutting down\nS$\n")
+				require.Equal(w.t, grace, time.Since(began).Truncate(time.Second))
+				waiting.Talk("S: 421 4.3.2 *\nS$\n")
+				require.Equal(w.t, 2*grace-time.Second, time.Since(began).Truncate(time.Second))
+				time.Sleep(time.Minute)
+				message.Talk("C: .\nS* 250\nS: 421 4.3.2 *\nS$\n")
+				chunks.Talk("C: " + strings.Repeat("x", 94) + "\nS* 250\nC: BDAT 0 LAST\nS* 250\nS: 421 4.3.2 *\nS$\n")
+				require.NoError(w.t, <-ended)
+				require.Len(w.t, w.messages(), 2)
+			})
+		})
+	}
+}
+
 func TestShutdownWhoseTimeIsOverEndsHandlers(t *testing.T) {
 	causes := make(chan error, 1)
 	hang := mailbricks.HandlerFunc(func(ctx context.Context, _ *mailbricks.Envelope, _ *mailbricks.Message) error {
