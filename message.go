@@ -2,9 +2,12 @@ package mailbricks
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"iter"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -24,7 +27,20 @@ type Message struct {
 // NewMessage makes a Message of the bytes of a complete message, which must not change afterwards.
 func NewMessage(raw []byte) *Message {
 	end := headerEnd(raw)
-	return &Message{header: raw[:end:end], tail: newTail(bytes.NewReader(raw[end:]), int64(len(raw)-end), nil)}
+	return inMemory(raw[:end:end], raw[end:])
+}
+
+// inMemory makes a message of its two parts, in one piece.
+func inMemory(header, rest []byte) *Message {
+	var m struct {
+		msg  Message
+		tail tail
+		rest bytes.Reader
+	}
+	m.rest.Reset(rest)
+	m.tail.init(&m.rest, int64(len(rest)))
+	m.msg.header, m.msg.tail = header, &m.tail
+	return &m.msg
 }
 
 // headerEnd is the length of the header block of raw, without the blank line behind it (RFC 5322 §2.1).
@@ -102,7 +118,7 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 // Body reads what stands behind the blank line that ends the header.
 func (m *Message) Body() io.Reader {
 	skip := m.tail.blank()
-	return io.NewSectionReader(m.tail.at, skip, m.tail.size-skip)
+	return io.NewSectionReader(m.tail, skip, m.tail.size-skip)
 }
 
 // Header is the header block: fields with their line ends, without the blank line. It must not be changed.
@@ -198,24 +214,44 @@ func (m *Message) Remove(drop func(Field) bool) int {
 
 // tail is the shared part of a message and its clones: the blank line and the body.
 type tail struct {
-	at    io.ReaderAt
 	size  int64
 	refs  atomic.Int64
 	close func() error // nil: nothing to give up
+
+	mu sync.RWMutex // nothing is given up while it is read
+	at io.ReaderAt  // nil: all is given up
 }
 
 func newTail(at io.ReaderAt, size int64, close func() error) *tail {
-	t := &tail{at: at, size: size, close: close}
-	t.refs.Store(1)
+	t := &tail{close: close}
+	t.init(at, size)
 	return t
 }
 
-func (t *tail) reader() io.Reader { return io.NewSectionReader(t.at, 0, t.size) }
+func (t *tail) init(at io.ReaderAt, size int64) {
+	t.at, t.size = at, size
+	t.refs.Store(1)
+}
+
+// errClosed is the error of a reader that outlives its message.
+var errClosed = fmt.Errorf("mailbricks: message is read after its end: %w", os.ErrClosed)
+
+// ReadAt reads until the last message over the tail is closed: the memory may be another's then.
+func (t *tail) ReadAt(p []byte, off int64) (int, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.at == nil {
+		return 0, errClosed
+	}
+	return t.at.ReadAt(p, off)
+}
+
+func (t *tail) reader() io.Reader { return io.NewSectionReader(t, 0, t.size) }
 
 // blank is the length of the blank line, 0 for a message that is all header.
 func (t *tail) blank() int64 {
 	var start [2]byte
-	n, _ := t.at.ReadAt(start[:min(2, t.size)], 0)
+	n, _ := t.ReadAt(start[:min(2, t.size)], 0)
 	switch {
 	case n == 2 && start[0] == '\r' && start[1] == '\n':
 		return 2
@@ -226,8 +262,14 @@ func (t *tail) blank() int64 {
 }
 
 func (t *tail) release() error {
-	if t.refs.Add(-1) == 0 && t.close != nil {
-		return t.close()
+	if t.refs.Add(-1) != 0 {
+		return nil
 	}
-	return nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = nil
+	if t.close == nil {
+		return nil
+	}
+	return t.close()
 }

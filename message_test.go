@@ -270,11 +270,11 @@ func TestSpoolMessagesAreApart(t *testing.T) {
 	}
 }
 
-// A header that comes octet by octet is not looked through again for each: that would take minutes here.
+// A header that comes octet by octet is not looked through again for each: that would take long here.
 func TestSpoolTakesAHeaderInSmallPieces(t *testing.T) {
 	t.Parallel()
 	w := (&mailbricks.Spool{Dir: t.TempDir(), Threshold: 1}).Writer()
-	header := strings.Repeat("A: 1\r\n", 150_000)
+	header := strings.Repeat("A: 1\r\n", 40_000)
 	for i := range len(header) {
 		_, err := w.Write([]byte(header[i : i+1]))
 		require.NoError(t, err)
@@ -285,4 +285,60 @@ func TestSpoolTakesAHeaderInSmallPieces(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	require.True(t, header == string(m.Header()))
+}
+
+// What was kept of a message is its own, or gives an error, when its memory has another message.
+func TestSpoolMemoryIsNotReadAfterClose(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 5000, 50_000, 500_000} {
+		spool := &mailbricks.Spool{Dir: t.TempDir()}
+		first, err := spool.Read(strings.NewReader(letter + strings.Repeat("a", size)))
+		require.NoError(t, err)
+		header, reader, body := first.Header(), first.Reader(), first.Body()
+		clone := first.Clone()
+		require.NoError(t, first.Close())
+		raw, err := io.ReadAll(clone.Reader())
+		require.NoError(t, err, "a clone is left")
+		require.Len(t, raw, len(letter)+size)
+		require.NoError(t, clone.Close())
+		for range 10 {
+			second, err := spool.Read(strings.NewReader(strings.ToUpper(letter) + strings.Repeat("b", size)))
+			require.NoError(t, err)
+			defer second.Close()
+		}
+		require.Equal(t, letter[:len(header)], string(header))
+		got, err := io.ReadAll(body)
+		require.ErrorIs(t, err, os.ErrClosed)
+		require.Empty(t, got)
+		_, err = io.ReadAll(reader)
+		require.ErrorIs(t, err, os.ErrClosed)
+		_, err = first.WriteTo(io.Discard)
+		require.ErrorIs(t, err, os.ErrClosed)
+	}
+}
+
+func BenchmarkSpool(b *testing.B) {
+	for _, size := range []int{1 << 10, 100 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			spool := &mailbricks.Spool{Dir: b.TempDir()}
+			raw := append([]byte(letter), make([]byte, size)...)
+			b.SetBytes(int64(len(raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				w := spool.Writer()
+				for rest := raw; len(rest) > 0; {
+					n, err := w.Write(rest[:min(len(rest), 32<<10)])
+					if err != nil {
+						b.Fatal(err)
+					}
+					rest = rest[n:]
+				}
+				m, err := w.Message()
+				if err != nil {
+					b.Fatal(err)
+				}
+				m.Close()
+			}
+		})
+	}
 }

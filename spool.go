@@ -30,7 +30,7 @@ type Spool struct {
 	// MaxHeader is the largest header block taken, in octets; 0: DefaultMaxHeader.
 	MaxHeader int
 
-	buffers sync.Pool // *[]byte of Threshold octets, for messages that come in pieces
+	memory [3]sync.Pool // *[]byte by their class
 }
 
 // Read makes a Message of all that r gives.
@@ -80,12 +80,44 @@ func (s *Spool) readHeader(at io.ReaderAt, size int64) ([]byte, error) {
 	}
 }
 
-// Messages of up to slowGrowth octets grow as a slice does. Larger ones are gathered in a buffer that is used again, unless
-// the threshold is above maxBuffer.
+// Messages are in memory that is used again, of one of these sizes in octets or, above them, of the threshold; a threshold
+// above maxMemory is for those who mean to have messages in memory of their own.
 const (
-	slowGrowth = 32 << 10
-	maxBuffer  = 4 << 20
+	smallMemory  = 4 << 10
+	middleMemory = 32 << 10
+	maxMemory    = 4 << 20
 )
+
+// memoryFor gives memory for n octets, which must not be more than threshold; nil: append does.
+func (s *Spool) memoryFor(n int, threshold int64) *[]byte {
+	class, size := 0, int64(smallMemory)
+	switch {
+	case n > middleMemory:
+		class, size = 2, threshold
+	case n > smallMemory:
+		class, size = 1, middleMemory
+	}
+	if size > maxMemory {
+		return nil
+	}
+	if b, ok := s.memory[class].Get().(*[]byte); ok && cap(*b) >= n {
+		return b
+	}
+	return new(make([]byte, 0, size))
+}
+
+// giveBack takes memory back that nobody uses any more; nil is none.
+func (s *Spool) giveBack(b *[]byte) {
+	switch {
+	case b == nil:
+	case cap(*b) == smallMemory:
+		s.memory[0].Put(b)
+	case cap(*b) == middleMemory:
+		s.memory[1].Put(b)
+	default:
+		s.memory[2].Put(b)
+	}
+}
 
 // Writer begins a message that is written piece by piece.
 func (s *Spool) Writer() *SpoolWriter {
@@ -107,7 +139,7 @@ type SpoolWriter struct {
 	maxHeader int
 
 	mem      []byte   // all so far, or the header once there is a file
-	buffer   *[]byte  // where mem is, if it is the Spool's
+	memory   *[]byte  // where mem is, if it is the Spool's
 	searched int      // octets of mem in which the header does not end
 	file     *os.File // what is behind the header
 	size     int64    // octets in file
@@ -133,29 +165,20 @@ func (w *SpoolWriter) Write(p []byte) (int, error) {
 
 // hold keeps p in memory.
 func (w *SpoolWriter) hold(p []byte) {
-	need := len(w.mem) + len(p)
-	if need > cap(w.mem) && need > slowGrowth && w.buffer == nil && w.threshold <= maxBuffer {
-		w.takeBuffer()
+	if need := len(w.mem) + len(p); need > cap(w.mem) {
+		if memory := w.spool.memoryFor(need, w.threshold); memory != nil {
+			w.mem = append((*memory)[:0], w.mem...)
+			w.spool.giveBack(w.memory)
+			w.memory = memory
+		}
 	}
 	w.mem = append(w.mem, p...)
 }
 
-// takeBuffer goes on in a buffer of the Spool's.
-func (w *SpoolWriter) takeBuffer() {
-	buffer, ok := w.spool.buffers.Get().(*[]byte)
-	if !ok || int64(cap(*buffer)) < w.threshold { // somebody has changed the threshold
-		buffer = new(make([]byte, 0, w.threshold))
-	}
-	w.buffer = buffer
-	w.mem = append((*buffer)[:0], w.mem...)
-}
-
-// leaveBuffer gives the Spool its buffer back; what is kept of mem is elsewhere.
-func (w *SpoolWriter) leaveBuffer() {
-	if w.buffer != nil {
-		w.spool.buffers.Put(w.buffer)
-		w.buffer = nil
-	}
+// leaveMemory gives the Spool its memory back; what is kept of mem is elsewhere.
+func (w *SpoolWriter) leaveMemory() {
+	w.spool.giveBack(w.memory)
+	w.memory = nil
 }
 
 // overflow takes the piece that is too much for memory: it opens the file once the end of the header is known.
@@ -179,7 +202,7 @@ func (w *SpoolWriter) overflow(p []byte) error {
 	w.file = f
 	body := w.mem[end:]
 	w.mem = bytes.Clone(w.mem[:end])
-	defer w.leaveBuffer()
+	defer w.leaveMemory()
 	if err := w.toFile(body); err != nil {
 		return err
 	}
@@ -211,24 +234,36 @@ func (w *SpoolWriter) Size() int64 { return int64(len(w.mem)) + w.size }
 
 // Message ends the message and gives it. It fails if a Write failed or the header is too large.
 func (w *SpoolWriter) Message() (*Message, error) {
-	if w.err == nil && w.file == nil && headerEnd(w.mem) > w.maxHeader {
+	end := len(w.mem)
+	if w.file == nil {
+		end = headerEnd(w.mem)
+	}
+	if w.err == nil && end > w.maxHeader {
 		w.err = ErrHeaderTooLarge
 	}
 	if w.err != nil {
 		w.Abort()
 		return nil, w.err
 	}
-	mem, file := w.mem, w.file
-	if w.buffer != nil {
-		mem = bytes.Clone(mem)
-		w.leaveBuffer()
+	mem, memory, file := w.mem, w.memory, w.file
+	w.mem, w.memory, w.file, w.err = nil, nil, nil, errTaken
+	switch {
+	case file != nil:
+		return &Message{header: mem, tail: newTail(file, w.size, func() error { return removeSpoolFile(file) })}, nil
+	case memory == nil:
+		return inMemory(mem[:end:end], mem[end:]), nil
 	}
-	w.mem, w.file, w.err = nil, nil, errors.New("mailbricks: spool: message was already taken")
-	if file == nil {
-		return NewMessage(mem), nil
-	}
-	return &Message{header: mem, tail: newTail(file, w.size, func() error { return removeSpoolFile(file) })}, nil
+	msg := inMemory(bytes.Clone(mem[:end]), mem[end:]) // others may keep pieces of the header
+	spool := w.spool
+	msg.tail.close = func() error { spool.giveBack(memory); return nil }
+	return msg, nil
 }
+
+// What a SpoolWriter says after its end.
+var (
+	errTaken   = errors.New("mailbricks: spool: message was already taken")
+	errGivenUp = errors.New("mailbricks: spool: message was given up")
+)
 
 // Abort gives up the message and its file.
 func (w *SpoolWriter) Abort() {
@@ -236,9 +271,9 @@ func (w *SpoolWriter) Abort() {
 		_ = removeSpoolFile(w.file) // nobody is left to tell; the file is a temporary one
 		w.file = nil
 	}
-	w.leaveBuffer()
+	w.leaveMemory()
 	w.mem = nil
 	if w.err == nil {
-		w.err = errors.New("mailbricks: spool: message was given up")
+		w.err = errGivenUp
 	}
 }
