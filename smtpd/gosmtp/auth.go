@@ -79,6 +79,7 @@ func (a *adapter) Start(ctx context.Context, mechanism string, _ mailbricks.Peer
 	if e.refused != nil && !decided(e.refused) {
 		e.refused = fmt.Errorf("%w: %w", mailbricks.ErrTemporary, e.refused)
 	}
+	e.refused = closing(e.refused)
 	return e, nil
 }
 
@@ -116,14 +117,33 @@ func (e *exchange) Next(_ context.Context, response []byte) (challenge []byte, i
 	case err == nil:
 		return challenge, nil, nil
 	case decided(err) || errors.Is(err, sasl.ErrUnexpectedClientResponse):
-		return nil, nil, err
+		return nil, nil, closing(err)
 	}
 	return nil, nil, fmt.Errorf("%w: %w", mailbricks.ErrAuth, err)
+}
+
+// closing makes a 421 of a verdict that ends the session: a log-in can end it in no other way. Other errors stay as they are.
+func closing(err error) error {
+	v, ok := errors.AsType[*smtpd.Verdict](err)
+	if !ok || v.Action != smtpd.ClosePeer {
+		return err
+	}
+	reply := &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Closing connection", Err: v}
+	if given, ok := errors.AsType[*mailbricks.Reply](v.Err); ok {
+		reply.Text = given.Text
+		if given.Code == 421 {
+			reply.Enhanced = given.Enhanced
+		}
+	}
+	return reply
 }
 
 // decided says whether the engine knows what to make of an error of a log-in.
 func decided(err error) bool {
 	if _, ok := errors.AsType[*mailbricks.Reply](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*smtpd.Verdict](err); ok {
 		return true
 	}
 	return errors.Is(err, mailbricks.ErrAuth) || errors.Is(err, mailbricks.ErrTemporary) ||

@@ -1,7 +1,10 @@
 package gosmtp
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/emersion/go-smtp"
@@ -25,8 +28,9 @@ func Server(s *smtp.Server) *smtpd.Server { return Options{}.Server(s) }
 // them are asked before the backend is.
 //
 // From s come Addr, Domain, TLSConfig, LMTP, MaxRecipients, MaxMessageBytes, AllowInsecureAuth, ReadTimeout, WriteTimeout,
-// ErrorLog and what the Enable fields declare, where 0 is the default of [smtpd.Server] and not unlimited. MaxLineLength,
-// Network, Debug and MtPriorityProfile are not used. s itself never serves.
+// ErrorLog, and with MinimumDeliverByTime and MtPriorityProfile what the Enable fields declare. A limit or time-out that is 0 has
+// the default of [smtpd.Server] and is not unlimited. MaxLineLength, Network and Debug are not used. s itself never serves, and
+// must not change any more.
 func (o Options) Server(s *smtp.Server) *smtpd.Server {
 	srv := &smtpd.Server{
 		Addr:              s.Addr,
@@ -83,6 +87,21 @@ type adapter struct {
 	offers map[ends]*session // those that have said EHLO
 }
 
+// SMTPExtensions are those that the user of the backend declares, see [smtpd.Extender].
+func (a *adapter) SMTPExtensions() smtpd.Extensions {
+	s := a.settings
+	return smtpd.Extensions{
+		BinaryMIME:          s.EnableBINARYMIME,
+		DSN:                 s.EnableDSN,
+		RequireTLS:          s.EnableREQUIRETLS,
+		DeliverBy:           s.EnableDELIVERBY,
+		MinDeliverBy:        s.MinimumDeliverByTime,
+		Priority:            s.EnableMTPRIORITY,
+		PriorityPolicy:      string(s.MtPriorityProfile),
+		RecipientValidSince: s.EnableRRVS,
+	}
+}
+
 // log is the server's.
 func (a *adapter) log() *slog.Logger {
 	return serving.Logger(a.server.Logger)
@@ -104,10 +123,15 @@ func (a *adapter) goServer() *smtp.Server {
 	return s
 }
 
-// quiet is the log of go-smtp's own servers, which have nothing to say that this package does not.
+// quiet is the log of go-smtp's own servers. What they have to say is how they end, and panics of the backend's.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, args ...any) {
-	q.log.Debug("gosmtp: go-smtp", "format", format, "args", args)
+	level := slog.LevelDebug
+	if strings.HasPrefix(format, "panic") {
+		level = slog.LevelError
+	}
+	q.log.Log(context.Background(), level, "gosmtp: EHLO", "text", fmt.Sprintf(format, args...))
 }
-func (q quiet) Println(args ...any) { q.log.Debug("gosmtp: go-smtp", "args", args) }
+
+func (q quiet) Println(args ...any) { q.Printf("%s", fmt.Sprint(args...)) }

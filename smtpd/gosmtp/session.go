@@ -148,6 +148,9 @@ func (s *session) call(name string, f func(smtp.Session) error) error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	if s.in.isClosed() { // in between
+		return s.lost(s.in.asked(nil))
+	}
 	_ = s.in.written()
 	err := serving.Guard(s.a.log(), "gosmtp: "+name, func() error { return f(s.in.backend) })
 	return s.lost(s.in.asked(err))

@@ -99,6 +99,13 @@ func (s *shadow) isClosed() bool {
 	return s.closed
 }
 
+// isEmpty says whether nothing was written that has not been looked at.
+func (s *shadow) isEmpty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.out) == 0
+}
+
 // tap sees in clear what go-smtp's server reads and writes, as its Debug.
 type tap struct{ *shadow }
 

@@ -85,7 +85,7 @@ func (in *standIn) greet(name string) error {
 		return in.asked(nil)
 	}
 	if in.settle() {
-		return &serving.Panic{Step: "gosmtp: EHLO", Value: "see go-smtp"}
+		return replyFor(&serving.Panic{Step: "gosmtp: EHLO", Value: "go-smtp has logged it"})
 	}
 	return in.asked(in.err)
 }
@@ -124,6 +124,9 @@ func (in *standIn) NewSession(c *smtp.Conn) (smtp.Session, error) {
 
 // written takes what was written to the connection since the last call. It is called while go-smtp's server waits.
 func (in *standIn) written() []byte {
+	if in.isEmpty() {
+		return nil
+	}
 	var out []byte
 	for buf := make([]byte, 1024); len(out) < maxWritten; {
 		n, err := in.far.Read(buf)
