@@ -131,6 +131,15 @@ func TestRefusalNamesTheHeaviestListAndTheLogAll(t *testing.T) {
 	})
 }
 
+func TestRefusalNamesTheFirstOfEqualLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dns := newDNS("a.example", "b.example", "c.example").list("a.example", "b.example", "c.example")
+		_, err := visit(t, newChecker(t, dnsbl.Options{Resolver: dns}, "c.example b.example*2 a.example*2"), client)
+		require.Equal(t, "Service unavailable; client [203.0.113.9] blocked using b.example", mailbricks.ReplyTo(err).Text)
+	})
+}
+
 func TestTextOfAList(t *testing.T) {
 	t.Parallel()
 	const plain = "Service unavailable; client [203.0.113.9] blocked using spam"
@@ -212,6 +221,23 @@ func TestNames(t *testing.T) {
 			require.Equal(t, []netip.Addr{netip.MustParseAddr("127.0.1.2")}, r.Listings[0].Codes)
 			require.Contains(t, mailbricks.ReplyTo(err).Text, test.text+" blocked using d.example")
 			require.LessOrEqual(t, dns.count("bad.example.d.example"), 1)
+		})
+	}
+}
+
+func TestNameThatDoesNotFitIsNotAsked(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ length, queries int }{{243, 1}, {244, 0}} { // 253 octets with .d.example (RFC 1035 §2.3.4)
+		synctest.Test(t, func(t *testing.T) {
+			name := strings.Repeat("a.", 121)[:test.length-2] + "ab"
+			dns := newDNS("d.example")
+			v := arrive(t, newChecker(t, dnsbl.Options{Resolver: dns}, "helo:d.example").Check(), client)
+			v.s.Peer.Hello = name
+			r, err := v.mail("ann@example.net", "bob@example.com")
+			v.leave()
+			require.NoError(t, err)
+			require.Empty(t, r.Unknown)
+			require.Equal(t, test.queries, dns.count(name+".d.example"))
 		})
 	}
 }

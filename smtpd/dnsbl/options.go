@@ -112,7 +112,7 @@ func (o Options) withDefaults() Options {
 	o.RefuseAt = cmp.Or(o.RefuseAt, DefaultRefuseAt)
 	o.GoodAt = cmp.Or(o.GoodAt, DefaultGoodAt)
 	o.MaxTime = serving.Timeout(o.MaxTime, DefaultMaxTime)
-	o.StressTime = min(serving.Timeout(o.StressTime, DefaultStressTime), o.MaxTime)
+	o.StressTime = serving.Timeout(o.StressTime, DefaultStressTime)
 	o.TestInterval = serving.Timeout(o.TestInterval, DefaultTestInterval)
 	if o.MaxUnanswered <= 0 {
 		o.MaxUnanswered = DefaultMaxUnanswered

@@ -170,6 +170,36 @@ func TestListThatGoesBadAndComesBack(t *testing.T) {
 	}
 }
 
+func TestPatienceBeginsAnewOnceAListIsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		dns := newDNS()
+		c := newChecker(t, dnsbl.Options{Resolver: dns}, "a.example")
+		tests := func() int { return dns.count(test4 + "a.example") }
+		stay := func(d time.Duration) {
+			v := arrive(t, c.Check(), client)
+			time.Sleep(d)
+			v.leave()
+		}
+		for range 6 {
+			c.Test(t.Context())
+		}
+		before := tests()
+		stay(16 * dnsbl.RetryTime)
+		stay(0)
+		require.Equal(t, before, tests(), "it is not tested so soon after many failures")
+		dns.set(test4+"a.example", entry{codes: []string{someCode}})
+		c.Test(t.Context())
+		dns.remove(test4 + "a.example")
+		c.Test(t.Context())
+		before = tests()
+		stay(dnsbl.RetryTime)
+		require.Equal(t, before, tests())
+		stay(1)
+		require.Equal(t, before+1, tests(), "as after the first failure")
+	})
+}
+
 func TestTestsAreMadeBeforeTheyAreMissed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -202,6 +202,22 @@ func TestServerWithDeadDNSTakesMail(t *testing.T) {
 	}
 }
 
+func TestServerUnderStressAsksForNoText(t *testing.T) {
+	t.Parallel()
+	inWorld(t, dnsbl.Options{}, "a.example", func(w *world) {
+		w.dns.list("a.example")
+		w.srv.MaxConnections, w.srv.StressThreshold = 100, 0.01
+	}, func(w *world, _ *dnsbl.Checker) {
+		w.dial(client).Talk(greeting + `
+			C: MAIL FROM:<ann@example.net>
+			S: 250 2.1.0 *
+			C: RCPT TO:<bob@example.com>
+			S: 554 5.7.1 Service unavailable; client [203.0.113.9] blocked using a.example
+		`)
+		require.Zero(w.t, w.dns.count("TXT "+entry4+"a.example"))
+	})
+}
+
 func TestServerForgetsWhoLeaves(t *testing.T) {
 	t.Parallel()
 	inWorld(t, dnsbl.Options{MaxTime: time.Hour}, "a.example helo:d.example", func(w *world) {
