@@ -64,7 +64,20 @@ func (c *conn) command(line []byte) {
 	if reply == nil { // the command has answered for itself, or the session is over
 		return
 	}
+	if !isKnown(verb) {
+		verb = "UNKNOWN"
+	}
 	c.answer(verb, reply)
+}
+
+// isKnown says whether a verb is one that is served, or known for not being served: what peers make up has no place in metrics.
+func isKnown(verb string) bool {
+	switch verb {
+	case "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "HELP", "STARTTLS", "AUTH", "XCLIENT",
+		"EXPN", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XFORWARD", "VERB", "ONEX":
+		return true
+	}
+	return false
 }
 
 // answer queues the reply to a command, unless the session has run into a limit, and ends the session where the reply

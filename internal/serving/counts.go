@@ -3,6 +3,7 @@ package serving
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 )
 
@@ -80,7 +81,7 @@ func prefix(addr netip.Addr, bits int) string {
 
 // AddrPort is the IP address and port of a, with IPv4 as itself; invalid if a is none, as that of a Unix socket.
 func AddrPort(a net.Addr) netip.AddrPort {
-	if a == nil {
+	if a == nil || strings.HasPrefix(a.Network(), "unix") { // whose name a client may choose, like "192.0.2.1:25"
 		return netip.AddrPort{}
 	}
 	ap, err := netip.ParseAddrPort(a.String())

@@ -66,7 +66,7 @@ func TestAddrPort(t *testing.T) {
 	require.Equal(t, "203.0.113.9:25", serving.AddrPort(addr("203.0.113.9:25")).String())
 	require.Equal(t, "203.0.113.9:25", serving.AddrPort(addr("[::ffff:203.0.113.9]:25")).String())
 	require.Equal(t, "[fe80::1%eth]:25", serving.AddrPort(&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth", Port: 25}).String())
-	for _, a := range []net.Addr{nil, addr(""), addr("mail.example.com:25"), &net.UnixAddr{Name: "@", Net: "unix"}} {
+	for _, a := range []net.Addr{nil, addr(""), addr("mail.example.com:25"), &net.UnixAddr{Name: "@", Net: "unix"}, &net.UnixAddr{Name: "203.0.113.9:25", Net: "unix"}} {
 		require.False(t, serving.AddrPort(a).IsValid(), "%v", a)
 	}
 }
