@@ -2,6 +2,7 @@ package serving_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -31,7 +32,8 @@ type echo struct {
 	life        serving.Life
 	net         *mailtest.Network
 	connections int
-	perNetwork  int
+	perAddress  int // of an address
+	perNetwork  int // of a network; 0: none
 	log         *strings.Builder
 	ended       chan error
 }
@@ -39,11 +41,11 @@ type echo struct {
 const address = "192.0.2.1:7"
 
 // inEcho runs f in a bubble with a server.
-func inEcho(t *testing.T, connections, perNetwork int, f func(e *echo)) {
+func inEcho(t *testing.T, connections, perAddress int, f func(e *echo)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{t: t, net: mailtest.NewNetwork(), connections: connections, perNetwork: perNetwork, log: new(strings.Builder)}
+		e := &echo{t: t, net: mailtest.NewNetwork(), connections: connections, perAddress: perAddress, log: new(strings.Builder)}
 		e.ended = make(chan error, 1)
 		l := e.listen(address)
 		go func() { e.ended <- e.life.Serve(l, e.service()) }()
@@ -65,7 +67,7 @@ func (e *echo) service() serving.Service {
 	log := slog.New(slog.NewTextHandler(e.log, nil))
 	return serving.Service{Name: "echo", Closed: errClosed, Logger: log, New: func(c net.Conn) serving.Newcomer {
 		return serving.Newcomer{
-			Session: &session{conn: c}, Logger: log, MaxConnections: e.connections, MaxPerAddress: e.perNetwork, MaxPerNetwork: -1,
+			Session: &session{conn: c}, Logger: log, MaxConnections: e.connections, MaxPerAddress: e.perAddress, MaxPerNetwork: cmp.Or(e.perNetwork, -1),
 		}
 	}}
 }
@@ -195,7 +197,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	})
 }
 
-func TestNetworkFull(t *testing.T) {
+func TestAddressFull(t *testing.T) {
 	inEcho(t, -1, 1, func(e *echo) {
 		first := e.dial("203.0.113.1", "0")
 		e.gone(e.dial("203.0.113.1", "2"))
@@ -210,6 +212,19 @@ func TestNetworkFull(t *testing.T) {
 		require.NoError(e.t, second.Close())
 		synctest.Wait()
 		e.dial("203.0.113.1", "0")
+	})
+}
+
+func TestNetworkFull(t *testing.T) {
+	inEcho(t, -1, 2, func(e *echo) {
+		e.perNetwork = 2
+		first := e.dial("203.0.113.1", "0")
+		e.dial("203.0.113.2", "0")
+		e.gone(e.dial("203.0.113.3", "3"))
+		e.dial("203.0.114.3", "0")
+		e.ask(first, "leave\n", "leave\n")
+		e.dial("203.0.113.3", "0") // what was refused has left nothing behind
+		e.gone(e.dial("203.0.113.3", "3"))
 	})
 }
 
