@@ -185,6 +185,9 @@ func quoteLocal(content string) string {
 
 // isDotString says whether s is a Dot-string: atoms with single dots between them.
 func isDotString(s string) bool {
+	if isPlainDomain(s) { // as simple as most are
+		return true
+	}
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" {
 			return false
@@ -203,7 +206,8 @@ func isAtext(b byte) bool {
 	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", b) >= 0
 }
 
-// labels checks what is IDNA in a domain: U-labels and A-labels (RFC 5890 §2.3.2.1).
+// labels checks U-labels (RFC 5890 §2.3.2.1). Package domainname will not do: it takes what only becomes one by mapping, and other
+// dots, and an address stays as it was given.
 var labels = idna.New(idna.ValidateForRegistration(), idna.VerifyDNSLength(true))
 
 // checkDomain says what is wrong with a domain or address literal.
@@ -217,29 +221,57 @@ func checkDomain(domain string) error {
 		}
 		return nil
 	}
-	plain := true
-	for label := range strings.SplitSeq(domain, ".") {
-		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
-			return errDomain
-		}
-		for i := range len(label) {
-			if label[i] < utf8.RuneSelf && !isLDH(label[i:i+1]) {
-				return errDomain
-			}
-		}
-		if !isASCII(label) || strings.HasPrefix(strings.ToLower(label), "xn--") {
-			plain = false
-		} else if len(label) > 63 { // RFC 1035 §2.3.4
-			return errDomain
-		}
-	}
-	if plain {
+	if isPlainDomain(domain) { // nearly all
 		return nil
 	}
-	if _, err := labels.ToASCII(strings.ToLower(domain)); err != nil {
-		return errDomain
+	length := -1 // of the domain as the DNS has it, without the root
+	for label := range strings.SplitSeq(domain, ".") {
+		label, ok := ldhLabel(label)
+		if !ok {
+			return errDomain
+		}
+		if length += len(label) + 1; length > maxDomain {
+			return errDomainLong
+		}
 	}
 	return nil
+}
+
+// ldhLabel gives a label of a domain as the DNS has it. One that looks like an A-label may be any: whether it exists the DNS
+// knows, and there are such that IDNA 2008 does not allow.
+func ldhLabel(label string) (string, bool) {
+	if !isASCII(label) {
+		var err error
+		if label, err = labels.ToASCII(strings.ToLower(label)); err != nil {
+			return "", false
+		}
+	}
+	if len(label) == 0 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' { // RFC 1035 §2.3.4
+		return "", false
+	}
+	return label, isLDH(label)
+}
+
+// isPlainDomain says whether domain has labels of letters and digits with single hyphens between them: none is an A-label.
+func isPlainDomain(domain string) bool {
+	start := 0 // of the label
+	for i := range len(domain) {
+		switch b := domain[i]; {
+		case b == '-' || b == '.':
+			if i == start || i+1 == len(domain) || domain[i+1] == '-' || domain[i+1] == '.' {
+				return false
+			}
+			if b == '.' {
+				start = i + 1
+			}
+		case !isAlnum(b):
+			return false
+		}
+		if i-start >= 63 { // RFC 1035 §2.3.4
+			return false
+		}
+	}
+	return domain != ""
 }
 
 // isLDH says whether s has letters, digits and hyphens only.
@@ -251,6 +283,10 @@ func isLDH(s string) bool {
 		}
 	}
 	return true
+}
+
+func isAlnum(b byte) bool {
+	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
 }
 
 // isLiteral checks an address literal behind its "[" (RFC 5321 §4.1.3). Of the tagged forms only IPv6 is registered.
