@@ -3,6 +3,7 @@ package smtpd
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -25,21 +26,26 @@ func (c *conn) readCommand() ([]byte, error) {
 	if c.tx == nil && c.Draining() {
 		return nil, serving.ErrDraining
 	}
-	deadline := c.commandDeadline()
-	if !time.Now().Before(deadline) { // SessionTimeout is over, also when there is input that came before
+	now := time.Now()
+	if c.chunks == nil && now.Before(c.born.Add(c.set.sessionTime)) {
+		if line := c.NextLine(); line != nil { // without a deadline to compute
+			return line, nil
+		}
+	}
+	deadline := c.commandDeadline(now)
+	if !now.Before(deadline) { // SessionTimeout is over, also when there is input that came before
 		return nil, os.ErrDeadlineExceeded
 	}
 	return c.ReadLine(deadline, c.tx == nil)
 }
 
 // commandDeadline is until when the next command line must come.
-func (c *conn) commandDeadline() time.Time {
+func (c *conn) commandDeadline(now time.Time) time.Time {
 	if c.chunks != nil && !c.chunks.failed { // within a message
 		deadline := c.dataDeadline(c.chunks.began, c.chunks.received)
 		c.Grace = c.set.shutdownGrace
 		return deadline
 	}
-	now := time.Now()
 	c.waitForCommand(now)
 	deadline := now.Add(c.set.commandTime)
 	if c.refused {
@@ -97,7 +103,9 @@ func (c *conn) answer(verb string, reply *mailbricks.Reply) {
 		c.refuse(phaseOf(verb), reply)
 		c.countFlaw(reply)
 	}
-	c.logger.Debug("smtpd: command", "verb", verb, "code", reply.Code)
+	if c.logger.Enabled(c.ctx, slog.LevelDebug) {
+		c.logger.Debug("smtpd: command", "verb", verb, "code", reply.Code)
+	}
 	if t := c.set.Trace.Command; t != nil {
 		t(c.session, verb, reply.Code)
 	}
@@ -219,7 +227,7 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	c.session.atHello = standing{}
 	c.extended, c.anew = verb != "HELO", false
 	c.session.Peer.Protocol = c.protocol(false)
-	err := c.ask(&Step{Phase: PhaseHello, Session: c.session})
+	err := c.ask(Step{Phase: PhaseHello, Session: c.session})
 	if t := c.set.Trace.Hello; t != nil {
 		t(c.session, err)
 	}

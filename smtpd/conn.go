@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net"
@@ -58,9 +57,6 @@ func (c *conn) newSession() {
 	c.session = &Session{ID: newID(), Hostname: c.set.hostname, life: &c.set.home.life, pending: c.Pending, arrived: c.Arrived}
 	c.logger = c.set.logger.With("session", c.session.ID)
 }
-
-// newID is a name of 80 random bits.
-func newID() string { return rand.Text()[:16] }
 
 // Serve runs the session.
 func (c *conn) Serve(ctx context.Context, place *serving.Place) {
@@ -120,7 +116,7 @@ func (c *conn) run() {
 
 // greet asks the Connect checks and sends the greeting, of which it gives the code.
 func (c *conn) greet() int {
-	err := c.ask(&Step{Phase: PhaseConnect, Session: c.session})
+	err := c.ask(Step{Phase: PhaseConnect, Session: c.session})
 	if t := c.set.Trace.Connected; t != nil {
 		t(c.session, err)
 	}

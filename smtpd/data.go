@@ -67,7 +67,7 @@ func (c *conn) noMessage() *mailbricks.Reply {
 
 // askData asks the Data checks.
 func (c *conn) askData(tx *Transaction) error {
-	return c.ask(&Step{Phase: PhaseData, Session: c.session, Transaction: tx})
+	return c.ask(Step{Phase: PhaseData, Session: c.session, Transaction: tx})
 }
 
 // arrival is a message that has arrived, or broke off.

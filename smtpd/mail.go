@@ -66,7 +66,7 @@ func (c *conn) begin(tx *Transaction) *mailbricks.Reply {
 	}
 	c.endTransaction() // of which a chunk has failed
 	c.tx, c.dropped = tx, 0
-	err := c.ask(&Step{Phase: PhaseMail, Session: c.session, Transaction: tx})
+	err := c.ask(Step{Phase: PhaseMail, Session: c.session, Transaction: tx})
 	if from := tx.Envelope.From; err == nil && from != "" && !strings.Contains(from, "@") {
 		err = &mailbricks.Reply{Code: 501, Enhanced: "5.1.7", Text: fmt.Sprintf("<%s>: sender address has no domain", from)}
 	}
@@ -151,7 +151,7 @@ func (c *conn) tooManyRecipients() *mailbricks.Reply {
 func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 	tx := c.tx
 	given := rcpt.Address
-	err := c.ask(&Step{Phase: PhaseRcpt, Session: c.session, Transaction: tx, Recipient: &rcpt})
+	err := c.ask(Step{Phase: PhaseRcpt, Session: c.session, Transaction: tx, Recipient: &rcpt})
 	if t := c.set.Trace.Rcpt; t != nil {
 		t(tx, rcpt, err)
 	}

@@ -36,11 +36,12 @@ type walk struct {
 
 // ask asks the checks of a step one after the other until one decides. What they ask for beyond a refusal is done; at
 // Rcpt the caller does what Discard asks for.
-func (c *conn) ask(step *Step) error {
+func (c *conn) ask(step Step) error {
 	if !c.anyone(step.Phase) {
 		return nil
 	}
-	return c.within(step, c.set.checkTime)
+	asked := step
+	return c.within(&asked, c.set.checkTime)
 }
 
 // anyone says whether a check wants to be asked.
