@@ -46,6 +46,7 @@ type Bans struct {
 	mu        sync.RWMutex
 	bans      *expiring.Table[netip.Prefix, Ban]
 	lengths   map[length]int // of the networks that are banned, and how many there are
+	v4, v6    []int          // the lengths alone
 	offenders *expiring.Table[netip.Prefix, offender]
 }
 
@@ -127,9 +128,20 @@ func (b *Bans) unit(addr netip.Addr) (netip.Prefix, bool) {
 
 // count keeps the lengths. mu is held.
 func (b *Bans) count(p netip.Prefix, by int) {
-	l := lengthOf(p)
+	l, before := lengthOf(p), len(b.lengths)
 	if b.lengths[l] += by; b.lengths[l] <= 0 {
 		delete(b.lengths, l)
+	}
+	if len(b.lengths) == before {
+		return
+	}
+	b.v4, b.v6 = nil, nil
+	for l := range b.lengths {
+		if l.is4 {
+			b.v4 = append(b.v4, l.bits)
+		} else {
+			b.v6 = append(b.v6, l.bits)
+		}
 	}
 }
 
@@ -173,15 +185,16 @@ func (b *Bans) Lookup(addr netip.Addr) (Ban, bool) {
 func (b *Bans) lookup(addr netip.Addr) (found Ban, ok bool) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if len(b.lengths) == 0 || !addr.IsValid() {
+	lengths := b.v6
+	if addr.Is4() {
+		lengths = b.v4
+	}
+	if len(lengths) == 0 || !addr.IsValid() {
 		return Ban{}, false
 	}
 	latest := time.Now().Unix()
-	for l := range b.lengths {
-		if l.is4 != addr.Is4() {
-			continue
-		}
-		p, _ := addr.Prefix(l.bits) // it fits
+	for _, bits := range lengths {
+		p, _ := addr.Prefix(bits) // it fits
 		if e := b.bans.Get(p); e != nil && e.Until() > latest {
 			found, ok, latest = e.Value, true, e.Until()
 		}

@@ -34,7 +34,8 @@ type Options struct {
 	// addresses are translated, as by Docker. Loopback is never banned.
 	Own func() []netip.Addr
 
-	// Threshold is how many points ban; default DefaultThreshold.
+	// Threshold is how many points ban; default DefaultThreshold. One in twenty may be missing, so that points which have
+	// become a little fewer meanwhile do.
 	Threshold float64
 	// HalfLife is the time in which points become half as many; default DefaultHalfLife.
 	HalfLife time.Duration

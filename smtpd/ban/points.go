@@ -14,8 +14,12 @@ type offender struct {
 	Remember int64   // until when they count
 }
 
-// negligible is how many points are none.
-const negligible = 1.0
+// enough is the part of the threshold that bans: the first points have become fewer when the last ones come, and six times a
+// sixth would never do.
+const enough = 0.95
+
+// negligible is the part of the threshold that is as good as nothing.
+const negligible = 0.01
 
 // now gives what is left of the points.
 func (o *offender) now(now int64, halfLife time.Duration) float64 {
@@ -24,10 +28,10 @@ func (o *offender) now(now int64, halfLife time.Duration) float64 {
 }
 
 // until is when the offender is as new: of two the one with more points is worth longer.
-func (o *offender) until(halfLife time.Duration) int64 {
+func (o *offender) until(opt *Options) int64 {
 	gone := o.At
-	if o.Points > negligible {
-		gone += int64(math.Ceil(math.Log2(o.Points/negligible) * halfLife.Seconds()))
+	if none := negligible * opt.Threshold; o.Points > none {
+		gone += int64(math.Ceil(math.Log2(o.Points/none) * opt.HalfLife.Seconds()))
 	}
 	return max(gone, o.Remember)
 }
@@ -70,7 +74,7 @@ func (b *Bans) add(p netip.Prefix, points float64, reason string) (Ban, bool) {
 	}
 	o.Points, o.At = o.now(now, b.o.HalfLife)+points, now
 	var ban Ban
-	banned := o.Points >= b.o.Threshold
+	banned := o.Points >= enough*b.o.Threshold
 	if banned {
 		o.Bans, o.Points = o.Bans+1, 0
 		d := b.o.duration(o.Bans)
@@ -80,7 +84,7 @@ func (b *Bans) add(p netip.Prefix, points float64, reason string) (Ban, bool) {
 		b.note(ban.record())
 		b.note(o.record(p))
 	}
-	b.offenders.Put(p, o, o.until(b.o.HalfLife))
+	b.offenders.Put(p, o, o.until(&b.o))
 	return ban, banned
 }
 

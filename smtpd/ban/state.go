@@ -89,7 +89,7 @@ func (b *Bans) restore(r record) {
 	case kindOffender:
 		o := offender{Points: min(max(r.Points, 0), b.o.Threshold), At: min(r.At, now), Bans: count}
 		o.Remember = min(r.Remember, now+int64((b.o.MaxBan+b.o.ForgetAfter)/time.Second))
-		if until := o.until(b.o.HalfLife); until > now && !math.IsNaN(o.Points) {
+		if until := o.until(&b.o); until > now && !math.IsNaN(o.Points) {
 			b.offenders.Put(p, o, until)
 		}
 	}

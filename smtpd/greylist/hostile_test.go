@@ -107,6 +107,7 @@ func TestWholeSession(t *testing.T) {
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() { done <- srv.Serve(l) }()
+		defer srv.Close()
 		talk := func(script string) {
 			conn, err := network.Dialer(peer).Dial("tcp", "192.0.2.1:25")
 			require.NoError(t, err)

@@ -163,6 +163,7 @@ func TestWholeSession(t *testing.T) {
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() { done <- srv.Serve(listener) }()
+		defer srv.Close()
 		talk := func(script string) {
 			conn, err := network.Dialer("203.0.113.9").Dial("tcp", "192.0.2.1:25")
 			require.NoError(t, err)
