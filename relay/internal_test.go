@@ -161,6 +161,7 @@ func TestCRLFReader(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"": "", "a": "a", "a\r\nb\r\n": "a\r\nb\r\n", "a\nb": "a\r\nb", "a\rb": "a\r\nb", "\r\r\n\n": "\r\n\r\n\r\n", "\r": "\r\n",
+		"a\x00b\x00": "ab", "\x00": "", "\r\x00\n": "\r\n\r\n", "\x00\r\n": "\r\n",
 	} {
 		for _, size := range []int{1, 2, 3, 100} {
 			var got []byte
