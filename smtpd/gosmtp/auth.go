@@ -159,7 +159,8 @@ func (e *exchange) identity() *mailbricks.Identity {
 	return named(e.mechanism, e.responses)
 }
 
-// named is who the client says that it is, which the backend has believed. The names are empty for a mechanism that is not known.
+// named is who the client says that it is, which the backend has believed. The names are empty for a mechanism that is not
+// known.
 func named(mechanism string, responses []string) *mailbricks.Identity {
 	id := new(mailbricks.Identity)
 	if len(responses) == 0 {

@@ -13,6 +13,7 @@ import (
 	"log"
 	"math/big"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -492,4 +493,35 @@ func TestHandlerOutsideOfAServer(t *testing.T) {
 	_, err = srv.Auth.Start(t.Context(), "PLAIN", mailbricks.Peer{})
 	require.ErrorContains(t, err, "gosmtp")
 	require.Empty(t, srv.Auth.Mechanisms(mailbricks.Peer{}))
+}
+
+func TestXCLIENTBeginsASessionOfTheOtherClient(t *testing.T) {
+	t.Parallel()
+	be := new(backend)
+	be.conn = func(c *smtp.Conn) error {
+		be.called("from", c.Conn().RemoteAddr().(*net.TCPAddr).IP.String())
+		return nil
+	}
+	w := serve(t, authBackend{be}, nil, func(srv *smtpd.Server) {
+		srv.TrustXCLIENT = smtpd.PeerIn(netip.MustParsePrefix("203.0.113.0/24"))
+	})
+	w.talk(hello + `
+		C: XCLIENT ADDR=198.51.100.7 PORT=1234
+		S* 220
+		C: EHLO other.example.net
+		S* 250
+		C: AUTH ANONYMOUS =
+		S* 235
+		C: MAIL FROM:<ann@example.net>
+		S* 250` + quit)
+	var log []string
+	for _, call := range be.log() {
+		if !strings.HasPrefix(call, "A") { // what AUTH asks
+			log = append(log, call)
+		}
+	}
+	require.Equal(t, []string{
+		"NewSession client.example.net", "from 203.0.113.9", "Logout",
+		"NewSession other.example.net", "from 198.51.100.7", "Mail ann@example.net", "Logout",
+	}, log)
 }

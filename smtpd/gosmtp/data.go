@@ -36,7 +36,7 @@ func (a *adapter) Handle(ctx context.Context, env *mailbricks.Envelope, msg *mai
 	if !a.Received {
 		removeReceived(env, msg)
 	}
-	err = s.data(ctx, env, msg, refused)
+	err = s.data(&reader{ctx: ctx, r: msg.Reader()}, env, refused)
 	if reset := s.reset(); err == nil && reset != nil { // the message was taken
 		a.log().Warn("gosmtp: Reset after a message", "err", reset)
 	}
@@ -56,8 +56,7 @@ func removeReceived(env *mailbricks.Envelope, msg *mailbricks.Message) {
 func isBreak(r rune) bool { return r == ' ' || r == '\t' || r == ';' }
 
 // data gives the message to the backend, and joins what it says with what it said of the recipients before.
-func (s *session) data(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message, refused mailbricks.Results) error {
-	r := &reader{ctx: ctx, r: msg.Reader()}
+func (s *session) data(r *reader, env *mailbricks.Envelope, refused mailbricks.Results) error {
 	defer r.end()
 	perRecipient, ok := s.in.backend.(smtp.LMTPSession)
 	if !ok || !s.in.server.LMTP {

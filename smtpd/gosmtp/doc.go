@@ -11,19 +11,22 @@
 // # What the backend sees
 //
 // NewSession is called at the first EHLO, and again at the first after STARTTLS, as in go-smtp. The methods of a session are
-// called one at a time, and Logout once, as the last. All checks are asked before the backend, wherever they stand, and a sender or
-// recipients that they have changed by the time the message is there are told to it with a new Mail and Rcpt. Data reads a message that has arrived in whole: one that broke off, came
+// called one at a time, and Logout once, as the last. Data reads a message that has arrived in whole: one that broke off, came
 // too slowly or was refused by a check is never seen, and its reader ends when the client leaves. The message is as the client
 // sent it; see Options.Received. Reset is called after each message, at EHLO, and in front of the next Mail where the client
 // gave a message up, not already at RSET.
+//
+// All checks are asked before the backend, wherever they stand in Checks. A sender or recipients that they have changed by the
+// time the message is there are told to the backend with a new Mail and Rcpt. go-smtp has no word for quarantine: a backend
+// that wants to know needs a check that puts it into the header.
 //
 // A session that is an [smtp.AuthSession] offers AUTH; who has logged in is told by [Identifier]. One that is an
 // [smtp.LMTPSession] answers for each recipient where the server's LMTP is set; a status for a recipient that there is not,
 // or the second for one that there is once, is logged and does no harm.
 //
 // A *[smtp.SMTPError], also one that is wrapped, is the reply; one of class 2 is success, with the server's own text. Any other
-// error becomes 451 with a text that gives nothing away, and is logged. An error of package mailbricks or smtpd means the same as
-// from a check. A method that panics costs its client the connection, with 421, and nobody else anything.
+// error becomes 451 with a text that gives nothing away, and is logged. An error of package mailbricks or smtpd means what it
+// means from a check. A method that panics costs its client the connection, with 421, and nobody else anything.
 //
 // # The connection
 //
@@ -37,29 +40,29 @@
 // With TLS, Conn is a *[crypto/tls.Conn] and TLSConnectionState is that of a handshake within the process: version, server
 // name (SNI) and ALPN are those of the client's, and so is the cipher suite up to TLS 1.2. Certificates, keying material and
 // the suite of TLS 1.3 are not; [SessionOf] has the true state. A session costs some 16 KiB and a goroutine for this; with TLS
-// it is 40 KiB, and a second handshake that needs no network.
+// it is 40 KiB, and a second handshake that needs no network. A Logout that panics leaves that goroutine behind.
 //
 // # What else differs
 //
-//	                                         go-smtp v0.25.1                  here
-//	MAIL, RCPT, DATA out of order            502, nested MAIL accepted        503 5.5.1
-//	RCPT TO:<postmaster>                     501                              accepted, as "postmaster"
-//	MAIL FROM:ann@example.com                accepted                         501, angle brackets are needed
-//	"a b"@example.com                        accepted, as a b@example.com     accepted, as "a b"@example.com
-//	domains and address literals             not checked                      checked, 501
-//	line ends other than CR LF               accepted in commands             500; see smtpd.BareLineEnds for messages
-//	CR LF . CR CR LF and the like            dot and CR removed               550 5.5.2 after the true end
-//	silence within DATA                      the rest runs as commands        421 and the end
-//	BDAT LAST that breaks off                accepted as complete             refused
-//	BY and MT-PRIORITY                       on RCPT, 500 on MAIL             on MAIL (RFC 2852, RFC 6710), told with each recipient
-//	AUTH with a mechanism not named          Auth is asked                    504
-//	a parameter given twice                  the last counts                  501
-//	addresses in UTF-8 without SMTPUTF8      accepted                         550, 553
-//	HELP                                     502                              214
-//	error that is no SMTPError               shown to the client              451, logged
-//	... of a password                        454, shown, any number of times  535 5.7.8, counted by MaxAuthFailures
-//	... of Data                              554, shown                       451, logged
-//	SMTPError that is wrapped                451 or 554, shown                the reply
-//	NoEnhancedCode                           left out                         the general code, on each line (RFC 2034)
-//	limits that are 0                        no limit                         the default of smtpd.Server
+//	                                      go-smtp v0.25.1                here
+//	MAIL, RCPT, DATA out of order         502, nested MAIL accepted      503 5.5.1
+//	RCPT TO:<postmaster>                  501                            accepted, as "postmaster"
+//	MAIL FROM:ann@example.com             accepted                       501, angle brackets are needed
+//	"a b"@example.com                     accepted, as a b@example.com   accepted, as "a b"@example.com
+//	domains and address literals          not checked                    checked, 501
+//	addresses in UTF-8 without SMTPUTF8   accepted                       550, 553
+//	a parameter given twice               the last counts                501
+//	BY and MT-PRIORITY                    on RCPT, 500 on MAIL           on MAIL (RFC 2852, RFC 6710), told at each Rcpt
+//	line ends other than CR LF            accepted in commands           500; see smtpd.BareLineEnds for messages
+//	CR LF . CR CR LF and the like         dot and CR removed             550 5.5.2 after the true end
+//	silence within DATA                   the rest runs as commands      421 and the end
+//	BDAT LAST that breaks off             accepted as complete           refused
+//	AUTH with a mechanism not named       Auth is asked                  504
+//	HELP                                  502                            214
+//	error that is no SMTPError            shown to the client            451, logged
+//	... of a password                     454, shown, any number         535 5.7.8, counted by MaxAuthFailures
+//	... of Data                           554, shown                     451, logged
+//	SMTPError that is wrapped             451 or 554, shown              the reply
+//	NoEnhancedCode                        left out                       the general code, on each line (RFC 2034)
+//	limits that are 0                     no limit                       the default of smtpd.Server
 package gosmtp

@@ -63,9 +63,9 @@ func deliverBy(env *mailbricks.Envelope) *smtp.DeliverByOptions {
 	if by == nil {
 		return nil
 	}
-	o := &smtp.DeliverByOptions{Time: by.Deadline.Sub(env.Received).Round(time.Second), Mode: smtp.DeliverByNotify, Trace: by.Trace}
+	mode := smtp.DeliverByNotify
 	if by.Return {
-		o.Mode = smtp.DeliverByReturn
+		mode = smtp.DeliverByReturn
 	}
-	return o
+	return &smtp.DeliverByOptions{Time: by.Deadline.Sub(env.Received).Round(time.Second), Mode: mode, Trace: by.Trace}
 }

@@ -63,7 +63,8 @@ func replyIn(written []byte) *mailbricks.Reply {
 	return last
 }
 
-// isEnhanced says whether s is an enhanced status code (RFC 3463 §2); whether it goes with the reply code is looked at when it is sent.
+// isEnhanced says whether s looks like an enhanced status code (RFC 3463 §2). Whether it goes with the reply code is looked at
+// when it is sent.
 func isEnhanced(s string) bool {
 	return strings.Count(s, ".") == 2 && strings.Trim(s, "0123456789.") == ""
 }

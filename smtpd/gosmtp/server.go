@@ -28,7 +28,7 @@ func Server(s *smtp.Server) *smtpd.Server { return Options{}.Server(s) }
 // them are asked before the backend is.
 //
 // From s come Addr, Domain, TLSConfig, LMTP, MaxRecipients, MaxMessageBytes, AllowInsecureAuth, ReadTimeout, WriteTimeout,
-// ErrorLog, and with MinimumDeliverByTime and MtPriorityProfile what the Enable fields declare. A limit or time-out that is 0 has
+// ErrorLog, and what the Enable fields, MinimumDeliverByTime and MtPriorityProfile declare. A limit or time-out that is 0 has
 // the default of [smtpd.Server] and is not unlimited. MaxLineLength, Network and Debug are not used. s itself never serves, and
 // must not change any more.
 func (o Options) Server(s *smtp.Server) *smtpd.Server {

@@ -85,8 +85,8 @@ func (a *adapter) disconnect(peer *smtpd.Session) {
 
 // hello opens the session, or tells the backend that the client begins anew (RFC 5321 §4.1.4).
 func (s *session) hello() error {
-	if s.in == nil || s.in.stale(s.peer.Peer) {
-		s.end()
+	if s.in == nil || s.in.tls != s.peer.Peer.TLS {
+		s.end() // RFC 3207 §4.2: it was for the connection without TLS
 		if err := s.open(); err != nil {
 			return err
 		}
@@ -104,7 +104,8 @@ func (s *session) hello() error {
 	return nil
 }
 
-// offer notes which mechanisms the EHLO reply has, to be found by the connection's ends. There are none any more once the session has ended.
+// offer notes which mechanisms the EHLO reply has, to be found by the connection's ends; those of a session that has ended are
+// forgotten.
 func (s *session) offer(mechanisms []string) {
 	s.a.mu.Lock()
 	defer s.a.mu.Unlock()

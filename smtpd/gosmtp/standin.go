@@ -21,7 +21,6 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
@@ -36,8 +35,8 @@ type standIn struct {
 	conn    *smtp.Conn
 	backend smtp.Session
 	server  *smtp.Server
-	far     io.ReadWriter   // what to speak to the server through
-	like    mailbricks.Peer // what it was made for
+	far     io.ReadWriter        // what to speak to the server through
+	tls     *tls.ConnectionState // nil: without
 
 	user smtp.Backend
 	a    *adapter
@@ -46,13 +45,13 @@ type standIn struct {
 
 // stand opens a session of the backend's for a connection that has said EHLO.
 func (a *adapter) stand(peer *smtpd.Session) (*standIn, error) {
-	in := &standIn{shadow: newShadow(peer), server: a.goServer(), user: a.settings.Backend, a: a, like: peer.Peer}
+	in := &standIn{shadow: newShadow(peer), server: a.goServer(), user: a.settings.Backend, a: a, tls: peer.Peer.TLS}
 	in.server.Backend, in.server.Debug = in, tap{in.shadow}
 	near := net.Conn(in.shadow)
 	far := farEnd{in.shadow}
 	in.far = far
-	if in.like.TLS != nil {
-		serverSide, clientSide, err := a.keys.configs(in.like.TLS)
+	if in.tls != nil {
+		serverSide, clientSide, err := a.keys.configs(in.tls)
 		if err != nil {
 			return nil, err
 		}
@@ -81,18 +80,22 @@ func (in *standIn) greet(name string) error {
 	}
 	in.err = nil
 	_ = in.written()
+	name = strings.Map(func(r rune) rune { // the engine has looked at it, too
+		if r <= ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, name)
 	if _, err := io.WriteString(in.far, verb+" "+name+"\r\n"); err != nil {
 		return in.asked(nil)
 	}
 	if in.settle() {
 		return replyFor(&serving.Panic{Step: "gosmtp: EHLO", Value: "go-smtp has logged it"})
 	}
+	if in.conn == nil { // go-smtp does not like the name
+		return errNoSession
+	}
 	return in.asked(in.err)
-}
-
-// stale says whether the connection is another now: one with TLS (RFC 3207 §4.2), or on behalf of another client.
-func (in *standIn) stale(peer mailbricks.Peer) bool {
-	return in.like.TLS != peer.TLS || in.like.Addr != peer.Addr || in.like.Local != peer.Local
 }
 
 // asked is the outcome of a call of the backend's, which may have asked for the connection to be closed in it.
