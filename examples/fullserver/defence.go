@@ -191,19 +191,28 @@ func (g *guards) close() error {
 // isExempt says whether a session is of a client that the checks of strangers leave alone.
 func (a *app) isExempt(s *smtpd.Session) bool {
 	c := a.config()
-	return isTrusted(c, s.Peer) || contains(c.defence.exempt, s.Peer)
+	return isTrusted(c, s.Peer) || contains(c.defence.exempt, s.Peer) || contains(c.defence.session.xclientFrom, s.Peer)
 }
 
-// strangers are the checks of those who hand mail in, in their order: what costs nothing comes first, and what asks the DNS
-// works while the greeting waits.
-func (a *app) strangers(c *config, dns *resolver.Resolver) []smtpd.Check {
-	g := a.guards.Load()
+// gate are the checks that only count, which come first: who is over a limit costs nothing more.
+func (g *guards) gate(limiter *ratelimit.Limiter) []smtpd.Check {
 	var checks []smtpd.Check
 	if g.bans != nil {
 		checks = append(checks, g.bans.Check())
 	}
-	if g.inbound != nil {
-		checks = append(checks, g.inbound.Check())
+	if limiter != nil {
+		checks = append(checks, limiter.Check())
+	}
+	return checks
+}
+
+// strangers are the checks of those who hand in mail for recipients who are there, in their order: what asks the DNS works
+// while the greeting waits, and who has to come again waits for what refuses for good.
+func (a *app) strangers(c *config, dns *resolver.Resolver) []smtpd.Check {
+	g := a.guards.Load()
+	var checks []smtpd.Check
+	if g.needNames() {
+		checks = append(checks, iprev.Check(iprev.Options{Resolver: dns, Skip: a.isExempt}))
 	}
 	if g.lists != nil {
 		checks = append(checks, g.lists.Check())
@@ -216,10 +225,18 @@ func (a *app) strangers(c *config, dns *resolver.Resolver) []smtpd.Check {
 	names.Resolver, names.Names, names.Skip = dns, c.domains, a.isExempt
 	sender.Resolver, sender.Skip = dns, a.isExempt
 	checks = append(checks, earlytalker.Check(early), hello.Check(names), senderdomain.Check(sender))
-	if len(c.defence.greylist.clientNames) > 0 {
-		checks = append(checks, iprev.Check(iprev.Options{Resolver: dns, Skip: a.isExempt}))
+	if g.greylist != nil {
+		checks = append(checks, g.greylist.Check())
 	}
 	return checks
+}
+
+// needNames says whether a guard goes by the confirmed names of clients.
+func (g *guards) needNames() bool {
+	return g.greylist != nil && len(g.of.greylist.clientNames) > 0 || slices.ContainsFunc(g.of.dnsbl.lists, func(text string) bool {
+		list, err := dnsbl.ParseList(text)
+		return err == nil && list.For&dnsbl.ReverseName != 0
+	})
 }
 
 // session sets the limits of a session.

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/mailbricks/mailbricks"
 )
 
 // healthTimeout is how long a service may take to answer.
@@ -20,6 +23,9 @@ const healthTimeout = 10 * time.Second
 var greetings = map[string]string{
 	"smtp": "220 ", "submission": "220 ", "submissions": "220 ", "imap": "* OK", "imaps": "* OK", "pop3": "+OK", "pop3s": "+OK", "lmtp": "220 ",
 }
+
+// proxyUnknown is what a balancer says of a connection of its own (PROXY protocol, version 1).
+const proxyUnknown = "PROXY UNKNOWN\r\n"
 
 type healthCommand struct {
 	Strict bool `help:"Exit with 1 also when there is a warning."`
@@ -84,6 +90,15 @@ func checkService(ctx context.Context, name string, at endpoint, hostname string
 	defer conn.Close()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	if len(at.proxyFrom) > 0 {
+		from, _ := netip.ParseAddrPort(conn.LocalAddr().String()) // the zero address is in no network
+		if !contains(at.proxyFrom, mailbricks.Peer{Addr: from}) {
+			return nil // the service talks with balancers only; that it takes connections is all that can be seen from here
+		}
+		if _, err := io.WriteString(conn, proxyUnknown); err != nil {
 			return err
 		}
 	}

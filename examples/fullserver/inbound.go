@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -94,11 +95,9 @@ func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.
 		DMARC:          evaluator(c),
 		OnResult:       a.record,
 	}
-	srv.Checks = append(a.strangers(c, dns), a.space(c), a.recipients(trusted))
-	if greylist := a.guards.Load().greylist; greylist != nil {
-		srv.Checks = append(srv.Checks, greylist.Check())
-	}
-	srv.Checks = append(srv.Checks, senderauth.Check(auth))
+	g := a.guards.Load()
+	srv.Checks = slices.Concat(
+		g.gate(g.inbound), []smtpd.Check{a.space(c), a.recipients(trusted)}, a.strangers(c, dns), []smtpd.Check{senderauth.Check(auth)})
 	return srv
 }
 
@@ -108,14 +107,7 @@ func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
 	srv.Auth, srv.RequireAuth, srv.UnqualifiedSenders = a.login, true, true
 	loggedIn := func(peer mailbricks.Peer) bool { return peer.Identity != nil }
 	g := a.guards.Load()
-	if g.bans != nil {
-		srv.Checks = append(srv.Checks, g.bans.Check())
-	}
-	srv.Checks = append(srv.Checks, a.space(c), submission.Check(a.dir))
-	if g.outbound != nil {
-		srv.Checks = append(srv.Checks, g.outbound.Check())
-	}
-	srv.Checks = append(srv.Checks, a.recipients(loggedIn))
+	srv.Checks = append(g.gate(g.outbound), a.space(c), submission.Check(a.dir), a.recipients(loggedIn))
 	return srv
 }
 
