@@ -21,8 +21,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/imapd"
 	"github.com/mailbricks/mailbricks/internal/dialogue"
 	"github.com/mailbricks/mailbricks/mailtest"
+	"github.com/mailbricks/mailbricks/pop3d"
 	"github.com/mailbricks/mailbricks/proxyproto"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
@@ -505,6 +507,66 @@ func TestHealthCheckIsServed(t *testing.T) {
 	network, l := listen(t, nil)
 	serve(t, l, &smtpd.Server{Hostname: "mail.example.com", Handler: new(mailtest.Inbox)}, false)
 	dialogue.New(t, dial(t, network, balancer, local)).Talk("S: 220 *\nC: QUIT\nS: 221 *\nS$")
+}
+
+func TestServerTakesAHeaderOfAStrangerForNonsense(t *testing.T) {
+	t.Parallel()
+	network, l := listen(t, func(l *proxyproto.Listener) { l.Direct = true })
+	peer := make(chan netip.Addr, 1)
+	serve(t, l, &smtpd.Server{Hostname: "mail.example.com", Handler: new(mailtest.Inbox), Checks: []smtpd.Check{{
+		Connect: func(_ context.Context, s *smtpd.Session) error {
+			peer <- s.Peer.Addr.Addr()
+			return nil
+		},
+	}}}, false)
+	dialogue.New(t, dial(t, network, "203.0.113.66", header)).Talk("S: 220 *\nS: 500 5.5.1 *\nC: QUIT\nS: 221 *\nS$")
+	require.Equal(t, "203.0.113.66", (<-peer).String())
+	dialogue.New(t, dial(t, network, balancer, header+header)).Talk("S: 220 *\nS: 500 5.5.1 *\nC: QUIT\nS: 221 *\nS$")
+	require.Equal(t, "203.0.113.9", (<-peer).String())
+}
+
+func TestServersServeWhileHeadersAreSlow(t *testing.T) {
+	t.Parallel()
+	for name, serve := range map[string]func(net.Listener) (stop func() error){
+		"smtpd": func(l net.Listener) func() error {
+			srv := &smtpd.Server{Hostname: "mail.example.com", Handler: new(mailtest.Inbox)}
+			go srv.Serve(l)
+			return srv.Close
+		},
+		"imapd": func(l net.Listener) func() error {
+			srv := &imapd.Server{}
+			go srv.Serve(l)
+			return srv.Close
+		},
+		"pop3d": func(l net.Listener) func() error {
+			srv := &pop3d.Server{}
+			go srv.Serve(l)
+			return srv.Close
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				network, l := listen(t, nil)
+				stop := serve(l)
+				slow := make([]net.Conn, 50)
+				for i := range slow {
+					slow[i] = dial(t, network, balancer, header[:5])
+				}
+				began := time.Now()
+				honest := dial(t, network, balancer, header)
+				_, err := honest.Read(make([]byte, 1)) // the greeting
+				require.NoError(t, err)
+				require.Zero(t, time.Since(began))
+				for _, conn := range slow {
+					got, _ := io.ReadAll(conn) // closed, whether with a reset or not
+					require.Empty(t, got)
+				}
+				require.Equal(t, proxyproto.DefaultHeaderTimeout, time.Since(began))
+				require.NoError(t, stop())
+			})
+		})
+	}
 }
 
 func TestShutdownDoesNotWaitForHeaders(t *testing.T) {
