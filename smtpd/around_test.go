@@ -88,7 +88,9 @@ func TestAroundDecides(t *testing.T) {
 			"451 4.7.1 Other", "mail outer refuse  451"},
 		{"refuses without asking", func(context.Context, *smtpd.Step, next) error { return other },
 			"451 4.7.1 Other", "mail outer refuse  451"},
-		{"tarpits what it was told", func(ctx context.Context, _ *smtpd.Step, next next) error { return smtpd.Tarpit(time.Second, next(ctx)) },
+		{"tarpits what it was told", func(ctx context.Context, _ *smtpd.Step, next next) error {
+			return smtpd.Tarpit(time.Second, next(ctx))
+		},
 			"550 5.7.1 No", "mail outer tarpit  0,mail outer refuse  550"},
 		{"closes", func(ctx context.Context, _ *smtpd.Step, next next) error { return smtpd.Close(next(ctx)) },
 			"550 5.7.1 No", "mail outer close  550"},
@@ -142,23 +144,38 @@ func TestNoAroundAcceptsWhatTheHandlerHasNotTaken(t *testing.T) {
 		calls   int
 		who     string
 	}{
-		{"passes on success", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, nil, took, "250 *", 1, ""},
-		{"passes on failure", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, nil, refused, "554 5.6.0 Handler says no", 1, "handler"},
-		{"passes on a panic", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, nil, panics, "451 4.3.0 *", 1, "handler"},
+		{"passes on success", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, nil, took, "250 *", 1,
+			""},
+		{"passes on failure", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, nil, refused,
+			"554 5.6.0 Handler says no", 1, "handler"},
+		{"passes on a panic", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, nil, panics,
+			"451 4.3.0 *", 1, "handler"},
 		{"does not ask", func(context.Context, *smtpd.Step, next) error { return nil }, nil, took, "451 4.3.0 *", 0, "outer"},
-		{"accepts without asking", func(context.Context, *smtpd.Step, next) error { return smtpd.Accept("x") }, nil, took, "451 4.3.0 *", 0, "outer"},
-		{"quarantines without asking", func(context.Context, *smtpd.Step, next) error { return smtpd.Quarantine("x") }, nil, took, "451 4.3.0 *", 0, "outer"},
+		{"accepts without asking", func(context.Context, *smtpd.Step, next) error { return smtpd.Accept("x") }, nil, took,
+			"451 4.3.0 *", 0, "outer"},
+		{"quarantines without asking", func(context.Context, *smtpd.Step, next) error { return smtpd.Quarantine("x") }, nil, took,
+			"451 4.3.0 *", 0, "outer"},
 		{"swallows the Handler's error", swallow, nil, refused, "554 5.6.0 Handler says no", 1, "handler"},
 		{"swallows the Handler's panic", swallow, nil, panics, "451 4.3.0 *", 1, "handler"},
 		{"swallows a check's refusal", swallow, smtpd.Permanent("x"), took, "451 4.3.0 *", 0, "outer"},
 		{"swallows a check's Discard", swallow, smtpd.Discard("x"), took, "451 4.3.0 *", 0, "outer"},
-		{"accepts against the Handler", func(ctx context.Context, _ *smtpd.Step, next next) error { _ = next(ctx); return smtpd.Accept("x") }, nil, refused, "554 *", 1, "handler"},
+		{"accepts against the Handler", func(ctx context.Context, _ *smtpd.Step, next next) error {
+			_ = next(ctx)
+			return smtpd.Accept("x")
+		}, nil, refused, "554 *", 1, "handler"},
 		{"a check accepts", swallow, smtpd.Accept("x"), took, "250 *", 1, ""},
-		{"refuses what was taken", func(ctx context.Context, _ *smtpd.Step, next next) error { _ = next(ctx); return smtpd.Temporary("x") }, nil, took, "451 4.7.1 x", 1, "outer"},
-		{"discards without asking", func(context.Context, *smtpd.Step, next) error { return smtpd.Discard("x") }, nil, took, "250 *", 0, ""},
-		{"passes on a Discard", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, smtpd.Discard("x"), took, "250 *", 0, ""},
-		{"asks twice", func(ctx context.Context, _ *smtpd.Step, next next) error { _ = next(ctx); _ = next(ctx); return nil }, nil, took, "250 *", 1, ""},
-		{"panics afterwards", func(ctx context.Context, _ *smtpd.Step, next next) error { _ = next(ctx); panic("outer") }, nil, took, "451 4.3.0 *", 1, "outer"},
+		{"refuses what was taken", func(ctx context.Context, _ *smtpd.Step, next next) error {
+			_ = next(ctx)
+			return smtpd.Temporary("x")
+		}, nil, took, "451 4.7.1 x", 1, "outer"},
+		{"discards without asking", func(context.Context, *smtpd.Step, next) error { return smtpd.Discard("x") }, nil, took,
+			"250 *", 0, ""},
+		{"passes on a Discard", func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }, smtpd.Discard("x"),
+			took, "250 *", 0, ""},
+		{"asks twice", func(ctx context.Context, _ *smtpd.Step, next next) error { _ = next(ctx); _ = next(ctx); return nil }, nil,
+			took, "250 *", 1, ""},
+		{"panics afterwards", func(ctx context.Context, _ *smtpd.Step, next next) error { _ = next(ctx); panic("outer") }, nil,
+			took, "451 4.3.0 *", 1, "outer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var told *notes
@@ -240,7 +257,8 @@ func (errUncomparable) Error() string { return "uncomparable" }
 func TestAroundPassesAnyError(t *testing.T) {
 	pass := smtpd.Check{Name: "pass", Around: func(ctx context.Context, _ *smtpd.Step, next next) error { return next(ctx) }}
 	for name, err := range map[string]error{
-		"uncomparable": errUncomparable{1}, "results": mailbricks.Results{errors.New("x"), nil}, "hidden": fmt.Errorf("x: %w", errUncomparable{1}),
+		"uncomparable": errUncomparable{1}, "results": mailbricks.Results{errors.New("x"), nil},
+		"hidden": fmt.Errorf("x: %w", errUncomparable{1}),
 		"inside": struct{ error }{errUncomparable{2}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,7 +285,8 @@ func TestDisconnectIsToldWhatTheSessionCameTo(t *testing.T) {
 		}}
 	}, func(w *world) {
 		w.talk(hello + "C: AUTH PLAIN AGEAYg==\nS* 535\nC: WHAT\nS* 500\n" + mailTo[len(hello):] +
-			"C: RCPT TO:<nobody@example.com>\nS* 550\nC: RCPT TO:<carol@example.com>\nS* 250\nC: DATA\nS* 354\nC: .\nS* 250\nC: QUIT\nS* 221\nS$\n")
+			"C: RCPT TO:<nobody@example.com>\nS* 550\nC: RCPT TO:<carol@example.com>\nS* 250\n" +
+			"C: DATA\nS* 354\nC: .\nS* 250\nC: QUIT\nS* 221\nS$\n")
 		require.Equal(w.t, smtpd.Counts{Errors: 1, BadRecipients: 1, AuthFailures: 1, Messages: 1, Recipients: 2}, <-counts)
 	})
 }

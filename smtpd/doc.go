@@ -20,6 +20,13 @@
 // [mailbricks.ReplyTo]). What one check learns, later ones and the Handler read: [Transaction.Set] and
 // [Transaction.Value], or Value of the context that they are called with.
 //
+// An error may be a [Verdict], which asks for more than a refusal: [Accept], [Quarantine], [Discard], [Tarpit] and [Close].
+// Check.Around goes around the checks behind it and the Handler. Whatever checks say, a message is accepted only if the
+// Handler has taken it or a check has said Discard.
+//
+// Every refusal is one [Outcome], for Trace.Outcome and as one line of the log: who refused what, to whom and why, with the
+// id of the message or the session.
+//
 // The context of a check or Handler ends when the peer leaves: the server reads ahead while they run. A peer that closes
 // its side for sending has left, too, unless it has sent more commands before (QUIT, as a rule): then it waits for replies.
 // RFC 5321 §4.1.1.10 wants a transaction that was left to be given up. Connections must have deadlines that work.
@@ -37,6 +44,11 @@
 // bounces what failed for good.
 //
 // # Limits
+//
+// Connections are counted in all, by address and by network. When there are nearly as many as may be (see
+// Server.StressThreshold), time-outs and budgets shrink by themselves until there are fewer: whoever only holds a connection
+// is thrown out with 421, also one who waits already, and others get in. Who has logged in is spared, who is within a
+// transaction has more time, and a message that keeps coming is never cut off. [Session.Stressed] tells checks.
 //
 // Every limit and time-out is a field of Server, on by default. A connection costs about 12 KiB while it is idle, at most
 // 12 KiB of command line, and while a message arrives a buffer of 32 KiB and what Server.Spool keeps in memory

@@ -238,7 +238,8 @@ func TestNegativeLimitsAreNone(t *testing.T) {
 		for i := range 150 {
 			c.Talk(fmt.Sprintf("C: RCPT TO:<a%d@example.com>\nS* 250\n", i))
 		}
-		c.Talk("C: DATA\nS* 354\n" + strings.Repeat("C: Received: x\n", 100) + "C: X: " + strings.Repeat("y", 70000) + "\nC:\nC: .\nS* 250\n")
+		c.Talk("C: DATA\nS* 354\n" + strings.Repeat("C: Received: x\n", 100) + "C: X: " + strings.Repeat("y",
+			70000) + "\nC:\nC: .\nS* 250\n")
 	})
 }
 
@@ -447,7 +448,8 @@ func TestTemporaryFailuresOfAuthAreIdleCommands(t *testing.T) {
 				s.MaxAuthFailures, s.MaxErrors, s.MaxIdleCommands = 1, 1, 3
 			}, func(w *world) {
 				once := "C: AUTH " + mechanism + " AA==\n"
-				w.talk(hello + once + "S* 454\n" + once + "S* 454\n" + once + "S: 421 4.7.0 Too many commands without a message, closing\nS$\n")
+				w.talk(hello + once + "S* 454\n" + once + "S* 454\n" + once +
+					"S: 421 4.7.0 Too many commands without a message, closing\nS$\n")
 			})
 		})
 	}
@@ -455,7 +457,8 @@ func TestTemporaryFailuresOfAuthAreIdleCommands(t *testing.T) {
 
 func TestDATAWithoutRecipientsIsAnIdleCommand(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxIdleCommands, s.Checks = 3, []smtpd.Check{nobody} }, func(w *world) {
-		w.talk(hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<b@example.com>\nS* 550\nC: DATA\nS* 554\nC: DATA\nS* 554\nC: DATA\nS* 421\nS$\n")
+		w.talk(hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<b@example.com>\nS* 550\n" +
+			"C: DATA\nS* 554\nC: DATA\nS* 554\nC: DATA\nS* 421\nS$\n")
 	})
 }
 

@@ -86,9 +86,11 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 		}
 		no := &mailbricks.Reply{Code: 554, Enhanced: "5.7.1", Text: "Not you", Err: errors.New("because")}
 		tests = append(tests, test{
-			"check refuses at " + step, checks(refuse(no)), refusedAt(step, "554 *"), smtpd.Phase(i), "guard", smtpd.Refuse, to, code, i > 1, "because",
+			"check refuses at " + step, checks(refuse(no)), refusedAt(step, "554 *"), smtpd.Phase(i), "guard", smtpd.Refuse, to, code,
+			i > 1, "because",
 		}, test{
-			"check closes at " + step, checks(refuse(smtpd.Close(no))), refusedAt(step, "554 *") + "S$\n", smtpd.Phase(i), "guard", smtpd.ClosePeer, to, code, i > 1, "because",
+			"check closes at " + step, checks(refuse(smtpd.Close(no))), refusedAt(step, "554 *") + "S$\n", smtpd.Phase(i), "guard",
+			smtpd.ClosePeer, to, code, i > 1, "because",
 		})
 		panics := everyStep("guard", func(_ context.Context, at string) error {
 			if at == step {
@@ -101,7 +103,8 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 			code, action = 421, smtpd.ClosePeer
 		}
 		tests = append(tests, test{
-			"check panics at " + step, checks(panics), refusedAt(step, fmt.Sprint(code, " *")), smtpd.Phase(i), "guard", action, to, code, i > 1, "because",
+			"check panics at " + step, checks(panics), refusedAt(step, fmt.Sprint(code, " *")), smtpd.Phase(i), "guard", action, to,
+			code, i > 1, "because",
 		})
 	}
 	handler := func(err error) func(*smtpd.Server) {
@@ -110,9 +113,12 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 		}
 	}
 	tests = append(tests,
-		test{"handler", handler(smtpd.Permanent("full")), toData + "C: .\nS* 550\n", smtpd.PhaseMessage, "handler", smtpd.Refuse, "", 550, true, "full"},
-		test{"handler's secret", handler(errors.New("disk")), toData + "C: .\nS* 451\n", smtpd.PhaseMessage, "handler", smtpd.Refuse, "", 451, true, "disk"},
-		test{"handler closes", handler(smtpd.Close(errors.New("disk"))), toData + "C: .\nS* 421\nS$\n", smtpd.PhaseMessage, "handler", smtpd.ClosePeer, "", 421, true, "disk"},
+		test{"handler", handler(smtpd.Permanent("full")), toData + "C: .\nS* 550\n", smtpd.PhaseMessage, "handler", smtpd.Refuse,
+			"", 550, true, "full"},
+		test{"handler's secret", handler(errors.New("disk")), toData + "C: .\nS* 451\n", smtpd.PhaseMessage, "handler",
+			smtpd.Refuse, "", 451, true, "disk"},
+		test{"handler closes", handler(smtpd.Close(errors.New("disk"))), toData + "C: .\nS* 421\nS$\n", smtpd.PhaseMessage,
+			"handler", smtpd.ClosePeer, "", 421, true, "disk"},
 		test{"no handler", set(func(s *smtpd.Server) { s.Handler = nil }), hello + "C: MAIL FROM:<a@example.net>\nS* 451\n",
 			smtpd.PhaseMail, "", smtpd.Refuse, "", 451, false, ""},
 		test{"unknown command", nil, hello + "C: WHAT\nS* 500\n", smtpd.PhaseCommand, "", smtpd.Refuse, "", 500, false, "protocol"},
@@ -121,39 +127,54 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 		test{"bad RCPT", nil, mailTo + "C: RCPT TO:<@>\nS* 501\n", smtpd.PhaseRcpt, "", smtpd.Refuse, "", 501, true, "protocol"},
 		test{"bad DATA", nil, mailTo + "C: DATA now\nS* 501\n", smtpd.PhaseData, "", smtpd.Refuse, "", 501, true, "protocol"},
 		test{"bad BDAT", nil, mailTo + "C: BDAT x\nS* 501\nS$\n", smtpd.PhaseData, "", smtpd.ClosePeer, "", 501, true, "protocol"},
-		test{"web browser", nil, "S* 220\nC: GET / HTTP/1.1\nS* 502\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 502, false, "protocol"},
-		test{"bare LF", nil, toData + "R: \"x\\ny\\r\\n.\\r\\n\"\nS* 550\n", smtpd.PhaseMessage, "", smtpd.Refuse, "", 550, true, "LF without CR"},
-		test{"bare LF by BDAT", nil, mailTo + "R: \"BDAT 5 LAST\\r\\nx\\ny\\r\\n\"\nS* 550\n", smtpd.PhaseMessage, "", smtpd.Refuse, "", 550, true, "LF without CR"},
+		test{"web browser", nil, "S* 220\nC: GET / HTTP/1.1\nS* 502\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 502, false,
+			"protocol"},
+		test{"bare LF", nil, toData + "R: \"x\\ny\\r\\n.\\r\\n\"\nS* 550\n", smtpd.PhaseMessage, "", smtpd.Refuse, "", 550, true,
+			"LF without CR"},
+		test{"bare LF by BDAT", nil, mailTo + "R: \"BDAT 5 LAST\\r\\nx\\ny\\r\\n\"\nS* 550\n", smtpd.PhaseMessage, "", smtpd.Refuse,
+			"", 550, true, "LF without CR"},
 		test{"too large", set(func(s *smtpd.Server) { s.MaxMessageSize = 10 }), toData + "C: 12345678901\nC: .\nS* 552\n",
 			smtpd.PhaseMessage, "", smtpd.Refuse, "", 552, true, "552"},
-		test{"too large by SIZE", set(func(s *smtpd.Server) { s.MaxMessageSize = 10 }), hello + "C: MAIL FROM:<a@example.net> SIZE=11\nS* 552\n",
+		test{"too large by SIZE", set(func(s *smtpd.Server) { s.MaxMessageSize = 10 }),
+			hello + "C: MAIL FROM:<a@example.net> SIZE=11\nS* 552\n",
 			smtpd.PhaseMail, "", smtpd.Refuse, "", 552, false, ""},
-		test{"loop", set(func(s *smtpd.Server) { s.MaxHops = 1 }), toData + "C: Received: x\nC: .\nS* 554\n", smtpd.PhaseMessage, "", smtpd.Refuse, "", 554, true, "554"},
-		test{"peer leaves within a message", nil, toData + "C: x\nH:\nS$\n", smtpd.PhaseMessage, "", smtpd.Refuse, "", 0, true, "broke off"},
-		test{"message too slow", nil, toData + "C: x\nW: 3m\nS* 421\nS$\n", smtpd.PhaseMessage, "", smtpd.ClosePeer, "", 421, true, "timeout"},
+		test{"loop", set(func(s *smtpd.Server) { s.MaxHops = 1 }), toData + "C: Received: x\nC: .\nS* 554\n", smtpd.PhaseMessage,
+			"", smtpd.Refuse, "", 554, true, "554"},
+		test{"peer leaves within a message", nil, toData + "C: x\nH:\nS$\n", smtpd.PhaseMessage, "", smtpd.Refuse, "", 0, true,
+			"broke off"},
+		test{"message too slow", nil, toData + "C: x\nW: 3m\nS* 421\nS$\n", smtpd.PhaseMessage, "", smtpd.ClosePeer, "", 421, true,
+			"timeout"},
 		test{"too slow", nil, hello + "W: 5m\nS* 421\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421, false, "timeout"},
-		test{"too slow in a transaction", nil, mailTo + "W: 5m\nS* 421\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421, true, "timeout"},
+		test{"too slow in a transaction", nil, mailTo + "W: 5m\nS* 421\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421,
+			true, "timeout"},
 		test{"too old", set(func(s *smtpd.Server) { s.SessionTimeout = time.Minute }), hello + "W: 1m\nS* 421\nS$\n",
 			smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421, false, "too old"},
 		test{"stress", set(func(s *smtpd.Server) { s.MaxConnections = 1 }), hello + "W: 10s\nS* 421\nS$\n",
 			smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421, false, "stress"},
-		test{"line too long", nil, hello + "C: " + strings.Repeat("x", 13000) + "\nS* 500\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 500, false, "too long"},
-		test{"errors", set(func(s *smtpd.Server) { s.MaxErrors = 1 }), hello + "C: RCPT TO:<x>\nS* 421\nS$\n", smtpd.PhaseRcpt, "", smtpd.ClosePeer, "", 421, false, "MAIL first"},
+		test{"line too long", nil, hello + "C: " + strings.Repeat("x", 13000) + "\nS* 500\nS$\n", smtpd.PhaseCommand, "",
+			smtpd.ClosePeer, "", 500, false, "too long"},
+		test{"errors", set(func(s *smtpd.Server) { s.MaxErrors = 1 }), hello + "C: RCPT TO:<x>\nS* 421\nS$\n", smtpd.PhaseRcpt, "",
+			smtpd.ClosePeer, "", 421, false, "MAIL first"},
 		test{"idle commands", set(func(s *smtpd.Server) { s.MaxIdleCommands = 1 }), hello + "C: NOOP\nS* 421\nS$\n",
 			smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421, false, ""},
-		test{"transactions", set(func(s *smtpd.Server) { s.MaxTransactions = 1 }), mailTo + "C: RSET\nS* 250\nC: MAIL FROM:<a@example.net>\nS* 421\nS$\n",
+		test{"transactions", set(func(s *smtpd.Server) { s.MaxTransactions = 1 }),
+			mailTo + "C: RSET\nS* 250\nC: MAIL FROM:<a@example.net>\nS* 421\nS$\n",
 			smtpd.PhaseMail, "", smtpd.ClosePeer, "", 421, false, ""},
 		test{"recipients", set(func(s *smtpd.Server) { s.MaxRecipients = 1 }), mailTo + "C: RCPT TO:<c@example.com>\nS* 452\n",
 			smtpd.PhaseRcpt, "", smtpd.Refuse, "", 452, true, ""},
 		test{"bad recipients", set(func(s *smtpd.Server) { s.MaxBadRecipients, s.Checks = 1, []smtpd.Check{nobody} }),
 			hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<c@example.com>\nS* 421\nS$\n",
 			smtpd.PhaseRcpt, "nobody", smtpd.ClosePeer, "c@example.com", 421, true, "no such user"},
-		test{"log-in", withAuth(), hello + "C: AUTH PLAIN AGEAYg==\nS* 535\n", smtpd.PhaseAuth, "", smtpd.Refuse, "", 535, false, `"PLAIN": mailbricks: authentication failed`},
-		test{"log-ins", set(func(s *smtpd.Server) { withAuth()(s); s.MaxAuthFailures = 1 }), hello + "C: AUTH PLAIN AGEAYg==\nS* 421\nS$\n",
+		test{"log-in", withAuth(), hello + "C: AUTH PLAIN AGEAYg==\nS* 535\n", smtpd.PhaseAuth, "", smtpd.Refuse, "", 535, false,
+			`"PLAIN": mailbricks: authentication failed`},
+		test{"log-ins", set(func(s *smtpd.Server) { withAuth()(s); s.MaxAuthFailures = 1 }),
+			hello + "C: AUTH PLAIN AGEAYg==\nS* 421\nS$\n",
 			smtpd.PhaseAuth, "", smtpd.ClosePeer, "", 421, false, "authentication failed"},
-		test{"log-in cancelled", withAuth(), hello + "C: AUTH PLAIN\nS* 334\nC: *\nS* 501\n", smtpd.PhaseAuth, "", smtpd.Refuse, "", 501, false, "cancelled"},
+		test{"log-in cancelled", withAuth(), hello + "C: AUTH PLAIN\nS* 334\nC: *\nS* 501\n", smtpd.PhaseAuth, "", smtpd.Refuse, "",
+			501, false, "cancelled"},
 		test{"no mechanism", withAuth(), hello + "C: AUTH X\nS* 504\n", smtpd.PhaseAuth, "", smtpd.Refuse, "", 504, false, `"X"`},
-		test{"log-in too slow", withAuth(), hello + "C: AUTH PLAIN\nS* 334\nW: 5m\nS* 421\nS$\n", smtpd.PhaseCommand, "", smtpd.ClosePeer, "", 421, false, "timeout"},
+		test{"log-in too slow", withAuth(), hello + "C: AUTH PLAIN\nS* 334\nW: 5m\nS* 421\nS$\n", smtpd.PhaseCommand, "",
+			smtpd.ClosePeer, "", 421, false, "timeout"},
 		test{"log-in too long", withAuth(), hello + "C: AUTH PLAIN\nS* 334\nC: " + strings.Repeat("A", 13000) + "\nS* 500\nS$\n",
 			smtpd.PhaseAuth, "", smtpd.ClosePeer, "", 500, false, "too long"},
 	)
@@ -190,7 +211,8 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 				} else {
 					require.Equal(w.t, o.Session.ID, o.ID)
 				}
-				words := []string{`"smtpd: refused"`, "session=" + o.Session.ID, "id=" + o.ID, "peer=203.0.113.9:", "phase=" + test.phase.String(), "action=" + test.action.String()}
+				words := []string{`"smtpd: refused"`, "session=" + o.Session.ID, "id=" + o.ID, "peer=203.0.113.9:",
+					"phase=" + test.phase.String(), "action=" + test.action.String()}
 				if test.check != "" {
 					words = append(words, "check="+test.check)
 				}
@@ -212,7 +234,8 @@ func TestOutcomeOfARefusedConnection(t *testing.T) {
 		setUp func(*smtpd.Server)
 		reply string
 	}{
-		"server":  {func(s *smtpd.Server) { s.MaxConnections, s.StressThreshold = 1, -1 }, "421 4.3.2 Too many connections, please try again later"},
+		"server": {func(s *smtpd.Server) { s.MaxConnections, s.StressThreshold = 1, -1 },
+			"421 4.3.2 Too many connections, please try again later"},
 		"address": {func(s *smtpd.Server) { s.MaxConnectionsPerIP = 1 }, "421 4.7.0 Too many connections from your address"},
 		"network": {func(s *smtpd.Server) { s.MaxConnectionsPerNetwork = 1 }, "421 4.7.0 Too many connections from your network"},
 	} {
@@ -302,7 +325,9 @@ func TestOutcomesOfLMTP(t *testing.T) {
 func TestDiscardedMessagesHaveARecordEach(t *testing.T) {
 	var seen records
 	inWorld(t, func(s *smtpd.Server) {
-		s.Checks = []smtpd.Check{{Name: "net", Connect: func(context.Context, *smtpd.Session) error { return smtpd.Discard("bad net") }}}
+		s.Checks = []smtpd.Check{{Name: "net", Connect: func(context.Context, *smtpd.Session) error {
+			return smtpd.Discard("bad net")
+		}}}
 		seen.of(s)
 	}, func(w *world) {
 		w.talk(toData + "C: .\nS* 250\n" + toData[len(hello):] + "C: .\nS* 250\n")

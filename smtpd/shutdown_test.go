@@ -71,7 +71,8 @@ func TestShutdownGrace(t *testing.T) {
 				if grace == 0 {
 					grace = smtpd.DefaultShutdownGrace
 				}
-				waiting, before, message, chunks := w.dial("203.0.113.1"), w.dial("203.0.113.2"), w.dial("203.0.113.3"), w.dial("203.0.113.4")
+				waiting, before, message, chunks := w.dial("203.0.113.1"), w.dial("203.0.113.2"), w.dial("203.0.113.3"),
+					w.dial("203.0.113.4")
 				waiting.Talk(mailTo)
 				before.Talk(mailTo + "W: 1m\n")
 				message.Talk(toData + "C: Subject: x\n")
@@ -243,7 +244,8 @@ func TestConnectionsWithoutAddress(t *testing.T) {
 		defer conn.Close()
 		newClient(t, conn).Talk(toData + "C: .\nS* 250\n")
 	}
-	require.Contains(t, string(inbox.Messages()[0].Raw), "Received: from client.example.net\r\n\tby mail.example.com with ESMTP id ")
+	require.Contains(t, string(inbox.Messages()[0].Raw),
+		"Received: from client.example.net\r\n\tby mail.example.com with ESMTP id ")
 	require.NoError(t, srv.Close())
 	require.ErrorIs(t, <-ended, smtpd.ErrServerClosed)
 }

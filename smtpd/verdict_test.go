@@ -91,7 +91,8 @@ func TestAcceptEndsItsStepOnly(t *testing.T) {
 				require.Len(w.t, w.messages(), 1)
 				require.Equal(w.t, steps, askedAt(&asked, "first"))
 				require.Equal(w.t, without(step), askedAt(&asked, "later"))
-				require.Equal(w.t, []string{fmt.Sprintf("%s first accept %s 0", step, toRcpt(step)), "message handler accept  0"}, told.all())
+				require.Equal(w.t, []string{fmt.Sprintf("%s first accept %s 0", step, toRcpt(step)), "message handler accept  0"},
+					told.all())
 			})
 		})
 	}
@@ -103,7 +104,8 @@ func TestQuarantineGoesOn(t *testing.T) {
 			var asked notes
 			var told *notes
 			inWorld(t, func(s *smtpd.Server) {
-				s.Checks = []smtpd.Check{at("first", step, smtpd.Quarantine("odd\r\n\x00"), &asked), at("later", step, smtpd.Quarantine("more"), &asked)}
+				s.Checks = []smtpd.Check{at("first", step, smtpd.Quarantine("odd\r\n\x00"), &asked),
+					at("later", step, smtpd.Quarantine("more"), &asked)}
 				told = outcomes(s)
 			}, func(w *world) {
 				through(w)
@@ -122,7 +124,10 @@ func TestQuarantineGoesOn(t *testing.T) {
 func TestQuarantineWithoutReason(t *testing.T) {
 	for _, name := range []string{"named", ""} {
 		inOwnWorld(t, func(s *smtpd.Server) {
-			s.Checks = []smtpd.Check{{}, {Name: name, Data: func(context.Context, *smtpd.Transaction) error { return smtpd.Quarantine(" ") }}}
+			s.Checks = []smtpd.Check{{}, {Name: name, Data: func(context.Context,
+				*smtpd.Transaction) error {
+				return smtpd.Quarantine(" ")
+			}}}
 		}, func(w *world) {
 			through(w)
 			want := name
@@ -194,7 +199,7 @@ func TestStandingVerdicts(t *testing.T) {
 					}}
 				}
 				inWorld(t, setUp, func(w *world) {
-					const message = "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<bob@example.com>\nS* 250\nC: DATA\nS* 354\nC: .\nS* 250\n"
+					message := toData[len(hello):] + "C: .\nS* 250\n"
 					c := w.dial("203.0.113.9")
 					c.Talk("S* 220\nC: EHLO bad.example\nS* 250\n" + message + message)
 					c.Talk("C: EHLO good.example\nS* 250\n" + message + "C: EHLO bad.example\nS* 250\nC: STARTTLS\nS* 220\n")
@@ -384,7 +389,8 @@ func TestVerdictsAreErrors(t *testing.T) {
 		require.Equal(w.t, "x", w.messages()[0].Envelope.Quarantine)
 	})
 	for _, err := range []error{
-		&mailbricks.Reply{Code: 550, Text: "No", Err: smtpd.Accept("x")}, &mailbricks.Reply{Code: 550, Text: "No", Err: smtpd.Discard("x")},
+		&mailbricks.Reply{Code: 550, Text: "No", Err: smtpd.Accept("x")},
+		&mailbricks.Reply{Code: 550, Text: "No", Err: smtpd.Discard("x")},
 		&smtpd.Verdict{Action: smtpd.Refuse, Err: &mailbricks.Reply{Code: 550, Text: "No"}},
 	} {
 		inOwnWorld(t, func(s *smtpd.Server) { s.Checks = []smtpd.Check{at("cause", "message", err, new(notes))} }, func(w *world) {
@@ -429,13 +435,20 @@ func TestVerdictsAsText(t *testing.T) {
 
 // What a Handler returns is an outcome, whatever it says: it does not make mail disappear.
 func TestHandlerHasNoVerdicts(t *testing.T) {
-	for _, verdict := range []error{smtpd.Accept("x"), smtpd.Discard("x"), smtpd.Quarantine("x"), smtpd.Tarpit(time.Hour, nil), mailbricks.Results{smtpd.Discard("x")}} {
+	for _, verdict := range []error{smtpd.Accept("x"), smtpd.Discard("x"), smtpd.Quarantine("x"), smtpd.Tarpit(time.Hour, nil),
+		mailbricks.Results{smtpd.Discard("x")}} {
 		for _, around := range []bool{false, true} {
 			inOwnWorld(t, func(s *smtpd.Server) {
 				if around {
-					s.Checks = []smtpd.Check{{Around: func(ctx context.Context, _ *smtpd.Step, next func(context.Context) error) error { return next(ctx) }}}
+					s.Checks = []smtpd.Check{{Around: func(ctx context.Context, _ *smtpd.Step,
+						next func(context.Context) error) error {
+						return next(ctx)
+					}}}
 				}
-				s.Handler = mailbricks.HandlerFunc(func(context.Context, *mailbricks.Envelope, *mailbricks.Message) error { return verdict })
+				s.Handler = mailbricks.HandlerFunc(func(context.Context, *mailbricks.Envelope,
+					*mailbricks.Message) error {
+					return verdict
+				})
 			}, func(w *world) {
 				began := time.Now()
 				w.talk(toData + "C: .\nS* 451\nC: NOOP\nS* 250\n")

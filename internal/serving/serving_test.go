@@ -67,7 +67,8 @@ func (e *echo) service() serving.Service {
 	log := slog.New(slog.NewTextHandler(e.log, nil))
 	return serving.Service{Name: "echo", Closed: errClosed, Logger: log, New: func(c net.Conn) serving.Newcomer {
 		return serving.Newcomer{
-			Session: &session{conn: c}, Logger: log, MaxConnections: e.connections, MaxPerAddress: e.perAddress, MaxPerNetwork: cmp.Or(e.perNetwork, -1),
+			Session: &session{conn: c}, Logger: log, MaxConnections: e.connections, MaxPerAddress: e.perAddress,
+			MaxPerNetwork: cmp.Or(e.perNetwork, -1),
 		}
 	}}
 }
@@ -272,7 +273,8 @@ func TestCloseEndsContexts(t *testing.T) {
 		life := new(serving.Life)
 		s := e.service()
 		s.New = func(net.Conn) serving.Newcomer {
-			return serving.Newcomer{Session: &waiter{causes: causes}, Logger: s.Logger, MaxConnections: 1, MaxPerAddress: 1, MaxPerNetwork: -1}
+			return serving.Newcomer{Session: &waiter{causes: causes}, Logger: s.Logger, MaxConnections: 1, MaxPerAddress: 1,
+				MaxPerNetwork: -1}
 		}
 		l := e.listen("192.0.2.1:8")
 		ended := make(chan error, 1)

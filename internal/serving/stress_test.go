@@ -172,8 +172,9 @@ func TestLifeUnderStress(t *testing.T) {
 				},
 				New: func(c net.Conn) serving.Newcomer {
 					return serving.Newcomer{
-						Session: &session{conn: c}, Logger: slog.New(slog.DiscardHandler), MaxConnections: -1, MaxPerAddress: -1, MaxPerNetwork: -1,
-						Stress: stress, Calm: calm,
+						Session: &session{conn: c}, Logger: slog.New(slog.DiscardHandler), MaxConnections: -1, MaxPerAddress: -1,
+						MaxPerNetwork: -1,
+						Stress:        stress, Calm: calm,
 					}
 				},
 			}
@@ -216,13 +217,15 @@ func TestSessionsAreTold(t *testing.T) {
 		require.NoError(t, err)
 		var life serving.Life
 		var sessions []*hurried
-		service := serving.Service{Name: "echo", Closed: errClosed, Logger: slog.New(slog.DiscardHandler), New: func(c net.Conn) serving.Newcomer {
-			s := &hurried{session: session{conn: c}}
-			sessions = append(sessions, s)
-			return serving.Newcomer{
-				Session: s, Logger: slog.New(slog.DiscardHandler), MaxConnections: -1, MaxPerAddress: -1, MaxPerNetwork: -1, Stress: 2, Calm: 1,
-			}
-		}}
+		service := serving.Service{Name: "echo", Closed: errClosed, Logger: slog.New(slog.DiscardHandler),
+			New: func(c net.Conn) serving.Newcomer {
+				s := &hurried{session: session{conn: c}}
+				sessions = append(sessions, s)
+				return serving.Newcomer{
+					Session: s, Logger: slog.New(slog.DiscardHandler), MaxConnections: -1, MaxPerAddress: -1, MaxPerNetwork: -1, Stress: 2,
+					Calm: 1,
+				}
+			}}
 		ended := make(chan error, 1)
 		go func() { ended <- life.Serve(l, service) }()
 		var open []net.Conn
