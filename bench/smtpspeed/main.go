@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/bench/internal/child"
+	"github.com/mailbricks/mailbricks/bench/internal/stats"
 )
 
 // Bounds of the ratios, ours to go-smtp's.
@@ -135,6 +136,6 @@ func compare(o *options, w workload, a, b *child.Process) (good bool, err error)
 	if !good {
 		verdict = fmt.Sprintf("  BROKEN: CPU at most %.3f, throughput at least %.1f", w.bound, minSpeedup)
 	}
-	fmt.Printf("%-8s %5d  %12.1f %12.1f %-24s %9.0f %9.0f %-24s%s\n", w.name, w.conns, median(cpu.a), median(cpu.b), cpu.String(), median(rate.a), median(rate.b), rate.String(), verdict)
+	fmt.Printf("%-8s %5d  %12.1f %12.1f %-24s %9.0f %9.0f %-24s%s\n", w.name, w.conns, stats.Median(cpu.a), stats.Median(cpu.b), cpu.String(), stats.Median(rate.a), stats.Median(rate.b), rate.String(), verdict)
 	return good, nil
 }

@@ -40,7 +40,14 @@ func Dial(d *net.Dialer, addr string, timeout time.Duration) (*Conn, error) {
 		return nil, err
 	}
 	c := New(conn)
-	if err := c.hello(timeout); err != nil {
+	err = c.SetDeadline(time.Now().Add(timeout))
+	if err == nil {
+		err = c.Hello()
+	}
+	if err == nil {
+		err = c.SetDeadline(time.Time{})
+	}
+	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -50,17 +57,12 @@ func Dial(d *net.Dialer, addr string, timeout time.Duration) (*Conn, error) {
 // New makes a Conn of a connection that has not been greeted.
 func New(conn net.Conn) *Conn { return &Conn{Conn: conn, buf: make([]byte, 4<<10)} }
 
-func (c *Conn) hello(timeout time.Duration) error {
-	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
+// Hello waits for the greeting and says EHLO.
+func (c *Conn) Hello() error {
 	if err := c.Expect(220); err != nil {
 		return err
 	}
-	if err := c.Command(250, "EHLO client.example.net\r\n"); err != nil {
-		return err
-	}
-	return c.SetDeadline(time.Time{})
+	return c.Command(250, "EHLO client.example.net\r\n")
 }
 
 // Command sends text and expects one reply with this code.
