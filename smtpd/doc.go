@@ -10,8 +10,20 @@
 //	}
 //	log.Fatal(srv.ListenAndServe())
 //
-// It implements RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), ENHANCEDSTATUSCODES
-// (RFC 2034), STARTTLS (RFC 3207), AUTH (RFC 4954) and SMTPUTF8 (RFC 6531). What is not advertised is refused.
+// It implements RFC 5321 with PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), CHUNKING (RFC 3030),
+// ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207), AUTH (RFC 4954), SMTPUTF8 (RFC 6531) and LIMITS (RFC 9422), and LMTP
+// (RFC 2033, see [Server].LMTP). What is not advertised is refused.
+//
+// # Extensions
+//
+// Other extensions are promises about what becomes of a message after it was taken, which only a Handler can keep. One that
+// does is an [Extender], or is made one by [Keeps]; the server offers what it promises and reads the parameters into the
+// envelope: BINARYMIME (RFC 3030), DSN (RFC 3461, with the addresses of RFC 6533), REQUIRETLS (RFC 8689), DELIVERBY (RFC 2852),
+// FUTURERELEASE (RFC 4865), MT-PRIORITY (RFC 6710) and RRVS (RFC 7293).
+//
+// VRFY is answered by 252, whoever is asked for: RFC 5321 §7.3 wants that of servers that do not tell who has an account. HELP
+// is answered by 214, and EXPN, ETRN, TURN, ATRN, SEND, SOML, SAML and BURL by 502, as nothing offers them. HTTP's verbs end
+// the session. A proxy that is trusted may name the client that it speaks for with XCLIENT (see [Server].TrustXCLIENT).
 //
 // # Checks
 //
@@ -33,15 +45,17 @@
 //
 // # The end of a message
 //
-// Only CRLF "." CRLF ends a message. A message with a bare CR, a bare LF or a NUL is read to that true end and refused
+// Only CRLF "." CRLF ends a message of DATA. A message with a bare CR, a bare LF or a NUL is read to that true end and refused
 // (or repaired, see [BareLineEnds]); a connection that breaks off or falls silent inside a message is closed, and nothing
-// of what it sent is taken for a command or for a whole message.
+// of what it sent is taken for a command or for a whole message. BDAT (RFC 3030) says how long each chunk is, and the same holds
+// for what comes by it, but that the body of a BINARYMIME message may be anything, and that a text whose last line has no end
+// gets one. A chunk that is refused is read all the same and fails its transaction.
 //
 // The Handler's nil becomes 250, its error the reply. Where it returns [mailbricks.Results] that differ, SMTP has one
 // reply only: if a recipient failed for now that failure is the reply, so that nothing is lost though the others may get
 // the message twice; otherwise a permanent failure is the reply, naming the recipients that it holds for. A Handler that
 // wants neither settles mixed outcomes itself, as package relay's Queue.Settle does: it queues what failed for now and
-// bounces what failed for good.
+// bounces what failed for good. In LMTP each recipient has a reply of its own, and Results reach the client as they are.
 //
 // # Limits
 //

@@ -487,6 +487,29 @@ func TestACheckAssignsAPriority(t *testing.T) {
 	})
 }
 
+// RFC 7293 §12.1.
+func TestRRVSExample(t *testing.T) {
+	set := func(s *smtpd.Server) {
+		keeping(smtpd.Extensions{RecipientValidSince: true})(s)
+		s.Checks = []smtpd.Check{{Rcpt: func(_ context.Context, _ *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
+			if since := rcpt.ValidSince; !since.IsZero() && since.Before(time.Date(2014, 5, 1, 0, 0, 0, 0, time.UTC)) {
+				return &mailbricks.Reply{Code: 550, Enhanced: "5.7.17", Text: rcpt.Address + " is no longer valid"}
+			}
+			return nil
+		}}}
+	}
+	inWorld(t, set, func(w *world) {
+		w.talk(hello + `
+			C: MAIL FROM:<sender@example.net>
+			S* 250
+			C: RCPT TO:<receiver@example.com> RRVS=2014-04-03T23:01:00Z
+			S: 550 5.7.17 receiver@example.com is no longer valid
+			C: QUIT
+			S* 221
+		`)
+	})
+}
+
 // RFC 8689 §2.
 func TestRequireTLSNeedsTLS(t *testing.T) {
 	ca := mailtest.NewCA()
@@ -524,7 +547,7 @@ func TestRequireTLSNeedsTLS(t *testing.T) {
 			S: 250 HELP
 			C: MAIL FROM:<ann@example.net> REQUIRETLS=yes
 			S: 501 5.5.4 REQUIRETLS takes no value
-			C: MAIL FROM:<ann@example.net> requiretls
+			C: MAIL FROM:<ann@example.net> requiretls RET=FULL
 			S* 250
 			C: RCPT TO:<bob@example.com>
 			S* 250
@@ -534,5 +557,6 @@ func TestRequireTLSNeedsTLS(t *testing.T) {
 			S* 250
 		`)
 		require.True(w.t, w.messages()[0].Envelope.RequireTLS)
+		require.Equal(w.t, mailbricks.ReturnHeaders, w.messages()[0].Envelope.Return, "nothing of the body in a bounce")
 	})
 }

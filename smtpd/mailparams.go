@@ -31,6 +31,9 @@ func (c *conn) mailParameters(env *mailbricks.Envelope, words []string) *mailbri
 	if by := env.DeliverBy; by != nil && env.HoldUntil.After(by.Deadline) { // RFC 4865 §5.2.2
 		return badArgument("The message would be held for longer than it may take")
 	}
+	if env.RequireTLS && env.Return == mailbricks.ReturnFull { // RFC 8689 §5
+		env.Return = mailbricks.ReturnHeaders
+	}
 	return nil
 }
 

@@ -27,7 +27,8 @@ type Trace struct {
 	Mail func(tx *Transaction, err error)
 	// Rcpt is told of a well-formed RCPT.
 	Rcpt func(tx *Transaction, rcpt mailbricks.Recipient, err error)
-	// Message is told of the outcome of DATA; size is what arrived, in octets, and took the time since DATA.
+	// Message is told of the outcome of DATA or of all BDATs of a transaction; size is what arrived, in octets, and took the
+	// time since the first of them.
 	Message func(tx *Transaction, size int64, took time.Duration, err error)
 	// Command is told of each command's final reply; verb is one of the known ones or "UNKNOWN".
 	Command func(s *Session, verb string, code int)
