@@ -28,7 +28,7 @@
 //
 // # Bounds
 //
-// A peer with points takes about 150 octets, a ban about 400; both have a limit. When it is reached the peer with the fewest
+// A peer with points takes about 170 octets, a ban about 400; both have a limit. When it is reached the peer with the fewest
 // points is forgotten, and the ban that ends first lifted, so that a flood of new offenders does not free the old ones.
 //
 // The file has the bans and how many a peer has had; it is written within two seconds, without a session waiting for it, and

@@ -63,7 +63,7 @@ func transaction(addr, from string) *smtpd.Transaction {
 	return &smtpd.Transaction{Session: &smtpd.Session{Peer: peer}, Envelope: &mailbricks.Envelope{From: from}}
 }
 
-// rcpt asks the check about a recipient and gives the text of the refusal; empty: it has passed.
+// try asks the check about a recipient and gives the text of the refusal; empty: it has passed.
 func (g *Greylist) try(tx *smtpd.Transaction, to string) string {
 	if err := g.Check().Rcpt(context.Background(), tx, &mailbricks.Recipient{Address: to}); err != nil {
 		return err.Error()
@@ -403,8 +403,7 @@ func FuzzNormalize(f *testing.F) {
 	})
 }
 
-// A check that gets its mail over the wire.
-func TestRefusalsAreRemembered(t *testing.T) {
+func TestFullTableDropsTheOldest(t *testing.T) {
 	bubble(t, Options{MaxWaiting: 4, MaxKnown: 3, MaxClients: 2, AutoWhitelist: 1}, func(t *testing.T, g *Greylist) {
 		require.Len(t, g.shards, 1)
 		for i := range 10 {
@@ -480,9 +479,11 @@ func TestLastMailIsWrittenNowAndThen(t *testing.T) {
 		time.Sleep(DefaultDelay)
 		g.send("198.51.100.1", ann) // a known triplet
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		before := fsys.Calls()
 		g.send(peer, ann)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		require.Equal(t, before, fsys.Calls(), "not each mail is written")
 		for range 40 {
 			time.Sleep(24 * time.Hour)
@@ -490,6 +491,7 @@ func TestLastMailIsWrittenNowAndThen(t *testing.T) {
 			require.True(t, g.send("198.51.100.1", ann))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		fsys.Crash()
 		for state := range fsys.States() {
 			again, err := open(state.FS, "/greylist", Options{AutoWhitelist: 2})

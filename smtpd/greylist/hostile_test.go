@@ -164,9 +164,11 @@ func TestFailingDisk(t *testing.T) {
 		time.Sleep(DefaultDelay)
 		require.True(t, g.send(peer, ann))
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), log.String())
 		fsys.Fail(nil)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		fsys.Crash()
 		require.NoError(t, g.Close())
 		for state := range fsys.States() {

@@ -18,7 +18,7 @@
 //
 // # Bounds
 //
-// A bucket takes about 100 octets, and each rule has Options.MaxBuckets of them at most. One that is full again is as good as
+// A bucket takes about 140 octets, and each rule has Options.MaxBuckets of them at most. One that is full again is as good as
 // none, and goes. When there are too many the one that is full first makes room: a flood of new keys, with a token or two
 // taken from each, pushes out its own buckets and never that of somebody who has to wait longer. All is in memory, and a
 // restart fills all buckets.

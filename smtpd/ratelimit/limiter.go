@@ -17,7 +17,7 @@ const DefaultMaxBuckets = 100_000
 type Options struct {
 	// Rules hold all at once: what one of them refuses is not charged to any. Nil: Inbound().
 	Rules []Rule
-	// MaxBuckets is how many buckets a rule has at most, of about 100 octets each; beyond, the fullest is dropped. Default
+	// MaxBuckets is how many buckets a rule has at most, of about 140 octets each; beyond, the fullest is dropped. Default
 	// DefaultMaxBuckets.
 	MaxBuckets int
 	// Skip, if not nil, says which sessions are not limited.

@@ -151,6 +151,22 @@ func TestFileIsWrittenAnewWhenItHasGrown(t *testing.T) {
 	require.NoError(t, s.log.Close())
 }
 
+func TestRewriteHasWhatWasNotAdded(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	s, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	s.set("added", 1)
+	s.m["not added"] = 2
+	require.NoError(t, s.log.Sync())
+	s.log.Rewrite()
+	require.NoError(t, s.log.Close())
+	again, err := open(fsys, "/state", nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"added": 1, "not added": 2}, again.m)
+	require.NoError(t, again.log.Close())
+}
+
 func TestFloodOfChangesIsBounded(t *testing.T) {
 	t.Parallel()
 	fsys := crashfs.New()
