@@ -36,15 +36,19 @@ func (s *Server) ServeTLS(l net.Listener) error {
 
 func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 	own := s.settings(s, implicitTLS)
-	return s.life.Serve(l, serving.Service{
-		Name: "smtpd", Closed: ErrServerClosed, Logger: own.logger, Stress: own.tellStress,
-		New: func(netConn net.Conn) serving.Newcomer {
-			set := own
-			if s.PerConnection != nil {
-				if other := s.PerConnection(); other != nil {
-					set = other.settings(s, implicitTLS)
-				}
+	now := func() *settings {
+		if s.PerConnection != nil {
+			if other := s.PerConnection(); other != nil {
+				return other.settings(s, implicitTLS)
 			}
+		}
+		return own
+	}
+	return s.life.Serve(l, serving.Service{
+		Name: "smtpd", Closed: ErrServerClosed, Logger: own.logger,
+		Stress: func(on bool) { now().tellStress(on) },
+		New: func(netConn net.Conn) serving.Newcomer {
+			set := now()
 			c := newConn(netConn, set)
 			return serving.Newcomer{
 				Session: c, Logger: c.logger,
@@ -57,8 +61,8 @@ func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 
 // Shutdown closes the listeners, closes sessions that have no transaction with 421 4.3.2 as they wait for a command, lets
 // the transactions that run end unless they wait for a command for longer than ShutdownGrace, ends tarpits, and returns nil
-// when no connection is left. When ctx ends before that, the contexts of
-// running checks and Handlers end, all connections are closed and ctx's error is returned.
+// when no connection is left. When ctx ends before that, the contexts of running checks and Handlers end, all connections are
+// closed and ctx's error is returned.
 func (s *Server) Shutdown(ctx context.Context) error { return s.life.Shutdown(ctx, ErrServerClosed) }
 
 // Close closes the listeners and all connections at once and ends the contexts of running checks and Handlers. It does not

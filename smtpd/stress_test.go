@@ -300,7 +300,9 @@ func TestStressIsTurnedOff(t *testing.T) {
 	}, func(w *world) {
 		w.crowd(9)
 		require.True(w.t, on.Load())
-		current.Store(&smtpd.Server{Hostname: "mail.example.com", MaxConnections: 10, StressThreshold: -1})
+		current.Store(&smtpd.Server{
+			Hostname: "mail.example.com", MaxConnections: 10, StressThreshold: -1, Trace: smtpd.Trace{Stress: on.Store},
+		})
 		w.crowd(1)
 		require.False(w.t, on.Load())
 	})
