@@ -525,3 +525,37 @@ func TestXCLIENTBeginsASessionOfTheOtherClient(t *testing.T) {
 		"NewSession other.example.net", "from 198.51.100.7", "Mail ann@example.net", "Logout",
 	}, log)
 }
+
+func TestBackendThatClosesTheConnectionOnSecondThoughtIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	be := new(backend)
+	be.on = func(method, arg string) error {
+		if method == "Rcpt" && arg == "moved@example.com" {
+			return be.conns[0].Close()
+		}
+		return nil
+	}
+	w := serve(t, be, nil, func(srv *smtpd.Server) {
+		srv.Checks = append(srv.Checks, smtpd.Check{Message: func(_ context.Context, tx *smtpd.Transaction, _ *mailbricks.Message) error {
+			tx.Envelope.Recipients = []mailbricks.Recipient{{Address: "moved@example.com"}, {Address: "eve@example.com"}}
+			return nil
+		}})
+	})
+	c := w.client()
+	c.Talk(hello + `
+		C: MAIL FROM:<ann@example.net>
+		S* 250
+		C: RCPT TO:<bob@example.com>
+		S* 250
+		C: DATA
+		S* 354
+		C: .
+		S: 421 4.7.0 *
+		S$`)
+	require.NoError(t, c.Conn.Close())
+	require.NoError(t, w.srv.Shutdown(t.Context()))
+	require.Equal(t, []string{"NewSession client.example.net", "Mail ann@example.net", "Rcpt bob@example.com", "Reset",
+		"Mail ann@example.net", "Rcpt moved@example.com",
+		"CONCURRENTLY", "Logout", // as Close, which the backend has called in Rcpt, calls Logout
+	}, be.log())
+}

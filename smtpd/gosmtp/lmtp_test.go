@@ -1,6 +1,7 @@
 package gosmtp_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/smtpd"
 )
 
 // lmtpSession sets a status for each recipient, as a function says.
@@ -170,4 +174,26 @@ func TestLMTPClientOfGoSMTP(t *testing.T) {
 	require.Len(t, refused, 1)
 	require.Equal(t, 550, refused["eve@example.com"].Code)
 	require.NoError(t, c.Quit())
+}
+
+func TestRecipientThatIsRefusedOnSecondThoughtHasItsOwnReply(t *testing.T) {
+	t.Parallel()
+	be := new(backend)
+	be.on = func(method, arg string) error {
+		if method == "Rcpt" && arg == "moved@example.com" {
+			return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 6}, Message: "moved"}
+		}
+		return nil
+	}
+	be2 := lmtp(be, func(s smtp.StatusCollector) error {
+		s.SetStatus("moved@example.com", nil) // which it has refused
+		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "full"}
+	})
+	w := serve(t, be2, overLMTP, func(srv *smtpd.Server) {
+		srv.Checks = append(srv.Checks, smtpd.Check{Message: func(_ context.Context, tx *smtpd.Transaction, _ *mailbricks.Message) error {
+			tx.Envelope.Recipients[1].Address = "moved@example.com"
+			return nil
+		}})
+	})
+	w.talk(lhlo + lmtpMessage + "S: 452 4.2.2 <bob@*\nS: 550 5.1.6 <eve@*moved\nS: 452 4.2.2 <bob@*" + quit)
 }
