@@ -222,9 +222,9 @@ func (b *Bans) List() []Ban {
 	return all
 }
 
-// Ban bans a network for a time, 0 or less: until it is lifted. It takes the place of a ban that there is. The error is ErrNever
-// for a network that may not be banned, and ErrPrefix for one that is none or has no bits. Addresses that may not be banned
-// within a larger network are not.
+// Ban bans a network for a time, 0 or less: until it is lifted. It takes the place of a ban that there is. The error is
+// ErrNever for a network that may not be banned, and ErrPrefix for one that is none or has no bits. Addresses that may not be
+// banned within a larger network are not.
 func (b *Bans) Ban(p netip.Prefix, d time.Duration, reason string) error {
 	p, ok := normal(p)
 	if !ok || p.Bits() == 0 {
@@ -301,7 +301,8 @@ func (b *Bans) forget(p netip.Prefix) (lifted []netip.Prefix) {
 
 // tell tells of a new ban.
 func (b *Bans) tell(ban Ban) {
-	b.o.Logger.Warn("ban: banned", "network", ban.Prefix, "until", ban.Until, "reason", ban.Reason, "count", ban.Count, "manual", ban.Manual)
+	b.o.Logger.Warn("ban: banned", "network", ban.Prefix, "until", ban.Until, "reason", ban.Reason, "count", ban.Count,
+		"manual", ban.Manual)
 	if b.o.OnBan != nil {
 		b.o.OnBan(ban)
 	}

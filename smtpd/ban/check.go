@@ -11,10 +11,10 @@ import (
 	"github.com/mailbricks/mailbricks/smtpd"
 )
 
-// Check is the check. It refuses peers that are banned at the greeting, and at MAIL those that have been banned since and have
-// not logged in, and closes the connection: with 421 4.7.0 for a ban that ends, so that the mail of an honest server is kept and
-// comes later, and with 554 5.7.1 for one that does not. It counts points for what goes wrong in a session, those for
-// refused recipients only for refusals by the checks behind it: put it in front of all others.
+// Check is the check. It refuses peers that are banned at the greeting, and at MAIL those that have been banned since and
+// have not logged in, and closes the connection: with 421 4.7.0 for a ban that ends, so that the mail of an honest server is
+// kept and comes later, and with 554 5.7.1 for one that does not. It counts points for what goes wrong in a session, those
+// for refused recipients only for refusals by the checks behind it: put it in front of all others.
 //
 // Sessions in which a user has logged in get points for failed log-ins only.
 func (b *Bans) Check() smtpd.Check {

@@ -11,8 +11,8 @@
 //
 // # Points
 //
-// What goes wrong in a session gives points to the peer's address, or to its /64: a log-in that fails, a recipient that is refused
-// for good, a command that makes no sense, and what other checks refuse. Other servers of the process add theirs with
+// What goes wrong in a session gives points to the peer's address, or to its /64: a log-in that fails, a recipient that is
+// refused for good, a command that makes no sense, and what other checks refuse. Other servers of the process add theirs with
 // [Bans.Report]. Points halve every Options.HalfLife; who has Options.Threshold is banned, for FirstBan at first, and each
 // time for twice as long up to MaxBan, until no ban was needed for ForgetAfter.
 //
@@ -21,10 +21,10 @@
 //
 // # Bans
 //
-// A ban refuses connections ([Bans.Check], [Bans.Banned] and [Bans.Listener]), and the next MAIL of a session that was open. Users
-// who have logged in go on. Loopback, this machine's own addresses, its gateways and Options.Never are never banned: not one of
-// their addresses, nor the /64 that one of them is in. [Bans.List], [Bans.Ban] and [Bans.Unban] are for administrators; a ban
-// by hand may be of a network, and without end.
+// A ban refuses connections ([Bans.Check], [Bans.Banned] and [Bans.Listener]), and the next MAIL of a session that was open.
+// Users who have logged in go on. Loopback, this machine's own addresses, its gateways and Options.Never are never banned:
+// not one of their addresses, nor the /64 that one of them is in. [Bans.List], [Bans.Ban] and [Bans.Unban] are for
+// administrators; a ban by hand may be of a network, and without end.
 //
 // # Bounds
 //

@@ -21,8 +21,8 @@ import (
 	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
 )
 
-// A flood of new offenders takes no more memory than allowed, forgets nobody with more points and lifts no longer ban, and costs
-// a bounded number of steps.
+// A flood of new offenders takes no more memory than allowed, forgets nobody with more points and lifts no longer ban, and
+// costs a bounded number of steps.
 func TestFlood(t *testing.T) {
 	bubble(t, Options{MaxOffenders: 1000, MaxBans: 100}, func(t *testing.T, b *Bans) {
 		b.fail(6, "198.51.100.1")

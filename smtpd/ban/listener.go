@@ -6,8 +6,8 @@ import (
 )
 
 // Listener gives l without the connections of peers that are banned: they are closed without a word. It is for servers that
-// do not ask [Bans.Banned], and for those under an attack that is not worth an answer. The peer's address must be known at once:
-// a listener for the PROXY protocol, which learns it from the connection, does not do.
+// do not ask [Bans.Banned], and for those under an attack that is not worth an answer. The peer's address must be known at
+// once: a listener for the PROXY protocol, which learns it from the connection, does not do.
 func (b *Bans) Listener(l net.Listener) net.Listener { return &listener{l, b} }
 
 type listener struct {

@@ -40,8 +40,8 @@ func (o *offender) until(opt *Options) int64 {
 const expireBatch = 4
 
 // Report adds points for something that a peer has done, and bans it (of IPv6 its network) when it has too many. It is for
-// other servers of the process: imapd and pop3d for log-ins that fail, say, with Options.AuthFailure for each. reason says what it
-// was, for people: one short line.
+// other servers of the process: imapd and pop3d for log-ins that fail, say, with Options.AuthFailure for each. reason says
+// what it was, for people: one short line.
 //
 // What is reported of a peer that is banned already, by connections that were open, counts for nothing.
 func (b *Bans) Report(addr netip.Addr, points float64, reason string) {

@@ -28,8 +28,8 @@ const (
 )
 
 func (r Reason) String() string {
-	names := [...]string{"new", "early retry", "came back", "triplet found", "same transaction", "client known", "client whitelist",
-		"recipient whitelist", "exempt"}
+	names := [...]string{"new", "early retry", "came back", "triplet found", "same transaction", "client known",
+		"client whitelist", "recipient whitelist", "exempt"}
 	if r < 0 || int(r) >= len(names) {
 		return fmt.Sprintf("Reason(%d)", int(r))
 	}
@@ -172,8 +172,8 @@ func (g *Greylist) decide(ctx context.Context, tx *smtpd.Transaction, rcpt mailb
 			st.passes, st.reason = true, SameTransaction
 		}
 	}
-	g.o.Logger.DebugContext(ctx, "greylist", "id", tx.Envelope.ID, "client", tx.Session.Peer.Addr.Addr(), "sender", tx.Envelope.From,
-		"recipient", address, "wait", d.Wait, "reason", d.Reason.String())
+	g.o.Logger.DebugContext(ctx, "greylist", "id", tx.Envelope.ID, "client", tx.Session.Peer.Addr.Addr(),
+		"sender", tx.Envelope.From, "recipient", address, "wait", d.Wait, "reason", d.Reason.String())
 	if g.o.OnDecision != nil {
 		g.o.OnDecision(ctx, tx, given(rcpt), d)
 	}

@@ -27,9 +27,9 @@
 // # What is kept
 //
 // All is in memory within the limits of Options: about 180 octets for a triplet that waits and 110 for what is known, 70 MB
-// when all limits are reached by their defaults. Triplets that wait, triplets that came back, clients on their way and known clients have a limit each, so that a
-// flood of new triplets drops others that wait and nothing that is known; a client that floods drops its own first. Keys
-// are hashes: neither memory nor file tells who writes to whom.
+// when all limits are reached by their defaults. Triplets that wait, triplets that came back, clients on their way and known
+// clients have a limit each, so that a flood of new triplets drops others that wait and nothing that is known; a client that
+// floods drops its own first. Keys are hashes: neither memory nor file tells who writes to whom, unless one guesses it.
 //
 // The file is appended to every two seconds by a goroutine of its own: a power cut costs the newest seconds, after which some
 // mail waits once more, and never more than that; a torn or damaged file is mended at the next start. When the disk fails

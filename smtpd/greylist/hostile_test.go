@@ -79,7 +79,8 @@ func TestFloodOfOneClientIsItsOwn(t *testing.T) {
 }
 
 func TestQueuesStayInStep(t *testing.T) {
-	bubble(t, Options{MaxWaiting: 40, MaxPerClient: 7, MaxKnown: 20, MaxClients: 3, Window: 10 * time.Minute, SuccessEvery: -1}, func(t *testing.T, g *Greylist) {
+	o := Options{MaxWaiting: 40, MaxPerClient: 7, MaxKnown: 20, MaxClients: 3, Window: 10 * time.Minute, SuccessEvery: -1}
+	bubble(t, o, func(t *testing.T, g *Greylist) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for range 5000 {
 			g.send(fmt.Sprintf("198.51.%d.1", r.IntN(12)), word(r.IntN(20))+"@example.org")
@@ -277,7 +278,10 @@ func FuzzRestore(f *testing.F) {
 		fsys := crashfs.New()
 		// ops are records that have good checksums: what no damage gives but the reader must stand.
 		for i := 0; i+9 <= len(ops); i += 9 {
-			r := record{First: int64(int32(ops[i])<<24) * int64(ops[i+1]), Last: int64(ops[i+2]) << (ops[i+3] % 64), Successes: int(int8(ops[i+4])), Counted: int64(ops[i+5])}
+			r := record{
+				First: int64(int32(ops[i])<<24) * int64(ops[i+1]), Last: int64(ops[i+2]) << (ops[i+3] % 64),
+				Successes: int(int8(ops[i+4])), Counted: int64(ops[i+5]),
+			}
 			copy(r.Key[:], ops[i+6:i+8])
 			r.Key[15] = ops[i+8] % 2
 			file, _ = durable.AppendRecord(file, r)

@@ -8,9 +8,9 @@ import (
 	"net/netip"
 )
 
-// A key stands for a triplet or, with a last part of zeros, for a client. It begins with what stands for the client, so that all
-// that is known of one is in the same shard. It is a hash: an entry costs the same however long the addresses are, and the file
-// does not tell who writes to whom. Who finds two triplets with one key may write with both after waiting with one.
+// A key stands for a triplet or, with a last part of zeros, for a client. It begins with what stands for the client, so that
+// all that is known of one is in the same shard. It is a hash: an entry costs the same however long the addresses are, and
+// the file does not tell who writes to whom. Who finds two triplets with one key may write with both after waiting with one.
 type key [16]byte
 
 // clientPart is how much of a key stands for the client.

@@ -100,7 +100,8 @@ func (l *Limiter) describe(c *charge, wait int64) Bucket {
 // 5321 §4.5.3.1.10).
 func refuse(p smtpd.Phase, rule string, wait int64) error {
 	in := (wait + int64(time.Second) - 1) / int64(time.Second)
-	r := &mailbricks.Reply{Code: 451, Enhanced: "4.7.1", Text: fmt.Sprintf("Ratelimit %q exceeded, please try again in %d seconds", rule, in)}
+	r := &mailbricks.Reply{Code: 451, Enhanced: "4.7.1",
+		Text: fmt.Sprintf("Ratelimit %q exceeded, please try again in %d seconds", rule, in)}
 	if p == smtpd.PhaseConnect {
 		r.Code, r.Enhanced = 421, "4.7.0"
 	}

@@ -95,7 +95,9 @@ func (l *Limiter) Status() []Bucket {
 		for i := range b.shards {
 			all = b.shards[i].empty(b, l.now(), all)
 		}
-		slices.SortFunc(all[from:], func(a, b Bucket) int { return cmp.Or(cmp.Compare(b.Wait, a.Wait), cmp.Compare(a.Key, b.Key)) })
+		slices.SortFunc(all[from:], func(a, b Bucket) int {
+			return cmp.Or(cmp.Compare(b.Wait, a.Wait), cmp.Compare(a.Key, b.Key))
+		})
 	}
 	return all
 }
