@@ -102,6 +102,7 @@ func TestParseAddress(t *testing.T) {
 		long + "x@example.com":                 errLocalTooLong,
 		strings.Repeat("x", 300):               errPathLong,
 		"a@" + strings.Repeat("b.", 127) + "c": errPathLong,
+		"a@" + strings.Repeat("例.", 60) + "example": errDomainLong, // as A-labels
 	} {
 		got, err := ParseAddress(in)
 		require.ErrorIs(t, err, want, "%q gave %q", in, got)

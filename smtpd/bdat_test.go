@@ -596,6 +596,25 @@ func TestTruncatedChunks(t *testing.T) {
 	}
 }
 
+func TestTruncatedChunksThatAreRefused(t *testing.T) {
+	for _, silent := range []bool{true, false} {
+		t.Run(fmt.Sprint(silent), func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				c := w.dial("203.0.113.9")
+				c.Talk(hello + `
+					R: "BDAT 20\r\nMAIL FROM:<>\r\n"
+					W: 1s
+				`)
+				if silent {
+					c.Talk("S: 421 4.4.2 The message came too slowly, closing\nS$")
+				} else {
+					c.Talk("H:\nS$")
+				}
+			})
+		})
+	}
+}
+
 func TestSlowChunksAreCutOff(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")

@@ -474,6 +474,38 @@ func TestStrangersDoNotRaisePriorities(t *testing.T) {
 	})
 }
 
+func TestPolicyNames(t *testing.T) {
+	for name, line := range map[string]string{
+		"":                      "MT-PRIORITY",
+		"STANAG4406":            "MT-PRIORITY STANAG4406",
+		"a-b_c.d":               "MT-PRIORITY a-b_c.d",
+		strings.Repeat("x", 20): "MT-PRIORITY " + strings.Repeat("x", 20),
+		strings.Repeat("x", 21): "MT-PRIORITY",
+		"two words":             "MT-PRIORITY",
+		"X\r\n250 HELP":         "MT-PRIORITY",
+		"\u00fc":                "MT-PRIORITY",
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, keeping(smtpd.Extensions{Priority: true, PriorityPolicy: name}), func(w *world) {
+				w.talk(`
+					S* 220
+					C: EHLO client.example.net
+					S: 250-mail.example.com
+					S: 250-PIPELINING
+					S: 250-SIZE *
+					S: 250-8BITMIME
+					S: 250-CHUNKING
+					S: 250-ENHANCEDSTATUSCODES
+					S: 250-SMTPUTF8
+					S: 250-LIMITS *
+					S: 250-` + line + `
+					S: 250 HELP
+				`)
+			})
+		})
+	}
+}
+
 func TestACheckAssignsAPriority(t *testing.T) {
 	set := func(s *smtpd.Server) {
 		keeping(everything)(s)

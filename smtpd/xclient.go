@@ -42,7 +42,7 @@ func (c *conn) xclient(arg string) *mailbricks.Reply {
 	case c.tx != nil:
 		return badSequence("Not within a mail transaction")
 	}
-	client := c.firstClient()
+	client := c.clientSoFar()
 	if reply := client.parse(arg); reply != nil {
 		return reply
 	}
@@ -77,16 +77,17 @@ type client struct {
 	name string // confirmed host name; empty: there is none
 }
 
-// firstClient is the client before an XCLIENT: what an earlier one said of it stays, what holds for the proxy does not.
-func (c *conn) firstClient() client {
-	client := client{c.session.Peer, c.session.ReverseName}
+// clientSoFar is the client before an XCLIENT says more: one may follow another, as lines are short. What was said and done
+// in a session since, a log-in above all, is not carried over to the next.
+func (c *conn) clientSoFar() client {
+	cl := client{c.session.Peer, c.session.ReverseName}
 	if c.proxy == nil {
-		client.name, client.peer.Identity = "", nil
+		cl.name = "" // which is the proxy's
 	}
-	if c.proxy == nil || !c.anew { // no hello of the proxy's
-		client.peer.Hello, client.peer.Protocol = "", ""
+	if !c.anew {
+		cl.peer.Hello, cl.peer.Protocol, cl.peer.Identity = "", "", nil
 	}
-	return client
+	return cl
 }
 
 // parse takes the attributes of XCLIENT.

@@ -298,6 +298,31 @@ func TestXCLIENTLogsIn(t *testing.T) {
 		require.NotContains(w.t, string(got.Raw), "203.0.113.77")
 		require.NotContains(w.t, string(got.Raw), "client.example.net")
 
+		// Several of them say of one client what does not fit into a line.
+		w.dial("198.51.100.1").Talk(`
+			S* 220
+			C: XCLIENT LOGIN=ann@example.com
+			S* 220
+			C: XCLIENT ADDR=203.0.113.77
+			S* 220
+		` + mail + `
+			S* 250
+		`)
+
+		// A client's log-in is not the next one's.
+		w.dial("198.51.100.1").Talk(`
+			S* 220
+			C: XCLIENT ADDR=203.0.113.77
+			S* 220
+			C: EHLO client.example.net
+			S* 250
+		` + login + `
+			C: XCLIENT ADDR=203.0.113.78
+			S* 220
+		` + mail + `
+			S* 530
+		`)
+
 		// The proxy's own log-in is not its client's.
 		w.dial("198.51.100.1").Talk(hello + login + `
 			C: XCLIENT ADDR=203.0.113.77
