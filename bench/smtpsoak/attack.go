@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,9 +13,17 @@ import (
 
 // How attackers behave.
 const (
-	slowPause = 2 * time.Second // between the octets of a slow one
-	again     = time.Second     // before one that was thrown out comes again
+	slowPause = 2 * time.Second  // between the octets of a slow one
+	again     = 2 * time.Second  // before one that was thrown out comes again, at most
+	ramp      = time.Millisecond // between one that comes for the first time and the next
 )
+
+// attackTime is how long the attackers may take to be there.
+const attackTime = 2 * time.Minute
+
+// bots is how many idle attackers there are for each idle connection that is to be held: a server under stress throws them
+// out again and again.
+const bots = 1.15
 
 // attack is what goes on against the server.
 type attack struct {
@@ -24,9 +33,9 @@ type attack struct {
 	wg   sync.WaitGroup
 }
 
-// begin sends all attackers, and returns once nearly all of them are connected. They stay until ctx ends.
+// begin sends all attackers, and returns once as many as wanted are connected. They stay until ctx ends.
 func (a *attack) begin(ctx context.Context, p *plan) error {
-	for n := range p.idle {
+	for n := range int(bots * float64(p.idle)) {
 		a.wg.Go(func() { a.repeat(ctx, idleNet, n, a.beIdle) })
 	}
 	for n := range p.slow {
@@ -36,10 +45,10 @@ func (a *attack) begin(ctx context.Context, p *plan) error {
 		}
 		a.wg.Go(func() { a.repeat(ctx, slowNet, n, how) })
 	}
-	wanted := int64(p.idle+p.slow) * 99 / 100
+	wanted := int64(p.idle + p.slow)
 	for began := time.Now(); a.up.Load() < wanted; {
-		if time.Since(began) > 2*time.Minute || !pause(ctx, 10*time.Millisecond) {
-			return fmt.Errorf("only %d of %d attackers are connected", a.up.Load(), p.idle+p.slow)
+		if time.Since(began) > attackTime || !pause(ctx, 10*time.Millisecond) {
+			return fmt.Errorf("only %d of %d attackers are connected", a.up.Load(), wanted)
 		}
 	}
 	return nil
@@ -47,11 +56,11 @@ func (a *attack) begin(ctx context.Context, p *plan) error {
 
 // repeat connects as often as the server lets it.
 func (a *attack) repeat(ctx context.Context, kind, n int, how func(context.Context, *raw.Conn)) {
-	if !pause(ctx, time.Duration(n)*500*time.Microsecond) { // not all at once: the system's queue is not what is measured
+	if !pause(ctx, time.Duration(n)*ramp) { // those of a botnet do not act as one
 		return
 	}
 	for ctx.Err() == nil {
-		if c, err := connect(ctx, source(kind, n), a.addr); err == nil {
+		if c, err := connect(ctx, source(kind, n/perAddress), a.addr); err == nil {
 			a.up.Add(1)
 			how(ctx, c)
 			a.up.Add(-1)
@@ -60,7 +69,7 @@ func (a *attack) repeat(ctx context.Context, kind, n int, how func(context.Conte
 				a.lost.Add(1)
 			}
 		}
-		pause(ctx, again)
+		pause(ctx, time.Duration(rand.Int64N(int64(again))))
 	}
 }
 

@@ -37,7 +37,7 @@ func deliver(addr, name string, senders int, d time.Duration) *sent {
 		wg.Go(func() {
 			time.Sleep(time.Duration(rand.Int64N(int64(think))))
 			for i := 0; time.Now().Before(until); i++ {
-				s.one(addr, dialer(honestNet*kindStride, n), fmt.Sprintf("%s-%d-%d", name, n, i))
+				s.one(addr, source(honestNet, n), fmt.Sprintf("%s-%d-%d", name, n, i))
 				time.Sleep(think/2 + time.Duration(rand.Int64N(int64(think))))
 			}
 		})

@@ -58,7 +58,7 @@ const spareFiles = 500
 
 // run does all and says whether no bound is broken.
 func run(p *plan) (ok bool, err error) {
-	if err := rlimit.Need(uint64(max(p.idle+p.slow+p.honest, p.many) + spareFiles)); err != nil {
+	if err := rlimit.Need(uint64(max(2*p.idle+p.slow+p.honest, p.many)+spareFiles)); err != nil {
 		return false, err
 	}
 	ok = true

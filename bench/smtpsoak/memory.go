@@ -78,7 +78,7 @@ func idlers(addr string, first, last int, withTLS bool) ([]net.Conn, error) {
 }
 
 func idler(addr string, n int, withTLS bool) (net.Conn, error) {
-	d := source(idleNet, n)
+	d := source(idleNet, n/perAddress)
 	if !withTLS {
 		return raw.Dial(d, addr, dialTime)
 	}

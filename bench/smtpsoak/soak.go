@@ -10,9 +10,9 @@ import (
 	"github.com/mailbricks/mailbricks/bench/internal/stats"
 )
 
-// room is how many connections the server may have for each that there is: so it is under stress when all are there, as it
-// is from four fifths on.
-const room = 1.1
+// room is how many connections the server may have for each that there is to be: so it is under stress when all are there, as
+// it is from four fifths on.
+const room = 1.2
 
 // soak does the runs and prints what came of them.
 func soak(p *plan) (good bool, err error) {

@@ -8,29 +8,23 @@ import (
 	"github.com/mailbricks/mailbricks/bench/internal/raw"
 )
 
-// Who connects, as the second octet of the loopback address: each kind has addresses of its own.
+// Who connects, as the second octet of the first of their loopback addresses.
 const (
-	honestNet = 10 + iota
-	slowNet
-	idleNet
+	honestNet = 100
+	slowNet   = 150
+	idleNet   = 200
 )
 
-// perAddress is how many connections of an attack come from each address; each address is in a network (/24) of its own.
+// perAddress is how many connections of an attack come from each address.
 const perAddress = 20
 
-// dialTime is how long connecting and EHLO may take.
+// dialTime is how long connecting may take, and the greeting and EHLO.
 const dialTime = 30 * time.Second
 
-// dialer gives connections from the n-th address of a kind.
-func dialer(kind, n int) *net.Dialer {
+// source gives connections from the n-th address of a kind, each of which is in a network (/24) of its own.
+func source(kind, n int) *net.Dialer {
 	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, byte(kind+n/250), byte(1+n%250), 1)}, Timeout: dialTime}
 }
-
-// kindStride keeps the addresses of the kinds apart: each has this many times 250.
-const kindStride = 10
-
-// source is dialer for the kinds of an attack, of which several connections share an address.
-func source(kind, n int) *net.Dialer { return dialer(kind*kindStride, n/perAddress) }
 
 // connect begins a session; when ctx ends it does.
 func connect(ctx context.Context, d *net.Dialer, addr string) (*raw.Conn, error) {
