@@ -320,7 +320,8 @@ func TestLongBodyLineInASession(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		c := w.dial("203.0.113.9")
 		line := strings.Repeat("x", 20000) + "\r\n"
-		_, err := io.WriteString(c.Conn, "EHLO a.example\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"+line+".\r\nQUIT\r\n")
+		_, err := io.WriteString(c.Conn, "EHLO a.example\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"+
+			line+".\r\nQUIT\r\n")
 		require.NoError(w.t, err)
 		c.Talk("S* 220\nS* 250\nS* 250\nS* 250\nS* 354\nS* 250\nS* 221\nS$\n")
 		_, text := cutReceived(string(w.messages()[0].Raw))
