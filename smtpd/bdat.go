@@ -82,16 +82,22 @@ func (c *conn) beginChunks() *mailbricks.Reply {
 		m.scanner.out, m.scanner.repair = &repairWriter{out: m.scanner.out}, true
 	}
 	c.chunks = m
-	// A chunk follows its command at once: what has arrived has not come too early.
-	pending, arrived := c.session.pending, c.session.arrived
-	c.session.pending, c.session.arrived = nil, nil
-	err := c.askData(c.tx)
-	c.session.pending, c.session.arrived = pending, arrived
+	var err error
+	c.ahead(func() { err = c.askData(c.tx) }) // a chunk follows its command at once
 	m.began = time.Now()
 	if err != nil {
 		return refusal(err)
 	}
 	return nil
+}
+
+// ahead asks checks at a step before which the peer may have sent more already: it is not shown as pending.
+func (c *conn) ahead(ask func()) {
+	s := c.session
+	pending, arrived := s.pending, s.arrived
+	defer func() { s.pending, s.arrived = pending, arrived }()
+	s.pending, s.arrived = nil, nil
+	ask()
 }
 
 // takeChunk reads a chunk, and with the last one takes the message to its end.

@@ -17,6 +17,9 @@ type Session struct {
 	Hostname string
 	// Peer is the other end; it changes with EHLO, STARTTLS and AUTH.
 	Peer mailbricks.Peer
+	// Proxy is the other end itself when it speaks for Peer (see Server.TrustXCLIENT); nil: nobody does. When a client behind a
+	// proxy says what cannot be seen.
+	Proxy *mailbricks.Peer
 	// ReverseName is the confirmed host name of Peer.Addr (RFC 8601 §3, iprev). A check sets it; Received shows it.
 	ReverseName string
 

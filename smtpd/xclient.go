@@ -61,10 +61,11 @@ func (c *conn) xclient(arg string) *mailbricks.Reply {
 		c.proxy = &peer
 	}
 	c.newSession()
-	c.session.Peer, c.session.ReverseName = client.peer, client.name
+	c.session.Peer, c.session.ReverseName, c.session.Proxy = client.peer, client.name, c.proxy
 	c.extended, c.anew = false, true
 	c.logger.Debug("smtpd: connected", "peer", client.peer.Addr, "proxy", c.proxy.Addr)
-	code := c.greet()
+	code := 0
+	c.ahead(func() { code = c.greet() }) // XCLIENT may be pipelined
 	if t := c.set.Trace.Command; t != nil {
 		t(c.session, "XCLIENT", code)
 	}

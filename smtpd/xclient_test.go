@@ -245,6 +245,32 @@ func TestXCLIENTAsksTheConnectChecksAgain(t *testing.T) {
 	}, log.all())
 }
 
+func TestXCLIENTMayBePipelined(t *testing.T) {
+	var log notes
+	set := func(s *smtpd.Server) {
+		proxied(s)
+		s.Checks = []smtpd.Check{{Connect: func(_ context.Context, s *smtpd.Session) error {
+			if s.Proxy != nil {
+				log.add("%s for %s, %d ahead", s.Proxy.Addr.Addr(), s.Peer.Addr.Addr(), s.Pending())
+			}
+			return nil
+		}, Hello: func(_ context.Context, s *smtpd.Session, _ string) error {
+			log.add("%d ahead", s.Pending())
+			return nil
+		}}}
+	}
+	inWorld(t, set, func(w *world) {
+		w.dial("198.51.100.1").Talk(`
+			S* 220
+			R: "XCLIENT ADDR=203.0.113.77\r\nEHLO client.example.net\r\nNOOP\r\n"
+			S* 220
+			S* 250
+			S* 250
+		`)
+	})
+	require.Equal(t, []string{"198.51.100.1 for 203.0.113.77, 0 ahead", "6 ahead"}, log.all())
+}
+
 func TestXCLIENTMovesTheLimitsToTheClient(t *testing.T) {
 	var refused []string
 	set := func(s *smtpd.Server) {

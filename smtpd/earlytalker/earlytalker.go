@@ -85,7 +85,7 @@ func Check(o Options) smtpd.Check {
 type checker struct{ Options }
 
 func (c *checker) skips(s *smtpd.Session) bool {
-	return s.Peer.Identity != nil || !s.Peer.Addr.IsValid() || c.Skip != nil && c.Skip(s)
+	return s.Peer.Identity != nil || s.Proxy != nil || !s.Peer.Addr.IsValid() || c.Skip != nil && c.Skip(s)
 }
 
 // connect delays the greeting.
