@@ -17,8 +17,8 @@ type Session struct {
 	Hostname string
 	// Peer is the other end; it changes with EHLO, STARTTLS and AUTH.
 	Peer mailbricks.Peer
-	// Proxy is the other end itself when it speaks for Peer (see Server.TrustXCLIENT); nil: nobody does. When a client behind a
-	// proxy says what cannot be seen.
+	// Proxy is the other end itself when it speaks for Peer (see Server.TrustXCLIENT); nil: it does not. At what time a client
+	// says something cannot be seen behind a proxy.
 	Proxy *mailbricks.Peer
 	// ReverseName is the confirmed host name of Peer.Addr (RFC 8601 §3, iprev). A check sets it; Received shows it.
 	ReverseName string
@@ -72,7 +72,8 @@ func (s *Session) Counts() Counts { return s.counts }
 
 // Pending is how many octets the peer has sent that no step has asked for yet: before the greeting or at DATA any is too
 // many (RFC 2920 §3.1), at other times it is pipelining. What arrives while a check runs is counted at Connect, and otherwise
-// from when it first asks this or whether its context has ended.
+// from when it first asks this or whether its context has ended. At Data it is 0 when the message comes by BDAT, as that
+// follows at once, and so it is at Connect after XCLIENT.
 func (s *Session) Pending() int {
 	if s.pending == nil {
 		return 0
