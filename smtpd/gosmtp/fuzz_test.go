@@ -68,11 +68,15 @@ func FuzzSession(f *testing.F) {
 	f.Add(begin+"MAIL FROM:<refuse@example.net>\r\nRSET\r\nMAIL FROM:<refuse@example.net>\r\nMAIL FROM:<ok@example.net>\r\n", false)
 	f.Add("LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<refuse@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n.\r\n", true)
 	f.Add("HELO panic.example\r\nMAIL FROM:<panic@example.net>\r\n", false)
+	f.Add("HELO close.example\r\nMAIL FROM:<>\r\n", false)
+	f.Add("HELO a.example\r\nMAIL FROM:<close@example.net>\r\nMAIL FROM:<>\r\n", false)
 	f.Fuzz(func(t *testing.T, send string, lmtp bool) {
 		be := new(backend)
 		be.on = func(method, arg string) error {
 			switch {
 			case method == "Logout" || method == "Reset":
+			case strings.HasPrefix(arg, "close"):
+				return be.conns[len(be.conns)-1].Conn().Close()
 			case strings.HasPrefix(arg, "panic"):
 				panic("as asked")
 			case strings.HasPrefix(arg, "refuse"):

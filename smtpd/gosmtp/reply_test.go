@@ -1,6 +1,7 @@
 package gosmtp_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -192,6 +193,38 @@ func TestPanicInReset(t *testing.T) {
 			require.Equal(t, 1, be.count("Logout"))
 			require.Equal(t, 1, be.count("Reset"))
 		})
+	}
+}
+
+func TestPanicThatACheckMakesLightOf(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"Reset", "Mail"} {
+		be := new(backend)
+		first := true
+		be.on = func(method, _ string) error {
+			if method == at && first {
+				first = false
+				panic("lost")
+			}
+			return nil
+		}
+		w := serve(t, be, nil, func(srv *smtpd.Server) {
+			srv.Checks = append([]smtpd.Check{{Around: func(ctx context.Context, _ *smtpd.Step, next func(context.Context) error) error {
+				if next(ctx) != nil {
+					return smtpd.Temporary("no matter")
+				}
+				return nil
+			}}}, srv.Checks...)
+		})
+		script := "C: EHLO client.example.net\nS* 451\nC: EHLO client.example.net\nS* 250"
+		if at == "Mail" {
+			script = "C: MAIL FROM:<ann@example.net>\nS* 451"
+		}
+		w.talk(hello + script + transaction + quit)
+		require.NoError(t, w.srv.Shutdown(t.Context()))
+		require.Equal(t, 2, be.count("NewSession"))
+		require.Equal(t, 2, be.count("Logout"))
+		require.Equal(t, 1, be.count("Data"))
 	}
 }
 

@@ -2,6 +2,7 @@ package gosmtp
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -157,9 +158,10 @@ func (s *session) call(name string, f func(smtp.Session) error) error {
 	return s.lost(s.in.asked(err))
 }
 
-// lost ends the session if err closes the connection, so that the backend is not asked any more.
+// lost ends the session if the backend has closed the connection or panicked, so that it is not asked any more, whatever
+// becomes of err.
 func (s *session) lost(err error) error {
-	if s.in.isClosed() {
+	if _, panicked := errors.AsType[*serving.Panic](err); panicked || s.in.isClosed() {
 		s.end()
 	}
 	return err

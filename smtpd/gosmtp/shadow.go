@@ -23,9 +23,12 @@ type shadow struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	in, out  []byte // to go-smtp's server, from it
+	asked    bool   // the backend knows of the connection
 	waiting  bool   // go-smtp's server reads and there is nothing
 	panicked bool   // the backend panicked in a call that go-smtp made
-	closed   bool
+	closed   bool   // by the backend, or by go-smtp's server at its end
+	ending   bool   // the next Close is the last
+	released bool   // go-smtp's server may end
 }
 
 func newShadow(peer *smtpd.Session) *shadow {
@@ -34,12 +37,13 @@ func newShadow(peer *smtpd.Session) *shadow {
 	return s
 }
 
-// Read waits for what feed gives.
+// Read waits for what the far end writes, and then for the release: a connection that the backend has closed is not at its end
+// for go-smtp's server, which would call Logout while the backend is in another method.
 func (s *shadow) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.in) == 0 {
-		if s.closed {
+		if s.released {
 			return 0, io.EOF
 		}
 		s.waiting = true
@@ -64,11 +68,12 @@ func (s *shadow) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close says that the connection is to be closed: go-smtp's server ends.
+// Close says that the connection is to be closed.
 func (s *shadow) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.released = s.released || s.ending
 	s.changed.Broadcast()
 	return nil
 }
@@ -81,12 +86,34 @@ func (s *shadow) SetDeadline(time.Time) error      { return nil }
 func (s *shadow) SetReadDeadline(time.Time) error  { return nil }
 func (s *shadow) SetWriteDeadline(time.Time) error { return nil }
 
-// settle waits until go-smtp's server has done all that it was told to, has run into a panic of the backend's or has closed
-// the connection.
+// release lets go-smtp's server end.
+func (s *shadow) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed, s.released = true, true
+	s.changed.Broadcast()
+}
+
+// releaseWithClose lets go-smtp's server end once Close is called.
+func (s *shadow) releaseWithClose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+}
+
+// setAsked notes that the backend knows of the connection.
+func (s *shadow) setAsked() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = true
+}
+
+// settle waits until go-smtp's server has done all that it was told to, has run into a panic of the backend's, or has given up
+// before it came to ask the backend.
 func (s *shadow) settle() (panicked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.closed && !s.panicked && (!s.waiting || len(s.in) > 0) {
+	for !s.panicked && (!s.waiting || len(s.in) > 0) && (!s.closed || s.asked) {
 		s.changed.Wait()
 	}
 	return s.panicked
@@ -112,8 +139,8 @@ type tap struct{ *shadow }
 // panicReply is what go-smtp writes when the code of a backend has panicked, before it closes the connection.
 const panicReply = "421 4.0.0 Internal server error"
 
-// Write holds go-smtp's server where it is once the backend has panicked, until the connection is closed: what it would do
-// next is call Logout, and a panic in that would end the process.
+// Write holds go-smtp's server where it is once the backend has panicked, until the release: what it would do next is call
+// Logout, and a panic in that would end the process.
 func (t tap) Write(p []byte) (int, error) {
 	if !bytes.HasPrefix(p, []byte(panicReply)) {
 		return len(p), nil
@@ -122,7 +149,7 @@ func (t tap) Write(p []byte) (int, error) {
 	defer t.mu.Unlock()
 	t.panicked = true
 	t.changed.Broadcast()
-	for !t.closed {
+	for !t.released {
 		t.changed.Wait()
 	}
 	return len(p), nil
@@ -139,7 +166,7 @@ func (f farEnd) Read(p []byte) (int, error) {
 		switch {
 		case f.closed:
 			return 0, io.EOF
-		case f.waiting && len(f.in) == 0:
+		case f.panicked, f.waiting && len(f.in) == 0:
 			return 0, os.ErrDeadlineExceeded // nothing will come; a TLS connection survives this one
 		}
 		f.changed.Wait()

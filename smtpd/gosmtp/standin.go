@@ -111,6 +111,7 @@ func (in *standIn) asked(err error) error {
 
 // NewSession asks the backend, for go-smtp.
 func (in *standIn) NewSession(c *smtp.Conn) (smtp.Session, error) {
+	in.setAsked()
 	in.conn, in.server.Backend = c, in.user
 	in.err = serving.Guard(in.a.log(), "gosmtp: NewSession", func() (err error) {
 		in.backend, err = in.user.NewSession(c)
@@ -141,14 +142,17 @@ func (in *standIn) written() []byte {
 	return out
 }
 
-// end logs the session out, once, and ends go-smtp's server. If Logout panics that server stays where it is: it would call
+// end logs the session out, once, and ends go-smtp's server. If Logout panics that server stays where it is, as it would call
 // Logout again, where nothing catches a panic.
 func (in *standIn) end() {
-	if in.conn == nil {
-		_ = in.shadow.Close()
-	} else if serving.Guard(in.a.log(), "gosmtp: Logout", func() error { _ = in.conn.Close(); return nil }) != nil {
-		return
+	if in.conn != nil {
+		logout := func() error { _ = in.conn.Close(); return nil }
+		if serving.Guard(in.a.log(), "gosmtp: Logout", logout) != nil {
+			in.releaseWithClose() // should the backend call it, and come through
+			return
+		}
 	}
+	in.release()
 	_ = in.server.Shutdown(context.Background()) // waits for the goroutine, which has nothing left to do
 }
 
