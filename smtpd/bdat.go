@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // chunks is a message that comes by BDAT (RFC 3030 §2); nil while a transaction has had none.
@@ -89,6 +90,16 @@ func (c *conn) beginChunks() *mailbricks.Reply {
 		return refusal(err)
 	}
 	return nil
+}
+
+// chunksBroken ends the session and answers for a message if err is why its next chunk did not come.
+func (c *conn) chunksBroken(err error) bool {
+	if c.chunks == nil || c.chunks.failed || errors.Is(err, serving.ErrDraining) || errors.Is(err, serving.ErrLineTooLong) {
+		return false
+	}
+	c.why = Outcome{}
+	c.conclude(c.chunked(), c.broken(err))
+	return true
 }
 
 // ahead asks checks at a step before which the peer may have sent more already: it is not shown as pending.

@@ -557,6 +557,42 @@ func TestLongLinesOverChunks(t *testing.T) {
 	}
 }
 
+func TestAMissingChunkIsTold(t *testing.T) {
+	for name, test := range map[string]struct{ script, size, reply string }{
+		"left":       {"H:\nS$", "3 smtpd: message broke off: unexpected EOF", "message refused, reply <nil>"},
+		"silent":     {"S: 421 4.4.2 The message came too slowly, closing\nS$", "3 421 4.4.2 The message came too slowly, closing", "message close, reply 421"},
+		"gave it up": {"C: QUIT\nS* 221\nS$", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log notes
+			set := func(s *smtpd.Server) {
+				s.Trace.Message = func(_ *smtpd.Transaction, size int64, _ time.Duration, err error) {
+					text, _, _ := strings.Cut(err.Error(), ": i/o")
+					log.add("%d %s", size, text)
+				}
+				s.Trace.Outcome = func(o smtpd.Outcome) {
+					if o.Reply == nil {
+						log.add("%s refused, reply <nil>", o.Phase)
+					} else {
+						log.add("%s %s, reply %d", o.Phase, o.Action, o.Reply.Code)
+					}
+				}
+			}
+			inWorld(t, set, func(w *world) {
+				w.talk(mailTo + "R: \"BDAT 3\\r\\na\\r\\n\"\nS* 250\n" + test.script)
+				require.Empty(w.t, w.messages())
+			})
+			if test.size == "" {
+				require.Empty(t, log.all())
+				return
+			}
+			require.Len(t, log.all(), 2)
+			require.True(t, strings.HasPrefix(log.all()[0], test.size), log.all()[0])
+			require.Equal(t, test.reply, log.all()[1])
+		})
+	}
+}
+
 // A message that breaks off is never accepted, wherever that is.
 func TestTruncatedChunks(t *testing.T) {
 	const whole = "BDAT 5\r\na\r\nb\rBDAT 4 LAST\r\n\nc\r\n"
@@ -725,5 +761,22 @@ func TestAHandlerThatFailsRefusesTheLastChunk(t *testing.T) {
 			S: 451 4.3.0 *
 			S* 250
 		`)
+	})
+}
+
+func TestReceivedHasTheHelloWithoutItsLastDot(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.talk(`
+			S* 220
+			C: EHLO client.example.net.
+			C: MAIL FROM:<>
+			C: RCPT TO:<bob@example.com>
+			C: BDAT 0 LAST
+			S* 250
+			S* 250
+			S* 250
+			S* 250
+		`)
+		require.True(w.t, strings.HasPrefix(string(w.messages()[0].Raw), "Received: from client.example.net (unknown [203.0.113.9])\r\n"))
 	})
 }

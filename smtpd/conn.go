@@ -145,6 +145,8 @@ func (c *conn) readFailed(err error) {
 	c.end = err
 	var reply *mailbricks.Reply
 	switch {
+	case c.chunksBroken(err):
+		return
 	case errors.Is(err, serving.ErrDraining):
 		reply = shutdownReply(c.set.hostname)
 	case errors.Is(err, os.ErrDeadlineExceeded):

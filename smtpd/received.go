@@ -18,7 +18,7 @@ func received(tx *Transaction, hide bool) string {
 	if hide && env.Peer.Identity != nil {
 		b = append(b, "from localhost"...) // there must be some name: RFC 5321 §4.4
 	} else {
-		b = append(append(b, "from "...), env.Peer.Hello...)
+		b = append(append(b, "from "...), strings.TrimSuffix(env.Peer.Hello, ".")...)
 		b = appendTCPInfo(b, s.ReverseName, env.Peer.Addr.Addr())
 	}
 	b = append(append(b, "\r\n\tby "...), clean(s.Hostname)...)
