@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exim is an Exim of the test's own, as mail.DOMAIN at the world's n-th address. It stores the mail for DOMAIN in one Maildir and
-// sends all other to the world's host 9.
+// exim is an Exim of the test's own, as mail.DOMAIN at the world's n-th address. It stores the mail for DOMAIN in one
+// Maildir and sends all other to the world's host 9.
 type exim struct {
 	*world
 	ip, dir string
@@ -139,7 +139,8 @@ func TestEximReceives(t *testing.T) {
 	x := w.newExim(4, "exim.test")
 	a.start()
 	sh(t, `printf '.dot\n..two\n' >$LOG.body
-swaks -s $H -p 587 -f ann@a.test -t carl@exim.test -h-Subject "to Exim" --body @$LOG.body --tls -a PLAIN -au ann@a.test -ap secret >$LOG || { cat $LOG; exit 1; }`,
+swaks -s $H -p 587 -f ann@a.test -t carl@exim.test -h-Subject "to Exim" --body @$LOG.body --tls \
+	-a PLAIN -au ann@a.test -ap secret >$LOG || { cat $LOG; exit 1; }`,
 		append(a.env(), "LOG="+filepath.Join(w.dir, "swaks"))...)
 	eventually(t, "the message at Exim", func() error {
 		_, err := shell("grep -rq 'Subject: to Exim' $D/mail/new", "D="+x.dir)

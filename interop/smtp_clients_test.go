@@ -27,7 +27,8 @@ var smtpClients = map[string]struct {
 	check  func(t *testing.T, k *taker, got mailtest.Received)
 }{
 	"swaks": {
-		`swaks -s $IP -f carl@client.test -t bob@taker.test,carol@taker.test --data @$DIR/letter --pipeline --tls -a LOGIN -au ann@taker.test -ap secret`,
+		`swaks -s $IP -f carl@client.test -t bob@taker.test,carol@taker.test --data @$DIR/letter \
+			--pipeline --tls -a LOGIN -au ann@taker.test -ap secret`,
 		func(t *testing.T, k *taker, got mailtest.Received) {
 			require.Equal(t, "ESMTPSA", got.Envelope.Peer.Protocol)
 			require.Equal(t, "ann@taker.test", got.Envelope.Peer.Identity.Login)
@@ -35,7 +36,8 @@ var smtpClients = map[string]struct {
 		},
 	},
 	"swaks with XCLIENT": {
-		`swaks -s $IP -f carl@client.test -t bob@taker.test --data @$DIR/letter --helo laptop.client.test --xclient-addr 203.0.113.7 --xclient-name mx.client.test`,
+		`swaks -s $IP -f carl@client.test -t bob@taker.test --data @$DIR/letter \
+			--helo laptop.client.test --xclient-addr 203.0.113.7 --xclient-name mx.client.test`,
 		func(t *testing.T, k *taker, got mailtest.Received) {
 			require.Equal(t, "203.0.113.7", got.Envelope.Peer.Addr.Addr().String())
 			require.Contains(t, got.Message.Get("Received"), "from laptop.client.test (mx.client.test [203.0.113.7])")
@@ -43,8 +45,9 @@ var smtpClients = map[string]struct {
 		},
 	},
 	"msmtp": {
-		`msmtp --host=$IP --from=carl@client.test --tls=on --tls-starttls=on --tls-trust-file=$CA --tls-host-override=$NAME --auth=plain \
-			--user=ann@taker.test --passwordeval='echo secret' --dsn-notify=success,delay --dsn-return=hdrs bob@taker.test <$DIR/letter`,
+		`msmtp --host=$IP --from=carl@client.test --tls=on --tls-starttls=on --tls-trust-file=$CA --tls-host-override=$NAME \
+			--auth=plain --user=ann@taker.test --passwordeval='echo secret' --dsn-notify=success,delay --dsn-return=hdrs \
+			bob@taker.test <$DIR/letter`,
 		func(t *testing.T, k *taker, got mailtest.Received) {
 			require.Equal(t, "ESMTPSA", got.Envelope.Peer.Protocol)
 			require.Equal(t, mailbricks.NotifySuccess|mailbricks.NotifyDelay, got.Envelope.Recipients[0].Notify)
@@ -70,7 +73,8 @@ var smtpClients = map[string]struct {
 		},
 	},
 	"curl behind PROXY": {
-		`curl -sS --crlf smtp://$IP:2525/laptop.client.test --interface ${IP%.*}.77 --haproxy-protocol --mail-from carl@client.test --mail-rcpt bob@taker.test -T $DIR/letter`,
+		`curl -sS --crlf smtp://$IP:2525/laptop.client.test --interface ${IP%.*}.77 --haproxy-protocol \
+			--mail-from carl@client.test --mail-rcpt bob@taker.test -T $DIR/letter`,
 		func(t *testing.T, k *taker, got mailtest.Received) {
 			require.Equal(t, k.world.ip(77), got.Envelope.Peer.Addr.Addr().String())
 		},
@@ -90,7 +94,8 @@ EOF`,
 			require.Equal(t, mailbricks.ReturnFull, got.Envelope.Return)
 			require.Equal(t, "QQ+314159", got.Envelope.EnvelopeID)
 			require.Equal(t, []mailbricks.Recipient{{
-				Address: "bob@taker.test", Notify: mailbricks.NotifySuccess | mailbricks.NotifyFailure, OriginalRecipient: "rfc822;Bob+News@taker.test",
+				Address: "bob@taker.test", Notify: mailbricks.NotifySuccess | mailbricks.NotifyFailure,
+				OriginalRecipient: "rfc822;Bob+News@taker.test",
 			}}, got.Envelope.Recipients)
 		},
 	},
@@ -126,6 +131,13 @@ EOF`,
 	},
 }
 
+// write makes the letter that a client is to send.
+func (k *taker) write(t *testing.T, subject string) {
+	t.Helper()
+	letter := strings.ReplaceAll(plainLetter, "$SUBJECT", subject)
+	require.NoError(t, os.WriteFile(filepath.Join(k.dir, "letter"), []byte(letter), 0o600))
+}
+
 // python begins a script with what several need.
 const python = `python3 - <<'EOF'
 import email, email.policy, os, smtplib, ssl
@@ -154,7 +166,7 @@ func TestSMTPClients(t *testing.T) {
 	})
 	for name, client := range smtpClients {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, os.WriteFile(filepath.Join(k.dir, "letter"), []byte(strings.ReplaceAll(plainLetter, "$SUBJECT", name)), 0o600))
+			k.write(t, name)
 			sh(t, client.script, k.env()...)
 			got := k.find(t, name)
 			client.check(t, k, got)
@@ -192,8 +204,12 @@ EOF`, k.env()...)
 
 // lmtpClients hand a message for two recipients in, of which one is refused once the message is there.
 var lmtpClients = map[string]string{
-	"swaks, unix":   `swaks --socket $DIR/lmtp --protocol LMTP -f carl@client.test -t bob@taker.test,full@taker.test --data @$DIR/letter >$DIR/log || true; grep -F '452 4.2.2 <full@taker.test>' $DIR/log`,
-	"msmtp, TCP":    `msmtp --protocol=lmtp --host=$IP --port=24 --from=carl@client.test bob@taker.test full@taker.test <$DIR/letter 2>$DIR/log && exit 1; grep -F full@taker.test $DIR/log`,
+	"swaks, unix": `swaks --socket $DIR/lmtp --protocol LMTP -f carl@client.test -t bob@taker.test,full@taker.test \
+	--data @$DIR/letter >$DIR/log || true
+grep -F '452 4.2.2 <full@taker.test>' $DIR/log`,
+	"msmtp, TCP": `msmtp --protocol=lmtp --host=$IP --port=24 --from=carl@client.test bob@taker.test full@taker.test \
+	<$DIR/letter 2>$DIR/log && exit 1
+grep -F full@taker.test $DIR/log`,
 	"smtplib, TCP":  python + lmtpScript + "\nhand_in(smtplib.LMTP(e['IP'], 24, timeout=60))\nEOF",
 	"smtplib, unix": python + lmtpScript + "\nhand_in(smtplib.LMTP(e['DIR'] + '/lmtp'))\nEOF",
 }
@@ -217,7 +233,7 @@ func TestLMTPClients(t *testing.T) {
 	k := w.newLMTPTaker(9)
 	for name, script := range lmtpClients {
 		t.Run(name, func(t *testing.T) {
-			require.NoError(t, os.WriteFile(filepath.Join(k.dir, "letter"), []byte(strings.ReplaceAll(plainLetter, "$SUBJECT", name)), 0o600))
+			k.write(t, name)
 			sh(t, script, k.env()...)
 			got := k.find(t, name)
 			require.Len(t, got.Envelope.Recipients, 1)

@@ -18,7 +18,8 @@ func handIn(t *testing.T, w *world, ip string) {
 def sent(subject):
     return b"From: carl@client.test\r\nSubject: " + subject.encode() + b"\r\n\r\n.dot\r\n..two\r\nGr\xc3\xbc\xc3\x9fe\r\n"
 s = smtplib.SMTP(e["IP"], 25, local_hostname="laptop.client.test", timeout=60)
-s.sendmail("carl@client.test", ["bob@taker.test", "carol@taker.test"], sent("plain"), mail_options=["BODY=8BITMIME", "RET=HDRS", "ENVID=QQ314159"],
+s.sendmail("carl@client.test", ["bob@taker.test", "carol@taker.test"], sent("plain"),
+    mail_options=["BODY=8BITMIME", "RET=HDRS", "ENVID=QQ314159"],
     rcpt_options=["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;news@client.test"])
 s.sendmail("jörg@client.test", ["用户@taker.test"], sent("Grüße"), mail_options=["SMTPUTF8", "BODY=8BITMIME"])
 s.quit()
@@ -54,8 +55,9 @@ func TestPostfixSends(t *testing.T) {
 	w := newWorld(t)
 	k, l := w.newTaker(9, nil), w.newLMTPTaker(10)
 	k.serve("25", nil)
-	p := w.newPostfix(4, "postfix.test", "smtputf8_enable = yes", "smtp_tls_security_level = encrypt", "smtp_tls_CAfile = "+w.caFile(),
-		"transport_maps = inline:{ {taker.test=smtp:["+k.ip+"]:25}, {unix.test=lmtp:unix:"+l.dir+"/lmtp}, {tcp.test=lmtp:inet:["+l.ip+"]:24} }")
+	p := w.newPostfix(4, "postfix.test", "smtputf8_enable = yes", "smtp_tls_security_level = encrypt",
+		"transport_maps = inline:{ {taker.test=smtp:["+k.ip+"]:25}, {unix.test=lmtp:unix:"+l.dir+"/lmtp}, "+
+			"{tcp.test=lmtp:inet:["+l.ip+"]:24} }")
 	handIn(t, w, p.ip)
 	checkHandedIn(t, k)
 

@@ -40,7 +40,10 @@ func (w *world) newTaker(n int, setUp func(*smtpd.Server)) *taker {
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, os.RemoveAll(dir)) })
 	require.NoError(w.t, os.Chmod(dir, 0o755))
-	k := &taker{world: w, ip: w.ip(n), name: "taker.test", dir: dir, sessions: map[string]string{}, verbs: map[string][]string{}}
+	k := &taker{
+		world: w, ip: w.ip(n), name: "taker.test", dir: dir,
+		sessions: map[string]string{}, verbs: map[string][]string{},
+	}
 	hash, err := auth.HashPassword("secret")
 	require.NoError(w.t, err)
 	k.srv = &smtpd.Server{
@@ -48,7 +51,8 @@ func (w *world) newTaker(n int, setUp func(*smtpd.Server)) *taker {
 		TLSConfig: w.ca.ServerConfig(k.name, k.ip),
 		Auth:      auth.Passwords(oneUser{Login: "ann@taker.test", Hash: hash}),
 		Handler: smtpd.Keeps(&k.inbox, smtpd.Extensions{
-			BinaryMIME: true, DSN: true, RequireTLS: true, DeliverBy: true, MaxHold: time.Hour, Priority: true, RecipientValidSince: true,
+			BinaryMIME: true, DSN: true, RequireTLS: true, DeliverBy: true, MaxHold: time.Hour,
+			Priority: true, RecipientValidSince: true,
 		}),
 		Trace: smtpd.Trace{
 			Command: func(s *smtpd.Session, verb string, code int) {
