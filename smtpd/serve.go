@@ -12,7 +12,15 @@ import (
 
 // ListenAndServe listens on Addr and calls Serve.
 func (s *Server) ListenAndServe() error {
-	return serving.ListenAndServe("smtpd", cmp.Or(s.Addr, ":25"), s.Serve)
+	return serving.ListenAndServe("smtpd", s.addr(), s.Serve)
+}
+
+// addr is where ListenAndServe listens.
+func (s *Server) addr() string {
+	if s.LMTP {
+		return cmp.Or(s.Addr, ":24")
+	}
+	return cmp.Or(s.Addr, ":25")
 }
 
 // ListenAndServeTLS listens on Addr and calls ServeTLS.

@@ -63,7 +63,7 @@ var ErrServerClosed = errors.New("smtpd: server closed")
 //
 // A limit of 0 is its default, a negative one is none. A time-out of 0 or less is its default.
 type Server struct {
-	// Addr is where ListenAndServe listens; empty: ":25", or ":465" for ListenAndServeTLS.
+	// Addr is where ListenAndServe listens; empty: ":25", for LMTP ":24", and for ListenAndServeTLS ":465".
 	Addr string
 	// Hostname is this server's name in the greeting, in EHLO and in Received; empty: os.Hostname.
 	Hostname string
