@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -34,7 +33,9 @@ func (a Action) String() string {
 }
 
 // Verdict is what a check says of a step when nil and a refusal do not do. It is an error, so that a hook returns it as it
-// returns a refusal; [Accept], [Quarantine], [Discard], [Tarpit] and [Close] make it.
+// returns a refusal; [Accept], [Quarantine], [Discard], [Tarpit] and [Close] make it. It may be wrapped. Of several errors that are
+// joined the strictest is what the check says: Close, a refusal (any error that is no Verdict), Discard, Quarantine, Tarpit,
+// Pass, Accept; a Tarpit is as strict as what it goes on with.
 type Verdict struct {
 	// Action is what is to become of the step.
 	Action Action
@@ -94,18 +95,59 @@ func Tarpit(delay time.Duration, err error) error {
 // Close ends the session with the reply for err, whatever its code: 421 if err is no [mailbricks.Reply].
 func Close(err error) error { return &Verdict{Action: ClosePeer, Err: err} }
 
-// verdictOf is the verdict in err, if there is one and it is not merely the cause of a reply.
+// verdictOf is the verdict that err comes to; false: a refusal. Nothing that is beneath a reply is a verdict. Of several errors
+// in one (errors.Join, or fmt.Errorf with more than one %w) the strictest holds, and one that is no verdict is a refusal.
 func verdictOf(err error) (*Verdict, bool) {
-	v, ok := errors.AsType[*Verdict](err)
-	if !ok {
-		return nil, false
-	}
-	if reply, is := errors.AsType[*mailbricks.Reply](err); is {
-		if beneath, is := errors.AsType[*Verdict](reply.Err); is && beneath == v {
-			return nil, false
+	v, _ := strictest(err)
+	return v, v != nil
+}
+
+// strictest gives the verdict that err comes to, nil for a refusal, and how strict it is.
+func strictest(err error) (*Verdict, int) {
+	const refusal = 5
+	switch e := err.(type) {
+	case *Verdict:
+		return e, e.strictness()
+	case *mailbricks.Reply:
+		return nil, refusal
+	case interface{ Unwrap() error }:
+		return strictest(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var most *Verdict
+		strict := -1
+		for _, err := range e.Unwrap() {
+			if v, n := strictest(err); n > strict {
+				most, strict = v, n
+			}
+		}
+		if strict >= 0 {
+			return most, strict
 		}
 	}
-	return v, true
+	return nil, refusal
+}
+
+// strictness puts verdicts in an order, of which strictest has the refusal.
+func (v *Verdict) strictness() int {
+	switch v.Action {
+	case AcceptStep:
+		return 0
+	case Pass:
+		return 1
+	case TarpitPeer:
+		if v.Err != nil {
+			_, then := strictest(v.Err)
+			return max(2, then)
+		}
+		return 2
+	case QuarantineMail:
+		return 3
+	case DiscardMail:
+		return 4
+	case ClosePeer:
+		return 6
+	}
+	return 5
 }
 
 // maxReason is how many octets of a verdict's reason are kept.
