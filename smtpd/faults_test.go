@@ -188,6 +188,17 @@ var faults = map[string]struct {
 		C: AUTH PLAIN AGEAYg==
 		S: 421 4.7.0 Too many failed log-ins, closing
 		S$`},
+	"BY on MAIL":             {keeping(everything), mailed("<a@b> BY=120;R", "250 2.1.0 Sender ok")},
+	"MT-PRIORITY on MAIL":    {keeping(everything), mailed("<a@b> MT-PRIORITY=-3", "250 2.1.0 Sender ok")},
+	"REQUIRETLS in clear":    {keeping(everything), mailed("<a@b> REQUIRETLS", "555 5.5.4 *")},
+	"an equals sign in AUTH": {insecureUsers, mailed("<a@b> AUTH=SRS0+3Dx@b", "250 2.1.0 Sender ok")},
+	"an equals sign in ORCPT": {keeping(everything), `
+		C: EHLO client.example.net
+		S* 250
+		C: MAIL FROM:<a@example.net>
+		S* 250
+		C: RCPT TO:<b@example.com> ORCPT=rfc822;SRS0=x=y@z
+		S: 250 2.1.5 Recipient ok`},
 	"a web browser": {nil, "C: GET / HTTP/1.1\nC: Host: mail.example.com\nC:\nS: 502 5.7.0 *\nS$\n"},
 	"AUTH where it is not offered": {nil, `
 		C: EHLO client.example.net
@@ -228,6 +239,17 @@ func TestFaultsOfOtherServers(t *testing.T) {
 					c.Talk("C: QUIT\nS: 221 2.0.0 *\nS$\n")
 				}
 				require.Empty(w.t, w.messages())
+			})
+		})
+	}
+}
+
+func TestCommandsThatAreNotServed(t *testing.T) {
+	for verb := range strings.FieldsSeq("EXPN ETRN TURN ATRN SEND SOML SAML BURL XCLIENT XFORWARD VERB ONEX") {
+		t.Run(verb, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.talk(hello + "C: " + verb + "\nS: 502 5.5.1 Command not implemented\nC: " + strings.ToLower(verb) +
+					" x\nS: 502 5.5.1 *\nC: " + verb + "X\nS: 500 5.5.1 Unknown command\nC: NOOP\nS* 250\n")
 			})
 		})
 	}

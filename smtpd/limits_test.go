@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
 
@@ -472,4 +473,66 @@ func TestMalformedMessagesAreErrors(t *testing.T) {
 		w.talk(mailTo + "R: \"BDAT 3\\r\\nx\\ny\"\nS: 550 5.5.2 *\nC: RSET\nS* 250\n" + again[:strings.Index(again, "C: DATA")] +
 			"R: \"BDAT 3 LAST\\r\\nx\\ny\"\nS: 550 5.5.2 *\nS: 421 4.7.0 Too many errors, closing\nS$\n")
 	})
+}
+
+func TestMaxLocalPart(t *testing.T) {
+	mail := func(n int) string { return "C: MAIL FROM:<" + strings.Repeat("x", n) + "@example.net>\n" }
+	// RFC 5321 §4.5.3.1.3 bounds the path where this limit does not.
+	for limit, most := range map[int]int{0: smtpd.DefaultMaxLocalPart, 10: 10, 100: 100, -1: 256 - len("<@example.net>")} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			inWorld(t, func(s *smtpd.Server) { s.MaxLocalPart = limit }, func(w *world) {
+				w.talk(hello + mail(most+1) + "S: 501 5.1.7 Sender address: * is too long\n" + mail(most) + "S* 250\n" +
+					"C: RCPT TO:<" + strings.Repeat("x", most+1) + "@example.com>\nS: 501 5.1.3 Recipient address: * is too long\n")
+			})
+		})
+	}
+}
+
+// Each time-out is that of its field.
+func TestTimeouts(t *testing.T) {
+	ca := mailtest.NewCA()
+	for name, test := range map[string]struct {
+		setUp  func(*smtpd.Server)
+		script string
+		took   time.Duration
+	}{
+		"data": {
+			func(s *smtpd.Server) { s.DataTimeout = 10 * time.Second },
+			toData + "C: x\nS: 421 4.4.2 *\nS$\n", 10 * time.Second,
+		},
+		"chunk": {
+			func(s *smtpd.Server) { s.DataTimeout = 10 * time.Second },
+			mailTo + "C: BDAT 10\nS: 421 4.4.2 *\nS$\n", 10 * time.Second,
+		},
+		"handler": {
+			func(s *smtpd.Server) {
+				s.HandlerTimeout = 10 * time.Second
+				s.Handler = mailbricks.HandlerFunc(func(ctx context.Context, _ *mailbricks.Envelope, _ *mailbricks.Message) error {
+					<-ctx.Done()
+					return ctx.Err()
+				})
+			},
+			toData + "C: .\nS: 451 4.3.0 *\nC: NOOP\nS* 250\nC: QUIT\nS* 221\nS$\n", 10 * time.Second,
+		},
+		"tls": {
+			func(s *smtpd.Server) { s.TLSTimeout = 10 * time.Second },
+			hello + "C: STARTTLS\nS* 220\nS$\n", 10 * time.Second,
+		},
+		"command": {
+			func(s *smtpd.Server) { s.CommandTimeout = 10 * time.Second },
+			hello + "S: 421 4.4.2 *\nS$\n", 10 * time.Second,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(s *smtpd.Server) {
+				withTLS(ca)(s)
+				test.setUp(s)
+			}, func(w *world) {
+				began := time.Now()
+				w.talk(test.script)
+				require.GreaterOrEqual(w.t, time.Since(began), test.took)
+				require.Less(w.t, time.Since(began), test.took+time.Second)
+			})
+		})
+	}
 }
