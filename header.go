@@ -79,17 +79,20 @@ func appendField(b []byte, name, value string) []byte {
 		}
 	}
 	b = append(b, ": "...)
+	start := 0 // value[start:i] is fit as it is
 	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case c == '\r' && isFold(value[i:]):
-			b = append(b, '\r', '\n', value[i+2])
-			i += 2
-		case c != '\t' && (c < ' ' || c == 0x7f):
-			b = append(b, ' ')
-		default:
-			b = append(b, c)
+		c := value[i]
+		if c >= ' ' && c != 0x7f || c == '\t' {
+			continue
 		}
+		if c == '\r' && isFold(value[i:]) {
+			i += 2
+			continue
+		}
+		b = append(append(b, value[start:i]...), ' ')
+		start = i + 1
 	}
+	b = append(b, value[start:]...)
 	return append(b, "\r\n"...)
 }
 

@@ -36,11 +36,11 @@ func (c *conn) dataCommand(arg string) *mailbricks.Reply {
 		c.endTransaction()
 		return refusal(err)
 	}
-	c.reply(&mailbricks.Reply{Code: 354, Text: "End the message with a line of one dot"})
+	c.reply(startMessage)
 	a := arrival{tx: tx, verb: "DATA", began: time.Now()}
 	w := c.set.spool.Writer()
 	var err error
-	if a.size, err = c.receive(w); err == nil {
+	if a.size, err = c.receive(w, a.began); err == nil {
 		err = c.accept(tx, w)
 	} else {
 		w.Abort()
@@ -91,14 +91,13 @@ func (c *conn) conclude(a arrival, err error) {
 
 // report tells those who want to know of the outcome of a message, and counts.
 func (c *conn) report(a arrival, err error) {
-	took := time.Since(a.began)
 	if t := c.set.Trace.Message; t != nil {
-		t(a.tx, a.size, took, err)
+		t(a.tx, a.size, time.Since(a.began), err)
 	}
 	taken := c.taken(a.tx, err)
 	c.decided(a.tx, taken, err)
 	if taken > 0 && !a.tx.thrownAway() {
-		c.logAccepted(a, taken, took)
+		c.logAccepted(a, taken)
 	}
 	if err == nil || taken > 0 {
 		c.idleCommands = 0
@@ -108,12 +107,12 @@ func (c *conn) report(a arrival, err error) {
 }
 
 // logAccepted is the line of the log for a message that was taken.
-func (c *conn) logAccepted(a arrival, taken int, took time.Duration) {
+func (c *conn) logAccepted(a arrival, taken int) {
 	if !c.logger.Enabled(c.ctx, slog.LevelInfo) { // what follows costs something
 		return
 	}
 	env := a.tx.Envelope
-	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", took, "peer", c.session.Peer.Addr}
+	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", time.Since(a.began), "peer", c.session.Peer.Addr}
 	if env.Priority != nil {
 		args = append(args, "priority", *env.Priority) // RFC 6710 §4.1
 	}
@@ -128,14 +127,13 @@ func (c *conn) endTransaction() {
 	c.tx, c.chunks = nil, nil
 }
 
-// receive reads to the end of the message. An error says why the message is refused; when it was not read to its end,
+// receive reads to the end of the message, which began with its command. An error says why the message is refused; when it was not read to its end,
 // c.end is set as well.
-func (c *conn) receive(w *mailbricks.SpoolWriter) (size int64, err error) {
+func (c *conn) receive(w *mailbricks.SpoolWriter, began time.Time) (size int64, err error) {
 	scanner := dotScanner{out: &headWriter{out: w}, maxLine: c.set.maxLine}
 	if c.set.BareLineEnds == RepairBareLineEnds {
 		scanner.out, scanner.repair = &repairWriter{out: scanner.out}, true
 	}
-	began := time.Now()
 	received := int64(0)
 	for {
 		taken, done := scanner.scan(c.Buffered())
@@ -201,6 +199,9 @@ func (c *conn) broken(err error) error {
 
 // flaw is why a message that was read to its end is refused.
 func (c *conn) flaw(err, flaw error) error {
+	if err == nil && flaw == nil {
+		return nil
+	}
 	var tooLarge *mailbricks.Reply
 	switch {
 	case errors.As(err, &tooLarge): // size first: it is what the sender can mend

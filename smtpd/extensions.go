@@ -182,7 +182,7 @@ func (c *conn) lowerPriority(env *mailbricks.Envelope) {
 // senderOk is the reply to MAIL, which tells of a priority that is not the one asked for (RFC 6710 §4.1).
 func senderOk(env *mailbricks.Envelope, asked *int) *mailbricks.Reply {
 	if env.Priority == nil || asked != nil && *asked == *env.Priority {
-		return ok("2.1.0", "Sender ok")
+		return senderFits
 	}
 	return ok("2.3.6", fmt.Sprintf("%d is the new priority assigned to the message", *env.Priority))
 }

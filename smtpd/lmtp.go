@@ -49,6 +49,9 @@ func (c *conn) taken(tx *Transaction, err error) int {
 	if err != nil && !c.set.LMTP { // then it was refused, whatever the Handler has done for some
 		return 0
 	}
+	if err == nil {
+		return len(rcpts)
+	}
 	n := 0
 	for _, err := range mailbricks.ResultsOf(err, len(rcpts)) {
 		if err == nil {

@@ -160,7 +160,7 @@ func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 		if !discarded {
 			tx.Envelope.Recipients = append(tx.Envelope.Recipients, rcpt)
 		}
-		return ok("2.1.5", "Recipient ok")
+		return recipientFits
 	}
 	reply := refusal(err)
 	if c.session.counts.BadRecipients++; serving.Reached(c.session.counts.BadRecipients, c.maxBadRecipients()) {

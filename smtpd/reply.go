@@ -32,6 +32,13 @@ func badSequence(text string) *mailbricks.Reply { return misuse(503, "5.5.1", te
 // badArgument is the reply to arguments that do not parse.
 func badArgument(text string) *mailbricks.Reply { return misuse(501, "5.5.4", text) }
 
+// The replies to what goes as it should, which are given most. Nobody changes a reply.
+var (
+	senderFits    = ok("2.1.0", "Sender ok")
+	recipientFits = ok("2.1.5", "Recipient ok")
+	startMessage  = &mailbricks.Reply{Code: 354, Text: "End the message with a line of one dot"}
+)
+
 // ok is a positive reply.
 func ok(enhanced, text string) *mailbricks.Reply {
 	return &mailbricks.Reply{Code: 250, Enhanced: enhanced, Text: text}

@@ -28,15 +28,19 @@ type plan struct {
 	runs               int
 	quiet, attack      time.Duration // how long each run measures without and with the attack
 	few, many          int           // idle connections between which memory is measured
+	slowdown           float64       // that is borne
 }
 
 var (
-	fullPlan  = plan{idle: 5000, slow: 500, honest: 200, runs: 5, quiet: 5 * time.Second, attack: 15 * time.Second, few: 1000, many: 5000}
-	quickPlan = plan{idle: 200, slow: 50, honest: 20, runs: 1, quiet: time.Second, attack: time.Second, few: 100, many: 500}
+	fullPlan  = plan{idle: 5000, slow: 500, honest: 200, runs: 5, quiet: 5 * time.Second, attack: 15 * time.Second, few: 1000, many: 5000, slowdown: maxSlowdown}
+	quickPlan = plan{idle: 200, slow: 50, honest: 20, runs: 1, quiet: time.Second, attack: time.Second, few: 100, many: 500, slowdown: maxSlowdown}
 )
 
+// roles are what children run.
+var roles = map[string]child.Role{"server": server}
+
 func main() {
-	child.Main(map[string]child.Role{"server": server})
+	child.Main(roles)
 	quick := flag.Bool("quick", false, "a small attack of seconds")
 	flag.Parse()
 	p := fullPlan
@@ -58,7 +62,7 @@ const spareFiles = 500
 
 // run does all and says whether no bound is broken.
 func run(p *plan) (ok bool, err error) {
-	if err := rlimit.Need(uint64(max(2*p.idle+p.slow+p.honest, p.many)+spareFiles)); err != nil {
+	if err := rlimit.Need(uint64(max(2*p.idle+p.slow+p.honest, p.many) + spareFiles)); err != nil {
 		return false, err
 	}
 	ok = true

@@ -35,8 +35,8 @@ func soak(p *plan) (good bool, err error) {
 		slowdowns = append(slowdowns, r.slowdown)
 		good = good && r.complete
 	}
-	slow := stats.Median(slowdowns) <= maxSlowdown
-	fmt.Printf("p99 under attack to p99 in quiet: %s, at most %.1f: %s\n", stats.Spread(slowdowns), maxSlowdown, verdict(slow))
+	slow := stats.Median(slowdowns) <= p.slowdown
+	fmt.Printf("p99 under attack to p99 in quiet: %s, at most %.1f: %s\n", stats.Spread(slowdowns), p.slowdown, verdict(slow))
 	left, err := goroutinesLeft(srv, before.Goroutines)
 	if err != nil {
 		return false, err

@@ -31,8 +31,11 @@ type workload struct {
 	bound float64 // of the CPU ratio
 }
 
+// roles are the servers.
+var roles = map[string]child.Role{"smtpd": ours, "go-smtp": theirs}
+
 func main() {
-	child.Main(map[string]child.Role{"smtpd": ours, "go-smtp": theirs})
+	child.Main(roles)
 	quick := flag.Bool("quick", false, "one short pair each, and no verdict: that it runs")
 	pairs := flag.Int("pairs", 7, "pairs of measurements for each line; at least 5 for a result that counts")
 	each := flag.Duration("time", time.Second, "how long each measurement takes")

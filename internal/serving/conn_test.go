@@ -110,6 +110,30 @@ func TestLongestLine(t *testing.T) {
 	})
 }
 
+func TestNextLine(t *testing.T) {
+	inPair(t, func(p *pair) {
+		require.Nil(p.t, p.conn.NextLine(), "it does not wait")
+		p.send("one\ntwo\nthr")
+		p.line("one\n")
+		require.Equal(p.t, "two\n", string(p.conn.NextLine()))
+		require.Nil(p.t, p.conn.NextLine())
+		p.send("ee\n")
+		p.line("three\n")
+	})
+}
+
+func TestFilled(t *testing.T) {
+	inPair(t, func(p *pair) {
+		p.send(strings.Repeat("x", serving.LineBuffer+1))
+		require.False(p.t, p.conn.Filled())
+		for _, want := range []bool{true, false} {
+			require.NoError(p.t, p.conn.Fill(time.Now().Add(time.Minute), false))
+			require.Equal(p.t, want, p.conn.Filled())
+			p.conn.Discard(p.conn.Pending())
+		}
+	})
+}
+
 // chunks is a connection from which each Read gives the next of them, and then EOF.
 type chunks struct {
 	net.Conn
@@ -147,7 +171,7 @@ func TestLinesHoweverCut(t *testing.T) {
 		conn.Init(c, writeTimeout)
 		var got strings.Builder
 		for err := error(nil); err == nil; {
-			switch rapid.IntRange(0, 3).Draw(t, "how") {
+			switch rapid.IntRange(0, 4).Draw(t, "how") {
 			case 0:
 				var line []byte
 				line, err = conn.ReadLine(time.Time{}, false)
@@ -167,6 +191,10 @@ func TestLinesHoweverCut(t *testing.T) {
 				large := make([]byte, conn.Pending()+rapid.IntRange(1, 100).Draw(t, "room"))
 				conn.SetBuffer(large)
 			case 3:
+				line := conn.NextLine()
+				require.Equal(t, line == nil, !strings.HasSuffix(string(line), "\n"))
+				got.Write(line)
+			case 4:
 				require.NoError(t, conn.Watch(t.Context(), func(context.Context) error { return nil }))
 			}
 		}

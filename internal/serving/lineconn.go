@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,13 +28,14 @@ type LineConn struct {
 	// Out are replies not yet sent. Flush sends them, and so does all that waits for input.
 	Out []byte
 
-	mu      sync.Mutex // for w, r, arrived and watched, while Watch reads ahead in a goroutine of its own
+	mu      sync.Mutex // for w, r and arrived, while Watch reads ahead in a goroutine of its own
 	buf     []byte
 	r, w    int           // buf[r:w] has arrived and was not asked for yet
 	arrived chan struct{} // closed when more arrives; nil while nobody waits for it
-	watched *watched      // the Watch that runs
 	err     error         // what reading ended with, once it has ended for good
 	filled  bool          // by the last Fill
+
+	watched atomic.Pointer[watched] // the Watch that runs
 }
 
 // Init is Conn's. Nothing is read.

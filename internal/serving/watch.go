@@ -23,25 +23,14 @@ func (c *LineConn) WatchFor(ctx context.Context, atMost time.Duration, f func(co
 	if atMost > 0 {
 		w.deadline = time.Now().Add(atMost)
 	}
-	c.setWatched(w)
+	c.watched.Store(w)
 	defer w.end()
-	defer c.setWatched(nil)
 	return f(w)
-}
-
-// setWatched says which Watch runs; nil: none.
-func (c *LineConn) setWatched(w *watched) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watched = w
 }
 
 // lookOut makes what arrives known from here on, if Watch runs.
 func (c *LineConn) lookOut() {
-	c.mu.Lock()
-	w := c.watched
-	c.mu.Unlock()
-	if w != nil {
+	if w := c.watched.Load(); w != nil {
 		w.ask()
 	}
 }
@@ -89,6 +78,7 @@ func (w *watched) ask() context.Context {
 
 // end ends the context and the reading, if there are any.
 func (w *watched) end() {
+	w.conn.watched.Store(nil)
 	w.mu.Lock()
 	w.over = true
 	stop := w.stop
