@@ -68,7 +68,11 @@ func (c *conn) within(step *Step, atMost time.Duration) error {
 	})
 	w.panicked(err)
 	if isDiscard(err) {
-		return w.discard(err)
+		if !w.stored() {
+			return w.discard(err)
+		}
+		w.late(w.decided, err)
+		err = nil
 	}
 	if err == nil && step.Phase == PhaseMessage { // whatever an Around made of it, only the Handler takes mail
 		switch {
@@ -79,6 +83,10 @@ func (c *conn) within(step *Step, atMost time.Duration) error {
 		}
 	}
 	if err != nil {
+		if w.stored() {
+			c.logger.Warn("smtpd: a check refuses a message that the Handler has taken, which may come again",
+				"id", step.Transaction.Envelope.ID, "check", w.decided, "err", err)
+		}
 		c.why = Outcome{Phase: step.Phase, Transaction: step.Transaction, Check: w.decided, Recipient: w.given, Err: err}
 	}
 	return err
@@ -127,7 +135,13 @@ func (w *walk) around(ctx context.Context, i int) error {
 	var inner error
 	var called atomic.Bool
 	finished := make(chan struct{})
-	err := w.set.Checks[i].Around(ctx, w.step, func(ctx context.Context) error {
+	asked := false
+	wait := func() {
+		if asked = !called.CompareAndSwap(false, true); asked {
+			<-finished // nothing of a step goes on behind its end
+		}
+	}
+	err := w.goAround(ctx, i, wait, func(ctx context.Context) error {
 		if !called.CompareAndSwap(false, true) {
 			return errTwice
 		}
@@ -137,16 +151,27 @@ func (w *walk) around(ctx context.Context, i int) error {
 		w.current = name
 		return inner
 	})
-	asked := !called.CompareAndSwap(false, true)
-	if asked {
-		<-finished // nothing of a step goes on behind its end
-	}
 	if asked && same(err, inner) { // which was judged where it came from
 		return err
 	}
 	w.decided = name
 	_, err = w.judge(ctx, name, err)
 	return err
+}
+
+// goAround calls Around of the i-th check, and then wait in any case: Around may have panicked while next runs elsewhere.
+func (w *walk) goAround(ctx context.Context, i int, wait func(), next func(context.Context) error) error {
+	defer wait()
+	return w.set.Checks[i].Around(ctx, w.step, next)
+}
+
+// stored says whether the Handler has taken the message for all of its recipients.
+func (w *walk) stored() bool { return w.asked && w.outcome == nil }
+
+// late tells of a verdict that comes when the Handler has the message already.
+func (w *walk) late(name string, verdict error) {
+	w.logger.Warn("smtpd: a verdict comes too late, the Handler has the message", "id", w.step.Transaction.Envelope.ID,
+		"check", name, "verdict", verdict)
 }
 
 // same says whether an error is another one, unchanged.
@@ -175,14 +200,19 @@ func (w *walk) judge(ctx context.Context, name string, err error) (over bool, _ 
 			w.note(name, v)
 			return true, nil
 		case QuarantineMail:
-			w.quarantine(name, v)
+			if w.asked {
+				w.late(name, v)
+			} else {
+				w.quarantine(name, v)
+			}
 			return false, nil
 		}
 		if v.Action != TarpitPeer {
 			break
 		}
 		w.note(name, v)
-		if err = w.tarpit(ctx, v.Delay); err == nil {
+		// What the Handler has said of a message stands, also when the wait ends early: it must not come twice.
+		if err = w.tarpit(ctx, v.Delay); err == nil || w.asked {
 			err = v.Err
 		}
 	}
@@ -262,15 +292,27 @@ func isDiscard(err error) bool {
 
 // tarpit lets the peer wait.
 func (c *conn) tarpit(ctx context.Context, delay time.Duration) error {
-	timer := time.NewTimer(min(delay, c.maxTarpit()))
+	began := time.Now()
+	delay = min(delay, c.set.maxTarpit)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-c.set.home.life.Draining():
-		return shutdownReply(c.set.hostname)
-	case <-ctx.Done():
-		return &mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Please try again later", Err: context.Cause(ctx)}
+	life := &c.set.home.life
+	var stress <-chan struct{}
+	if c.session.Peer.Identity == nil {
+		stress = life.UnderStress()
+	}
+	for {
+		select {
+		case <-timer.C:
+			return nil
+		case <-stress: // which may begin while the peer waits
+			stress = nil
+			timer.Reset(min(delay, c.set.stress.maxTarpit) - time.Since(began))
+		case <-life.Draining():
+			return shutdownReply(c.set.hostname)
+		case <-ctx.Done():
+			return &mailbricks.Reply{Code: 421, Enhanced: "4.3.2", Text: "Please try again later", Err: context.Cause(ctx)}
+		}
 	}
 }
 

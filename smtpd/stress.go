@@ -82,14 +82,6 @@ func (c *conn) maxIdleCommands() int {
 	return c.budget(c.set.maxIdleCommands, c.set.stress.maxIdleCommands)
 }
 
-// maxTarpit is how long a tarpit may last now.
-func (c *conn) maxTarpit() time.Duration {
-	if c.pressed() {
-		return min(c.set.maxTarpit, c.set.stress.maxTarpit)
-	}
-	return c.set.maxTarpit
-}
-
 // waitForCommand says until when a read that follows may wait when stress or a shutdown comes.
 func (c *conn) waitForCommand(now time.Time) {
 	c.Hurry, c.Grace = time.Time{}, c.set.shutdownGrace

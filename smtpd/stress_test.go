@@ -277,6 +277,34 @@ func TestTarpitUnderStress(t *testing.T) {
 	})
 }
 
+// Stress ends the waits that have begun before it, but for those who have logged in.
+func TestTarpitIsCutShortAsStressBegins(t *testing.T) {
+	for _, test := range []struct {
+		name, logIn  string
+		before, want time.Duration
+	}{
+		{"stranger", "", 10 * time.Second, 10 * time.Second},
+		{"stranger who has just begun to wait", "", 200 * time.Millisecond, smtpd.DefaultStressMaxTarpit},
+		{"user", logIn, 10 * time.Second, smtpd.DefaultMaxTarpit},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inWorld(t, func(s *smtpd.Server) {
+				withRoom(s)
+				s.Checks = []smtpd.Check{at("slow", "mail", smtpd.Tarpit(time.Minute, nil), new(notes))}
+			}, func(w *world) {
+				leave(w.crowd(8)...) // earlier stress is forgotten
+				c := w.dial("203.0.113.1")
+				c.Talk(hello + test.logIn)
+				began := time.Now()
+				c.Talk("C: MAIL FROM:<a@example.net>\nW: " + test.before.String() + "\n")
+				w.crowd(7)
+				c.Talk("S* 250\n")
+				require.Equal(w.t, test.want, time.Since(began))
+			})
+		})
+	}
+}
+
 // A herd that only holds its connections does not keep others out for longer than it takes to throw it out.
 func TestHerdIsThrownOut(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxConnections = 50 }, func(w *world) {

@@ -21,8 +21,9 @@ type Life struct {
 	mu        sync.Mutex
 	listeners map[*net.Listener]struct{} // pointers: a Listener need not be comparable
 	sessions  map[Session]net.Conn
-	stressAt  int // how many connections are stress, by the last Newcomer
-	calmAt    int // and how few end it
+	stressAt  int           // how many connections are stress, by the last Newcomer
+	calmAt    int           // and how few end it
+	pressing  chan struct{} // closed while there is stress; nil: nobody has asked since it ended
 	state     state
 	base      context.Context // ends with Close
 	cancel    context.CancelCauseFunc

@@ -9,6 +9,19 @@ type Hurried interface {
 // Newcomer.Calm. It costs no lock.
 func (l *Life) Stressed() bool { return l.stressed.Load() }
 
+// UnderStress gives a channel that is closed once the server is Stressed: at once if it is now, otherwise when stress begins.
+func (l *Life) UnderStress() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pressing == nil {
+		l.pressing = make(chan struct{})
+		if l.stressed.Load() {
+			close(l.pressing)
+		}
+	}
+	return l.pressing
+}
+
 // weigh begins or ends stress. It is called with mu held, after a connection has come or gone.
 func (l *Life) weigh() {
 	count := len(l.sessions)
@@ -24,6 +37,13 @@ func (l *Life) weigh() {
 // out either way.
 func (l *Life) setStress(on bool) {
 	l.stressed.Store(on)
+	switch {
+	case l.pressing == nil:
+	case on:
+		close(l.pressing)
+	default:
+		l.pressing = nil
+	}
 	for s := range l.sessions {
 		hurry(s, on)
 	}

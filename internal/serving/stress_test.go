@@ -182,6 +182,8 @@ func TestLifeUnderStress(t *testing.T) {
 			go func() { ended <- life.Serve(l, service) }()
 			var open []net.Conn
 			on := false
+			var waits <-chan struct{}
+			waited := false // waits was closed
 			for _, come := range steps {
 				switch {
 				case come:
@@ -196,6 +198,12 @@ func TestLifeUnderStress(t *testing.T) {
 				on = stress > 0 && (len(open) >= stress || on && len(open) > calm)
 				require.Equal(t, on, life.Stressed(), "%d connections", len(open))
 				require.Equal(t, on, told)
+				require.Equal(t, on, isClosed(life.UnderStress()))
+				if waits == nil || rapid.Bool().Draw(r, "waits anew") {
+					waits, waited = life.UnderStress(), on
+				}
+				waited = waited || on
+				require.Equal(t, waited, isClosed(waits), "who waits is told, even if it is over already")
 			}
 			for _, conn := range open {
 				require.NoError(t, conn.Close())
@@ -206,6 +214,15 @@ func TestLifeUnderStress(t *testing.T) {
 			require.False(t, life.Stressed())
 		})
 	})
+}
+
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
 }
 
 // Sessions are told, those that come while it lasts as well.
