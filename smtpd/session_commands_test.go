@@ -92,7 +92,7 @@ func (m *model) greeting(verb, arg string, reply reply) {
 	offers := map[string]bool{}
 	for _, line := range reply.lines[1:] {
 		word, _, _ := strings.Cut(line[4:], " ")
-		require.False(m.t, offers[word], "%s is offered twice", word)
+		m.must(!offers[word], "%s is offered twice", word)
 		offers[word] = true
 	}
 	require.Equal(m.t, m.extended && !m.secure && !m.behind, offers["STARTTLS"])

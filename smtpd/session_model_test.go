@@ -3,6 +3,7 @@ package smtpd_test
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,9 +203,17 @@ func (m *model) unit() unit {
 	return unit{}
 }
 
+// must fails the test if ok is false. It is here because require takes its time where all is well, too.
+func (m *model) must(ok bool, format string, args ...any) {
+	if !ok {
+		m.t.Helper()
+		m.t.Fatalf(format, args...)
+	}
+}
+
 // expect fails the test if a reply is none of those that can be.
 func (m *model) expect(reply reply, to string, codes ...string) {
-	require.Contains(m.t, codes, reply.code, "reply to %q: %q", to, reply.lines)
+	m.must(slices.Contains(codes, reply.code), "reply to %q is none of %v: %q", to, codes, reply.lines)
 }
 
 // expectAll is expect for each of many.
@@ -265,12 +274,11 @@ func (m *model) reply() (r reply, ok bool) {
 		}
 		out = rest
 		text := string(line)
-		require.Regexp(m.t, replyLine, text)
-		require.LessOrEqual(m.t, len(text)+2, 512)
+		m.must(replyLine.MatchString(text) && len(text)+2 <= 512, "no line of a reply: %q", text)
 		if r.code == "" {
 			r.code = text[:3]
 		}
-		require.Equal(m.t, r.code, text[:3], "all lines of a reply have one code")
+		m.must(r.code == text[:3], "all lines of a reply have one code: %q", text)
 		r.lines = append(r.lines, text)
 		if text[3] == ' ' {
 			break
@@ -279,8 +287,7 @@ func (m *model) reply() (r reply, ok bool) {
 	m.out = out
 	if hasNone := r.code[0] == '3' || strings.HasPrefix(r.lines[0][4:], "mail.example.com"); !hasNone {
 		for _, line := range r.lines {
-			require.Regexp(m.t, enhanced, line[4:]+" ")
-			require.Equal(m.t, line[0], line[4], "the class of the enhanced code is that of the reply")
+			m.must(enhanced.MatchString(line[4:]+" ") && line[0] == line[4], "no enhanced code of the class: %q", line)
 		}
 	}
 	return r, true
