@@ -493,7 +493,7 @@ func TestServerSaysNothingToABadHeader(t *testing.T) {
 	network, l := listen(t, nil)
 	checked := make(chan netip.AddrPort, 1)
 	srv := &smtpd.Server{Hostname: "mail.example.com", Handler: new(mailtest.Inbox), Checks: []smtpd.Check{{
-		Disconnect: func(s *smtpd.Session) { checked <- s.Peer.Addr },
+		Disconnect: func(_ context.Context, s *smtpd.Session) { checked <- s.Peer.Addr },
 	}}}
 	serve(t, l, srv, false)
 	client := dial(t, network, balancer, "EHLO client.example\r\n")

@@ -272,10 +272,10 @@ func TestAroundPassesAnyError(t *testing.T) {
 
 func TestDisconnectIsToldWhatTheSessionCameTo(t *testing.T) {
 	counts := make(chan smtpd.Counts, 1)
-	first := smtpd.Check{Name: "first", Disconnect: func(*smtpd.Session) { panic("first") }}
+	first := smtpd.Check{Name: "first", Disconnect: func(context.Context, *smtpd.Session) { panic("first") }}
 	inWorld(t, func(s *smtpd.Server) {
 		withAuth()(s)
-		s.Checks = []smtpd.Check{first, {Name: "second", Disconnect: func(s *smtpd.Session) { counts <- s.Counts() }}, {
+		s.Checks = []smtpd.Check{first, {Name: "second", Disconnect: func(_ context.Context, s *smtpd.Session) { counts <- s.Counts() }}, {
 			Rcpt: func(_ context.Context, _ *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
 				if rcpt.Address == "nobody@example.com" {
 					return smtpd.Permanent("No")

@@ -39,8 +39,11 @@ type Check struct {
 	// cannot make a message accepted that the Handler has not taken; one that it refuses after the Handler has taken it is
 	// likely to come again. [Quarantine] from it comes too late for the Handler: set Envelope.Quarantine before next.
 	Around func(ctx context.Context, step *Step, next func(context.Context) error) error
-	// Disconnect is told that the session has ended; see [Session.Counts] for what it came to. There is nobody left to tell.
-	Disconnect func(s *Session)
+	// Disconnect is told that the session has ended; see [Session.Counts] for what it came to. There is nobody left to tell. It is
+	// called once for each session whose Connect checks were asked, also if they or a panic ended it and if this check was not
+	// among those asked; not for a connection that a limit or its TLS handshake ended before. ctx ends after CheckTimeout, and when
+	// the server is closed. The connection counts until all of them have returned, and Shutdown waits for that.
+	Disconnect func(ctx context.Context, s *Session)
 }
 
 // Phase is a step's place in a session.

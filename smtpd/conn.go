@@ -25,6 +25,7 @@ type conn struct {
 	place   *serving.Place
 	born    time.Time
 
+	begun bool    // the Connect checks were asked, and Disconnect was not told
 	end   error   // why the session is to end; nil: it goes on
 	small []byte  // the buffer for lines, while a message arrives in a larger one: wide
 	wide  *[]byte // from the Server's buffers; nil: none
@@ -68,7 +69,19 @@ func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 		return
 	}
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)
+	defer c.finish() // also when a function of the Trace panics
 	c.run()
+}
+
+// errPanic is the end of a session whose engine, or a function of its Trace, has panicked.
+var errPanic = errors.New("smtpd: session ended by a panic")
+
+// finish gives up what the session has, and tells of its end.
+func (c *conn) finish() {
+	if c.end == nil {
+		c.end = errPanic
+	}
+	c.endTransaction()
 	c.disconnected()
 	c.logger.Debug("smtpd: disconnected", "err", ended(c.end))
 }
@@ -116,6 +129,7 @@ func (c *conn) run() {
 
 // greet asks the Connect checks and sends the greeting, of which it gives the code.
 func (c *conn) greet() int {
+	c.begun = true
 	err := c.ask(Step{Phase: PhaseConnect, Session: c.session})
 	if t := c.set.Trace.Connected; t != nil {
 		t(c.session, err)

@@ -322,7 +322,7 @@ func TestEndOfASessionIsTold(t *testing.T) {
 			var ends notes
 			inWorld(t, func(s *smtpd.Server) {
 				s.Trace.Disconnected = func(_ *smtpd.Session, err error) { ends.add("trace %v", err) }
-				s.Checks = []smtpd.Check{{Disconnect: func(*smtpd.Session) { ends.add("check") }}}
+				s.Checks = []smtpd.Check{{Disconnect: func(context.Context, *smtpd.Session) { ends.add("check") }}}
 			}, func(w *world) {
 				c := w.dial("203.0.113.9")
 				c.Talk("S* 220\n")

@@ -284,7 +284,7 @@ func TestLMTPCountsWhatItTook(t *testing.T) {
 	var counts smtpd.Counts
 	set := func(s *smtpd.Server) {
 		lmtp(s)
-		s.Checks = append(s.Checks, smtpd.Check{Disconnect: func(s *smtpd.Session) { counts = s.Counts() }})
+		s.Checks = append(s.Checks, smtpd.Check{Disconnect: func(_ context.Context, s *smtpd.Session) { counts = s.Counts() }})
 	}
 	inWorld(t, set, func(w *world) {
 		w.talk(lhlo + `

@@ -324,14 +324,31 @@ func (c *conn) runStep(name string, atMost time.Duration, f func(context.Context
 	})
 }
 
-// disconnected tells those who want to know that the session has ended.
+// disconnected tells those who want to know that the session has ended, once and if they were told that it has begun.
 func (c *conn) disconnected() {
-	for i := range c.set.Checks {
-		if f := c.set.Checks[i].Disconnect; f != nil {
-			_ = serving.Guard(c.logger, "smtpd: disconnect", func() error { f(c.session); return nil }) // it was logged
-		}
+	if !c.begun {
+		return
 	}
+	c.begun = false
+	c.tellChecks()
 	if t := c.set.Trace.Disconnected; t != nil {
 		t(c.session, ended(c.end))
+	}
+}
+
+// tellChecks tells the checks that the session has ended.
+func (c *conn) tellChecks() {
+	var ctx context.Context
+	for i := range c.set.Checks {
+		f := c.set.Checks[i].Disconnect
+		if f == nil {
+			continue
+		}
+		if ctx == nil {
+			limited, cancel := context.WithTimeout(c.ctx, c.set.checkTime)
+			defer cancel()
+			ctx = stepContext{limited, c.session, nil}
+		}
+		_ = serving.Guard(c.logger, "smtpd: disconnect", func() error { f(ctx, c.session); return nil }) // it was logged
 	}
 }

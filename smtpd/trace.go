@@ -35,6 +35,6 @@ type Trace struct {
 	// Stress is told when the server comes near its limits and when it has recovered (see [Server].StressThreshold), by any
 	// goroutine.
 	Stress func(on bool)
-	// Disconnected is told of a session's end; err says why when it was not QUIT.
+	// Disconnected is told of the end of a session whose Connect checks were asked; err says why when it was not QUIT.
 	Disconnected func(s *Session, err error)
 }

@@ -184,7 +184,9 @@ func TestXCLIENTAsksTheConnectChecksAgain(t *testing.T) {
 				}
 				return nil
 			},
-			Disconnect: func(s *smtpd.Session) { log.add("disconnect %s %d", s.Peer.Addr.Addr(), s.Counts().Errors) },
+			Disconnect: func(_ context.Context, s *smtpd.Session) {
+				log.add("disconnect %s %d", s.Peer.Addr.Addr(), s.Counts().Errors)
+			},
 		}}
 		s.Trace.Connected = func(s *smtpd.Session, _ error) { log.add("connected %s", s.Peer.Addr.Addr()) }
 		s.Trace.Disconnected = func(s *smtpd.Session, err error) { log.add("disconnected %s", s.Peer.Addr.Addr()) }

@@ -33,7 +33,7 @@ func (b *Bans) Check() smtpd.Check {
 			return b.refuse(tx.Session)
 		},
 		Around: b.around,
-		Disconnect: func(s *smtpd.Session) {
+		Disconnect: func(_ context.Context, s *smtpd.Session) {
 			b.settle(s)
 		},
 	}

@@ -154,7 +154,7 @@ func (c *Checker) decide(ctx context.Context, tx *smtpd.Transaction, kept *sessi
 }
 
 // disconnect ends what is under way for the session.
-func (c *Checker) disconnect(s *smtpd.Session) {
+func (c *Checker) disconnect(_ context.Context, s *smtpd.Session) {
 	kept, ok := s.Value(sessionKey{c}).(*session)
 	if !ok {
 		return

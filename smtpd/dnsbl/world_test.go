@@ -253,7 +253,7 @@ func (v visitor) mail(from, to string) (dnsbl.Result, error) {
 	return r, err
 }
 
-func (v visitor) leave() { v.check.Disconnect(v.s) }
+func (v visitor) leave() { v.check.Disconnect(context.Background(), v.s) }
 
 // status is the status of the one list for a class.
 func status(t testing.TB, c *dnsbl.Checker, class dnsbl.Class) dnsbl.ListStatus {

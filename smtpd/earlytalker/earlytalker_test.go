@@ -148,7 +148,7 @@ func TestEarlyTalker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			offences := make(chan earlytalker.Offence, 1)
-			see := smtpd.Check{Disconnect: func(s *smtpd.Session) { offences <- earlytalker.Of(s) }}
+			see := smtpd.Check{Disconnect: func(_ context.Context, s *smtpd.Session) { offences <- earlytalker.Of(s) }}
 			inWorld(t, earlytalker.Options{Early: c.action}, func(w *world) {
 				conn := w.dial(client)
 				time.Sleep(c.after)
@@ -240,7 +240,7 @@ func TestClientThatLeaves(t *testing.T) {
 		conn.Close()
 		require.Equal(t, 3*time.Second, (<-gone).Sub(began), "nobody is waited for who is gone")
 		require.Zero(t, passed.Len())
-	}, smtpd.Check{Disconnect: func(*smtpd.Session) { gone <- time.Now() }})
+	}, smtpd.Check{Disconnect: func(context.Context, *smtpd.Session) { gone <- time.Now() }})
 }
 
 func TestWhoIsLeftAlone(t *testing.T) {

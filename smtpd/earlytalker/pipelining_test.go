@@ -1,6 +1,7 @@
 package earlytalker_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,7 +64,7 @@ func TestPipelining(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			offences := make(chan earlytalker.Offence, 1)
-			see := smtpd.Check{Disconnect: func(s *smtpd.Session) { offences <- earlytalker.Of(s) }}
+			see := smtpd.Check{Disconnect: func(_ context.Context, s *smtpd.Session) { offences <- earlytalker.Of(s) }}
 			passed := new(earlytalker.Clients)
 			inWorld(t, earlytalker.Options{Pipelining: c.action, Passed: passed}, func(w *world) {
 				conn := w.dial(client)
@@ -87,5 +88,5 @@ func TestFirstOffence(t *testing.T) {
 	inWorld(t, earlytalker.Options{Early: earlytalker.Mark, Pipelining: earlytalker.Mark}, func(w *world) {
 		w.talk(client, "C: HELO a.example\nC: MAIL FROM:<>\nS* 220\nS* 250\nS* 250\n"+quit)
 		require.Equal(t, earlytalker.BeforeGreeting, <-seen)
-	}, smtpd.Check{Disconnect: func(s *smtpd.Session) { seen <- earlytalker.Of(s) }})
+	}, smtpd.Check{Disconnect: func(_ context.Context, s *smtpd.Session) { seen <- earlytalker.Of(s) }})
 }

@@ -75,7 +75,7 @@ func (a *adapter) around(ctx context.Context, step *smtpd.Step, next func(contex
 }
 
 // disconnect ends the session.
-func (a *adapter) disconnect(peer *smtpd.Session) {
+func (a *adapter) disconnect(_ context.Context, peer *smtpd.Session) {
 	s := a.session(peer)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,7 @@ func (l *Limiter) Check() smtpd.Check {
 	}
 	if l.refunds {
 		c.Around = l.around
-		c.Disconnect = func(s *smtpd.Session) { l.settle(s, true) }
+		c.Disconnect = func(_ context.Context, s *smtpd.Session) { l.settle(s, true) }
 	}
 	return c
 }

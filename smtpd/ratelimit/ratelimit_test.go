@@ -270,7 +270,7 @@ func TestRefund(t *testing.T) {
 						for range 2 { // the state of one transaction does not touch the next session
 							test.do(l, s)
 							if d := l.Check().Disconnect; d != nil {
-								d(s)
+								d(context.Background(), s)
 							}
 							m, r := test.m, test.r
 							if !refund {
@@ -304,7 +304,7 @@ func TestRefundNeverGivesMoreThanWasTaken(t *testing.T) {
 			require.NoError(t, l.message(tx, nil))
 		}
 		require.Error(t, l.mail(transaction(s, "")))
-		l.Check().Disconnect(s)
+		l.Check().Disconnect(context.Background(), s)
 		require.Error(t, l.mail(transaction(s, "")))
 	})
 }
