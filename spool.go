@@ -31,6 +31,7 @@ type Spool struct {
 	MaxHeader int
 
 	memory [3]sync.Pool // *[]byte by their class
+	files  sync.Pool    // *os.File without a name; whichever is not used for a while is closed with the garbage
 }
 
 // Read makes a Message of all that r gives.
@@ -119,6 +120,27 @@ func (s *Spool) giveBack(b *[]byte) {
 	}
 }
 
+// maxKeptFile is the largest file in octets that is used again for another message: to write over what is there costs half of
+// what new blocks cost.
+const maxKeptFile = 2 << 20
+
+// takeFile gives a file whose content does not matter.
+func (s *Spool) takeFile() (*os.File, error) {
+	if f, ok := s.files.Get().(*os.File); ok {
+		return f, nil
+	}
+	return createSpoolFile(s.Dir)
+}
+
+// giveFile takes back a file in which n octets are in use.
+func (s *Spool) giveFile(f *os.File, n int64) error {
+	if !spoolFilesHaveNames && n <= maxKeptFile {
+		s.files.Put(f)
+		return nil
+	}
+	return removeSpoolFile(f)
+}
+
 // Writer begins a message that is written piece by piece.
 func (s *Spool) Writer() *SpoolWriter {
 	w := &SpoolWriter{spool: s, threshold: s.Threshold, maxHeader: s.MaxHeader}
@@ -195,7 +217,7 @@ func (w *SpoolWriter) overflow(p []byte) error {
 	case !known:
 		return nil
 	}
-	f, err := createSpoolFile(w.spool.Dir)
+	f, err := w.spool.takeFile()
 	if err != nil {
 		return fmt.Errorf("mailbricks: spool: %w", err)
 	}
@@ -221,7 +243,7 @@ func (w *SpoolWriter) toFile(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	n, err := w.file.Write(p)
+	n, err := w.file.WriteAt(p, w.size)
 	w.size += int64(n)
 	if err != nil {
 		return fmt.Errorf("mailbricks: spool: %w", err)
@@ -245,16 +267,15 @@ func (w *SpoolWriter) Message() (*Message, error) {
 		w.Abort()
 		return nil, w.err
 	}
-	mem, memory, file := w.mem, w.memory, w.file
+	spool, mem, memory, file, size := w.spool, w.mem, w.memory, w.file, w.size
 	w.mem, w.memory, w.file, w.err = nil, nil, nil, errTaken
 	switch {
 	case file != nil:
-		return &Message{header: mem, tail: newTail(file, w.size, func() error { return removeSpoolFile(file) })}, nil
+		return &Message{header: mem, tail: newTail(file, size, func() error { return spool.giveFile(file, size) })}, nil
 	case memory == nil:
 		return inMemory(mem[:end:end], mem[end:]), nil
 	}
 	msg := inMemory(bytes.Clone(mem[:end]), mem[end:]) // others may keep pieces of the header
-	spool := w.spool
 	msg.tail.close = func() error { spool.giveBack(memory); return nil }
 	return msg, nil
 }
@@ -268,7 +289,7 @@ var (
 // Abort gives up the message and its file.
 func (w *SpoolWriter) Abort() {
 	if w.file != nil {
-		_ = removeSpoolFile(w.file) // nobody is left to tell; the file is a temporary one
+		_ = removeSpoolFile(w.file) // nobody is left to tell; the file is a temporary one, and perhaps broken
 		w.file = nil
 	}
 	w.leaveMemory()

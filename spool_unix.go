@@ -4,6 +4,9 @@ package mailbricks
 
 import "os"
 
+// spoolFilesHaveNames says whether a file leaves something behind that is only closed.
+const spoolFilesHaveNames = false
+
 // createNamelessFile makes a file and takes its name away.
 func createNamelessFile(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "spool-*")
