@@ -107,6 +107,9 @@ func parsePath(path string, maxLocal int) (string, error) {
 	if err := checkDomain(domain); err != nil {
 		return "", err
 	}
+	if local == path[:len(path)-len(rest)] { // not quoted
+		return path, nil
+	}
 	return local + "@" + domain, nil
 }
 
