@@ -44,6 +44,7 @@ type conn struct {
 	latestHold time.Time // as EHLO has told it
 
 	idleCommands, transactions int
+	deferred                   int // recipients that were refused for now, since the last message that was taken
 }
 
 func newConn(netConn net.Conn, set *settings) *conn {
@@ -56,6 +57,7 @@ func newConn(netConn net.Conn, set *settings) *conn {
 // newSession begins a session, of the connection or of another client for which its peer speaks.
 func (c *conn) newSession() {
 	c.session = &Session{ID: newID(), Hostname: c.set.hostname, life: &c.set.home.life, pending: c.Pending, arrived: c.Arrived}
+	c.deferred = 0
 	c.logger = c.set.logger.With("session", c.session.ID)
 }
 

@@ -54,7 +54,7 @@ func (c *conn) noMessage() *mailbricks.Reply {
 	switch none := c.tx != nil && len(c.tx.accepted) == 0; {
 	case c.tx == nil:
 		return badSequence("MAIL first")
-	case none && c.session.counts.BadRecipients > 0 && !c.set.LMTP: // RFC 2033 §4.2 wants 503
+	case none && c.session.counts.BadRecipients+c.session.counts.DeferredRecipients > 0 && !c.set.LMTP: // RFC 2033 §4.2 wants 503
 		if reply := c.idle(); reply != nil {
 			return reply
 		}
@@ -100,7 +100,7 @@ func (c *conn) report(a arrival, err error) {
 		c.logAccepted(a, taken)
 	}
 	if err == nil || taken > 0 {
-		c.idleCommands = 0
+		c.idleCommands, c.deferred = 0, 0
 		c.session.counts.Messages++
 		c.session.counts.Recipients += taken
 	}
@@ -218,15 +218,14 @@ func (c *conn) flaw(err, flaw error) error {
 
 // accept takes a message that has arrived past the message checks to the Handler.
 func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
-	msg, err := w.Message()
+	msg, err := w.MessageWith("Received", received(tx, c.set.HideSubmitter))
 	if err != nil {
 		return c.flaw(err, nil)
 	}
 	defer msg.Close()
-	if serving.Reached(hops(msg.Header()), c.set.maxHops) { // RFC 5321 §6.3
+	if serving.Reached(hops(msg.Header())-1, c.set.maxHops) { // RFC 5321 §6.3
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
-	msg.Prepend("Received", received(tx, c.set.HideSubmitter))
 	if tx.thrownAway() {
 		return nil
 	}

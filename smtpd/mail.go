@@ -22,7 +22,9 @@ func (c *conn) mail(arg string) *mailbricks.Reply {
 	if reply != nil {
 		return reply
 	}
-	env := &mailbricks.Envelope{ID: newID(), Received: time.Now()}
+	var tx opened
+	env := &tx.env
+	env.ID, env.Received = newID(), time.Now()
 	if reply := c.mailParameters(env, words); reply != nil {
 		return reply
 	}
@@ -34,10 +36,25 @@ func (c *conn) mail(arg string) *mailbricks.Reply {
 	env.Peer.Protocol = c.protocol(env.SMTPUTF8)
 	asked := env.Priority
 	c.lowerPriority(env)
-	if reply := c.begin(&Transaction{Session: c.session, Envelope: env, discard: c.session.discard()}); reply != nil {
+	if reply := c.begin(tx.open(c.session)); reply != nil {
 		return reply
 	}
 	return senderOk(env, asked)
+}
+
+// opened is a transaction in one piece, with room for the one recipient that most have.
+type opened struct {
+	tx       Transaction
+	env      mailbricks.Envelope
+	rcpts    [1]mailbricks.Recipient
+	accepted [1]accepted
+}
+
+// open puts the transaction together.
+func (o *opened) open(s *Session) *Transaction {
+	o.env.Recipients = o.rcpts[:0]
+	o.tx.Session, o.tx.Envelope, o.tx.discard, o.tx.accepted = s, &o.env, s.discard(), o.accepted[:0]
+	return &o.tx
 }
 
 // mayMail says why there can be no MAIL now.
@@ -151,7 +168,12 @@ func (c *conn) tooManyRecipients() *mailbricks.Reply {
 func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 	tx := c.tx
 	given := rcpt.Address
-	err := c.ask(Step{Phase: PhaseRcpt, Session: c.session, Transaction: tx, Recipient: &rcpt})
+	var err error
+	if c.anyone(PhaseRcpt) {
+		asked := rcpt
+		err = c.ask(Step{Phase: PhaseRcpt, Session: c.session, Transaction: tx, Recipient: &asked})
+		rcpt = asked
+	}
 	if t := c.set.Trace.Rcpt; t != nil {
 		t(tx, rcpt, err)
 	}
@@ -162,9 +184,21 @@ func (c *conn) addRecipient(rcpt mailbricks.Recipient) *mailbricks.Reply {
 		}
 		return recipientFits
 	}
-	reply := refusal(err)
-	if c.session.counts.BadRecipients++; serving.Reached(c.session.counts.BadRecipients, c.maxBadRecipients()) {
-		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many refused recipients, closing"}
+	return c.refuseRecipient(refusal(err))
+}
+
+// refuseRecipient counts a recipient that is refused, and gives the reply to it.
+func (c *conn) refuseRecipient(reply *mailbricks.Reply) *mailbricks.Reply {
+	counts := &c.session.counts
+	if !reply.Temporary() {
+		if counts.BadRecipients++; serving.Reached(counts.BadRecipients, c.maxBadRecipients()) {
+			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many refused recipients, closing"}
+		}
+		return reply
+	}
+	counts.DeferredRecipients++
+	if c.deferred++; serving.Reached(c.deferred, c.maxDeferred()) {
+		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many recipients without a message, closing"}
 	}
 	return reply
 }

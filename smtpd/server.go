@@ -26,6 +26,7 @@ const (
 	DefaultMaxConnectionsPerIP = 50
 	DefaultMinDataRate         = 512 // octets a second
 
+	DefaultMaxDeferredRecipients    = 1000
 	DefaultMaxConnectionsPerNetwork = 200
 )
 
@@ -40,6 +41,8 @@ const (
 	DefaultStressMaxBadRecipients = 5
 	DefaultStressMaxAuthFailures  = 1
 	DefaultStressMaxIdleCommands  = 4 // EHLO before and after STARTTLS, AUTH, and another
+
+	DefaultStressMaxDeferredRecipients = 200 // an honest message for as many as there may be, and again
 )
 
 // Defaults of a Server's time-outs.
@@ -129,9 +132,12 @@ type Server struct {
 	// MaxErrors is how many commands of a session may be unknown, malformed or out of order; the last one gets 421 4.7.0.
 	// Default DefaultMaxErrors.
 	MaxErrors int
-	// MaxBadRecipients is how many recipients of a session may be refused; the last one gets 421 4.7.0. Default
+	// MaxBadRecipients is how many recipients of a session may be refused for good; the last one gets 421 4.7.0. Default
 	// DefaultMaxBadRecipients.
 	MaxBadRecipients int
+	// MaxDeferredRecipients is how many recipients may be refused for now (by greylisting or a limit of rates, say) before a
+	// message is taken, which begins the count anew; the last one gets 421 4.7.0. Default DefaultMaxDeferredRecipients.
+	MaxDeferredRecipients int
 	// MaxAuthFailures is how many log-ins of a session may fail; the last one gets 421 4.7.0. Default
 	// DefaultMaxAuthFailures.
 	MaxAuthFailures int
@@ -199,6 +205,9 @@ type Server struct {
 	StressMaxErrors int
 	// StressMaxBadRecipients is MaxBadRecipients under stress, like StressMaxErrors; default DefaultStressMaxBadRecipients.
 	StressMaxBadRecipients int
+	// StressMaxDeferredRecipients is MaxDeferredRecipients under stress, like StressMaxErrors; default
+	// DefaultStressMaxDeferredRecipients.
+	StressMaxDeferredRecipients int
 	// StressMaxAuthFailures is MaxAuthFailures under stress, like StressMaxErrors; default DefaultStressMaxAuthFailures.
 	StressMaxAuthFailures int
 	// StressMaxIdleCommands is MaxIdleCommands under stress, like StressMaxErrors; default DefaultStressMaxIdleCommands.
@@ -223,6 +232,7 @@ type settings struct {
 	maxRecipients, maxHops, maxLine, maxLocal    int
 	maxErrors, maxBadRecipients, maxAuthFailures int
 	maxIdleCommands, maxTransactions             int
+	maxDeferred                                  int
 	maxConnections, maxPerIP, maxPerNetwork      int
 	minDataRate, stressAt, calmAt                int
 
@@ -249,6 +259,7 @@ func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 		maxLocal:         serving.Limit(s.MaxLocalPart, DefaultMaxLocalPart),
 		maxErrors:        serving.Limit(s.MaxErrors, DefaultMaxErrors),
 		maxBadRecipients: serving.Limit(s.MaxBadRecipients, DefaultMaxBadRecipients),
+		maxDeferred:      serving.Limit(s.MaxDeferredRecipients, DefaultMaxDeferredRecipients),
 		maxAuthFailures:  serving.Limit(s.MaxAuthFailures, DefaultMaxAuthFailures),
 		maxIdleCommands:  serving.Limit(s.MaxIdleCommands, DefaultMaxIdleCommands),
 		maxTransactions:  serving.Limit(s.MaxTransactions, DefaultMaxTransactions),

@@ -60,11 +60,12 @@ func (s *Session) Value(key any) any { return s.values.get(key) }
 
 // Counts is what the session has come to so far.
 type Counts struct {
-	Errors        int // commands that were unknown, malformed or out of order
-	BadRecipients int // recipients that were refused
-	AuthFailures  int // log-ins that failed
-	Messages      int // messages that were accepted
-	Recipients    int // recipients of the messages that were accepted
+	Errors             int // commands that were unknown, malformed or out of order
+	BadRecipients      int // recipients that were refused for good
+	DeferredRecipients int // recipients that were refused for now
+	AuthFailures       int // log-ins that failed
+	Messages           int // messages that were accepted
+	Recipients         int // recipients of the messages that were accepted
 }
 
 // Counts is what the session has come to so far. It is for the functions of checks.

@@ -12,6 +12,7 @@ import (
 type stressSettings struct {
 	commandTime, dataTime, maxTarpit                              time.Duration
 	maxErrors, maxBadRecipients, maxAuthFailures, maxIdleCommands int
+	maxDeferred                                                   int
 }
 
 func (s *Server) stressSettings() stressSettings {
@@ -21,6 +22,7 @@ func (s *Server) stressSettings() stressSettings {
 		maxTarpit:        serving.Timeout(s.StressMaxTarpit, DefaultStressMaxTarpit),
 		maxErrors:        serving.Limit(s.StressMaxErrors, DefaultStressMaxErrors),
 		maxBadRecipients: serving.Limit(s.StressMaxBadRecipients, DefaultStressMaxBadRecipients),
+		maxDeferred:      serving.Limit(s.StressMaxDeferredRecipients, DefaultStressMaxDeferredRecipients),
 		maxAuthFailures:  serving.Limit(s.StressMaxAuthFailures, DefaultStressMaxAuthFailures),
 		maxIdleCommands:  serving.Limit(s.StressMaxIdleCommands, DefaultStressMaxIdleCommands),
 	}
@@ -73,6 +75,8 @@ func (c *conn) maxErrors() int { return c.budget(c.set.maxErrors, c.set.stress.m
 func (c *conn) maxBadRecipients() int {
 	return c.budget(c.set.maxBadRecipients, c.set.stress.maxBadRecipients)
 }
+
+func (c *conn) maxDeferred() int { return c.budget(c.set.maxDeferred, c.set.stress.maxDeferred) }
 
 func (c *conn) maxAuthFailures() int {
 	return c.budget(c.set.maxAuthFailures, c.set.stress.maxAuthFailures)
