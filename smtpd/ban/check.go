@@ -2,7 +2,6 @@ package ban
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -13,8 +12,8 @@ import (
 
 // Check is the check. It refuses peers that are banned at the greeting, and at MAIL those that have been banned since and
 // have not logged in, and closes the connection: with 421 4.7.0 for a ban that ends, so that the mail of an honest server is
-// kept and comes later, and with 554 5.7.1 for one that does not. It counts points for what goes wrong in a session, those
-// for refused recipients only for refusals by the checks behind it: put it in front of all others.
+// kept and comes later, and with 554 5.7.1 for one that does not. It counts points for what goes wrong in a session.
+// Put it in front of all others, so that they are not asked about a peer that is banned.
 //
 // Sessions in which a user has logged in get points for failed log-ins only.
 func (b *Bans) Check() smtpd.Check {
@@ -32,7 +31,6 @@ func (b *Bans) Check() smtpd.Check {
 			}
 			return b.refuse(tx.Session)
 		},
-		Around: b.around,
 		Disconnect: func(_ context.Context, s *smtpd.Session) {
 			b.settle(s)
 		},
@@ -55,10 +53,7 @@ func (b *Bans) refuse(s *smtpd.Session) error {
 }
 
 // seen is what has been counted of a session.
-type seen struct {
-	counts smtpd.Counts
-	bad    int // recipients refused for good that have not been counted
-}
+type seen struct{ counts smtpd.Counts }
 
 type seenKey struct{ b *Bans }
 
@@ -71,26 +66,12 @@ func (b *Bans) seen(s *smtpd.Session) *seen {
 	return was
 }
 
-// around counts refused recipients. Counts.BadRecipients does not do: refusals for now, as of greylisting, are in it.
-func (b *Bans) around(ctx context.Context, step *smtpd.Step, next func(context.Context) error) error {
-	err := next(ctx)
-	if step.Phase != smtpd.PhaseRcpt || err == nil {
-		return err
-	}
-	if v, ok := errors.AsType[*smtpd.Verdict](err); ok && v.Action == smtpd.DiscardMail {
-		return err
-	}
-	if mailbricks.ReplyTo(err).Code/100 == 5 {
-		b.seen(step.Session).bad++
-	}
-	return err
-}
-
 // settle counts what a session has come to since it was last asked about.
 func (b *Bans) settle(s *smtpd.Session) {
 	was, is := b.seen(s), s.Counts()
-	auth, errs, bad := is.AuthFailures-was.counts.AuthFailures, is.Errors-was.counts.Errors, was.bad
-	was.counts, was.bad = is, 0
+	auth, errs := is.AuthFailures-was.counts.AuthFailures, is.Errors-was.counts.Errors
+	bad := is.BadRecipients - was.counts.BadRecipients
+	was.counts = is
 	addr := s.Peer.Addr.Addr()
 	if auth > 0 {
 		b.Report(addr, float64(auth)*b.o.AuthFailure, "failed log-ins")
