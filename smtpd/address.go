@@ -36,7 +36,11 @@ var (
 
 // ParseAddress checks a mailbox address, without angle brackets, by the syntax of RFC 5321 §4.1.2 with what RFC 6531 §3.3
 // adds to it, and the lengths of RFC 5321 §4.5.3.1. It gives the address with the least quoting of its local part that
-// has the same meaning ("ann"@example.com is ann@example.com); the domain stays as it is.
+// has the same meaning ("ann"@example.com is ann@example.com); the domain stays as it is. What is wrong is told by the error's
+// text alone, which is fit for a reply.
+//
+// A label of a domain in UTF-8 must be normalised and in order otherwise (hyphens, joiners, directions), as UTS #46 checks it;
+// of the characters that UTS #46 lets pass and IDNA 2008 does not, such as symbols, none is refused.
 func ParseAddress(address string) (string, error) {
 	if strings.HasPrefix(address, "@") { // no source route here
 		return "", errLocalPart
@@ -115,22 +119,24 @@ func parsePath(path string, maxLocal int) (string, error) {
 
 // dropRoute gives what is behind a source route "@a,@b:".
 func dropRoute(path string) (string, error) {
-	route, mailbox, found := strings.Cut(path, ":")
-	if strings.Contains(route, "[") { // an IPv6 literal in a route has colons of its own
-		if end := strings.LastIndex(path, "]:"); end >= 0 {
-			route, mailbox, found = path[:end+1], path[end+2:], true
+	for rest := path; ; {
+		hop, at := strings.CutPrefix(rest, "@")
+		end := strings.IndexAny(hop, ",:")
+		if strings.HasPrefix(hop, "[") { // an IPv6 literal has colons of its own
+			end = strings.IndexByte(hop, ']') + 1
 		}
-	}
-	if !found || mailbox == "" || mailbox[0] == '@' {
-		return "", errRoute
-	}
-	for _, hop := range strings.Split(route, ",") {
-		domain, at := strings.CutPrefix(hop, "@")
-		if !at || checkDomain(domain) != nil {
+		if !at || end <= 0 || end == len(hop) || checkDomain(hop[:end]) != nil {
 			return "", errRoute
 		}
+		separator, behind := hop[end], hop[end+1:]
+		switch {
+		case separator == ':' && behind != "" && behind[0] != '@':
+			return behind, nil
+		case separator != ',':
+			return "", errRoute
+		}
+		rest = behind
 	}
-	return mailbox, nil
 }
 
 // cutLocalPart cuts a valid local part off, and gives it with the least quoting; rest is empty or begins with "@".
@@ -169,7 +175,7 @@ func unquote(s string) (content string, length int, ok bool) {
 				return "", 0, false
 			}
 			b.WriteByte(s[i])
-		case ch < ' ' || ch == 0x7f:
+		case ch < ' ' || ch == 0x7f, isC1(s[i:]):
 			return "", 0, false
 		default:
 			b.WriteByte(ch)
@@ -177,6 +183,9 @@ func unquote(s string) (content string, length int, ok bool) {
 	}
 	return "", 0, false
 }
+
+// isC1 says whether s begins with a control character of those beyond US-ASCII (U+0080 to U+009F).
+func isC1(s string) bool { return len(s) > 1 && s[0] == 0xc2 && s[1] < 0xa0 }
 
 // quoteLocal is the local part that means content, with as little quoting as can be.
 func quoteLocal(content string) string {
@@ -299,11 +308,39 @@ func isLiteral(s string) bool {
 		return false
 	}
 	if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
-		addr, err := netip.ParseAddr(s[5:])
-		return err == nil && addr.Is6() && addr.Zone() == ""
+		return isIPv6(s[5:])
+	}
+	return isIPv4(s)
+}
+
+// isIPv4 checks an IPv4-address-literal, whose numbers may have zeros in front (RFC 5321 §4.1.3).
+func isIPv4(s string) bool {
+	numbers := 0
+	for snum := range strings.SplitSeq(s, ".") {
+		if n, ok := number(snum, 3); !ok || n > 255 {
+			return false
+		}
+		numbers++
+	}
+	return numbers == 4
+}
+
+// isIPv6 checks an IPv6-addr (RFC 5321 §4.1.3), in which "::" stands for two groups at least.
+func isIPv6(s string) bool {
+	if colon := strings.LastIndexByte(s, ':'); colon >= 0 && isIPv4(s[colon+1:]) {
+		s = s[:colon+1] + "0:0" // as long as that in groups
 	}
 	addr, err := netip.ParseAddr(s)
-	return err == nil && addr.Is4()
+	if err != nil || !addr.Is6() || addr.Zone() != "" {
+		return false
+	}
+	groups := 0
+	for group := range strings.SplitSeq(s, ":") {
+		if group != "" {
+			groups++
+		}
+	}
+	return groups == 8 || groups <= 6
 }
 
 // validHello says whether name is fit for EHLO: a domain, which in practice may have underscores and a dot at its end, or
