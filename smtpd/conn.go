@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -50,6 +51,7 @@ type conn struct {
 func newConn(netConn net.Conn, set *settings) *conn {
 	c := &conn{set: set}
 	c.Init(netConn, set.writeTime)
+	c.WriteHurry = set.stress.writeTime
 	c.newSession()
 	return c
 }
@@ -112,7 +114,7 @@ func (c *conn) turnAway(reply *mailbricks.Reply) {
 
 // run goes from the greeting to the end of the session and leaves in end why it ended.
 func (c *conn) run() {
-	if c.set.implicitTLS && !c.handshake() {
+	if c.set.implicitTLS && !c.handshake(PhaseConnect) {
 		return
 	}
 	c.greet()
@@ -123,6 +125,9 @@ func (c *conn) run() {
 			break
 		}
 		c.command(line)
+	}
+	if errors.Is(c.end, errUnread) {
+		c.cutOff(PhaseCommand, c.end)
 	}
 	c.endTransaction()
 	_ = c.Flush() // the session is over; end has the reason that counts
@@ -156,11 +161,25 @@ func (c *conn) greet() int {
 	return reply.Code
 }
 
+// errUnread is the end of a session whose peer does not read replies.
+var errUnread = errors.New("smtpd: the peer does not read replies")
+
+// unread says more of a failure to send replies.
+func (c *conn) unread(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", errUnread, c.timeOut(err))
+	}
+	return err
+}
+
 // readFailed ends the session because of an error while it waited for a command.
 func (c *conn) readFailed(err error) {
 	c.end = err
 	var reply *mailbricks.Reply
 	switch {
+	case c.Broken(): // the replies before it were not sent
+		c.end = c.unread(err)
+		return
 	case c.chunksBroken(err):
 		return
 	case errors.Is(err, serving.ErrDraining):

@@ -187,7 +187,7 @@ func (c *conn) slowest(now time.Time, wait time.Duration, began time.Time, recei
 // broken ends the session because a message stopped short of its end: nothing that could follow may be read.
 func (c *conn) broken(err error) error {
 	c.end = err
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	if c.Broken() || !errors.Is(err, os.ErrDeadlineExceeded) {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}

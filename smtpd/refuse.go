@@ -32,7 +32,8 @@ type Outcome struct {
 	Action Action
 	// Recipient is the address of a RCPT as the peer gave it, and of LMTP's replies to a message; otherwise empty.
 	Recipient string
-	// Reply is what the peer is told, for refusals only. It is nil when the peer left before it had sent the whole message.
+	// Reply is what the peer is told, for refusals only. It is nil when the peer cannot be told: it left before it had sent the
+	// whole message, its TLS handshake failed, or it does not read replies.
 	Reply *mailbricks.Reply
 	// Err is the reason as the decider gave it; nil: there is no more to say than Reply does.
 	Err error
@@ -94,6 +95,11 @@ func (o *Outcome) attrs() []slog.Attr {
 		attrs = append(attrs, slog.Any("err", o.Err))
 	}
 	return attrs
+}
+
+// cutOff tells of a session that ends without a reply, as the peer would not get it.
+func (c *conn) cutOff(phase Phase, err error) {
+	c.tell(Outcome{Phase: phase, Transaction: c.tx, Action: ClosePeer, Err: err})
 }
 
 // because notes why the command under way is refused, unless that is known already.

@@ -6,14 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/mailtest"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/dnsbl"
+	"github.com/mailbricks/mailbricks/smtpd/greylist"
 )
 
 // records keeps the outcomes of a server and what it logs.
@@ -50,6 +56,18 @@ next:
 	}
 	return found
 }
+
+// listed is a DNS in which every list has 203.0.113.9.
+type listed struct{}
+
+func (listed) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	if strings.HasPrefix(host, "9.113.0.203.") || strings.HasPrefix(host, "2.0.0.127.") { // RFC 5782 §5
+		return []netip.Addr{netip.MustParseAddr("127.0.0.2")}, nil
+	}
+	return nil, &net.DNSError{Name: host, IsNotFound: true}
+}
+
+func (listed) LookupTXT(context.Context, string) ([]string, error) { return nil, nil }
 
 // Each refusal is one outcome and one line of the log, with one id: whoever asks why finds it.
 func TestOneOutcomeForEachRefusal(t *testing.T) {
@@ -178,6 +196,32 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 		test{"log-in too long", withAuth(), hello + "C: AUTH PLAIN\nS* 334\nC: " + strings.Repeat("A", 13000) + "\nS* 500\nS$\n",
 			smtpd.PhaseAuth, "", smtpd.ClosePeer, "", 500, false, "too long"},
 	)
+	ca := mailtest.NewCA()
+	greylists := func(s *smtpd.Server) {
+		grey, err := greylist.Open("", greylist.Options{})
+		require.NoError(t, err)
+		s.Checks = []smtpd.Check{grey.Check()}
+	}
+	lists := func(s *smtpd.Server) {
+		zone, err := dnsbl.ParseList("bl.example.org")
+		require.NoError(t, err)
+		block, err := dnsbl.New(dnsbl.Options{Lists: []dnsbl.List{zone}, Resolver: listed{}})
+		require.NoError(t, err)
+		s.Checks = []smtpd.Check{block.Check()}
+	}
+	tests = append(tests,
+		test{"greylisted", greylists, hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<b@example.com>\nS* 450\n",
+			smtpd.PhaseRcpt, "greylist", smtpd.Refuse, "b@example.com", 450, true, "300 seconds"},
+		test{"on a block list", lists, hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<b@example.com>\nS* 554\n",
+			smtpd.PhaseRcpt, "dnsbl", smtpd.Refuse, "b@example.com", 554, true, "bl.example.org"},
+		test{"no handshake", withTLS(ca), hello + "C: STARTTLS\nS* 220\nC: EHLO in.clear\nH:\nW: 1s\n", smtpd.PhaseCommand, "",
+			smtpd.ClosePeer, "", 0, false, "TLS handshake failed"},
+		test{"handshake too slow", withTLS(ca), hello + "C: STARTTLS\nS* 220\nW: 30s\nS$\n", smtpd.PhaseCommand, "",
+			smtpd.ClosePeer, "", 0, false, "TLS handshake failed"},
+		test{"deferred recipients", set(func(s *smtpd.Server) { s.MaxDeferredRecipients, s.Checks = 1, []smtpd.Check{later} }),
+			hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<c@example.com>\nS* 421\nS$\n",
+			smtpd.PhaseRcpt, "later", smtpd.ClosePeer, "c@example.com", 421, true, "Later"},
+	)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var seen records
@@ -188,6 +232,7 @@ func TestOneOutcomeForEachRefusal(t *testing.T) {
 				seen.of(s)
 			}, func(w *world) {
 				w.talk(test.script)
+				synctest.Wait()
 				refusals := seen.refusals()
 				require.Len(w.t, refusals, 1)
 				o := refusals[0]

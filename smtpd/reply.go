@@ -122,7 +122,7 @@ func (c *conn) line(code int, separator byte, enhanced, text string) {
 	c.Out = append(out, "\r\n"...)
 	if len(c.Out) > maxOut {
 		if err := c.Flush(); err != nil && c.end == nil {
-			c.end = err
+			c.end = c.unread(err)
 		}
 	}
 }

@@ -36,6 +36,7 @@ const (
 	DefaultCalmThreshold          = 0.6 // of MaxConnections
 	DefaultStressCommandTimeout   = 10 * time.Second
 	DefaultStressDataTimeout      = 30 * time.Second
+	DefaultStressWriteTimeout     = 10 * time.Second
 	DefaultStressMaxTarpit        = time.Second
 	DefaultStressMaxErrors        = 1
 	DefaultStressMaxBadRecipients = 5
@@ -174,7 +175,7 @@ type Server struct {
 	// SessionTimeout is the age at which a session waiting for a command is closed with 421; default
 	// DefaultSessionTimeout. A message that arrives is not cut off: MinDataRate bounds its time.
 	SessionTimeout time.Duration
-	// WriteTimeout is how long the peer may take to accept replies; default DefaultWriteTimeout.
+	// WriteTimeout is how long the peer may take to accept replies; then the connection is closed. Default DefaultWriteTimeout.
 	WriteTimeout time.Duration
 	// TLSTimeout is how long a TLS handshake may take; default DefaultTLSTimeout.
 	TLSTimeout time.Duration
@@ -198,6 +199,8 @@ type Server struct {
 	// StressDataTimeout is DataTimeout under stress, and CommandTimeout within a transaction, where they are longer; default
 	// DefaultStressDataTimeout.
 	StressDataTimeout time.Duration
+	// StressWriteTimeout is WriteTimeout under stress, where that is longer; default DefaultStressWriteTimeout.
+	StressWriteTimeout time.Duration
 	// StressMaxTarpit is MaxTarpit under stress, where that is longer; default DefaultStressMaxTarpit.
 	StressMaxTarpit time.Duration
 	// StressMaxErrors is MaxErrors under stress, where that is more; default DefaultStressMaxErrors. Only further errors count:

@@ -10,7 +10,7 @@ import (
 
 // stressSettings are the Stress fields of a Server with their defaults filled in.
 type stressSettings struct {
-	commandTime, dataTime, maxTarpit                              time.Duration
+	commandTime, dataTime, writeTime, maxTarpit                   time.Duration
 	maxErrors, maxBadRecipients, maxAuthFailures, maxIdleCommands int
 	maxDeferred                                                   int
 }
@@ -19,6 +19,7 @@ func (s *Server) stressSettings() stressSettings {
 	return stressSettings{
 		commandTime:      serving.Timeout(s.StressCommandTimeout, DefaultStressCommandTimeout),
 		dataTime:         serving.Timeout(s.StressDataTimeout, DefaultStressDataTimeout),
+		writeTime:        serving.Timeout(s.StressWriteTimeout, DefaultStressWriteTimeout),
 		maxTarpit:        serving.Timeout(s.StressMaxTarpit, DefaultStressMaxTarpit),
 		maxErrors:        serving.Limit(s.StressMaxErrors, DefaultStressMaxErrors),
 		maxBadRecipients: serving.Limit(s.StressMaxBadRecipients, DefaultStressMaxBadRecipients),
@@ -86,11 +87,12 @@ func (c *conn) maxIdleCommands() int {
 	return c.budget(c.set.maxIdleCommands, c.set.stress.maxIdleCommands)
 }
 
-// waitForCommand says until when a read that follows may wait when stress or a shutdown comes.
+// waitForCommand says until when a read that follows, and the replies before it, may wait when stress or a shutdown comes.
 func (c *conn) waitForCommand(now time.Time) {
-	c.Hurry, c.Grace = time.Time{}, c.set.shutdownGrace
+	c.Hurry, c.Grace, c.WriteHurry = time.Time{}, c.set.shutdownGrace, c.set.stress.writeTime
 	switch {
 	case c.session.Peer.Identity != nil:
+		c.WriteHurry = 0
 	case c.tx != nil:
 		c.Hurry = now.Add(c.set.stress.dataTime)
 	default:

@@ -305,6 +305,56 @@ func TestTarpitIsCutShortAsStressBegins(t *testing.T) {
 	}
 }
 
+// Who does not read replies does not hold a connection for long under stress, unless it is a user.
+func TestSlowReadersUnderStress(t *testing.T) {
+	for _, test := range []struct {
+		name, logIn string
+		stress      time.Duration // begins
+		want        time.Duration
+	}{
+		{"stranger", "", 0, smtpd.DefaultStressWriteTimeout},
+		{"stranger from before", "", 4 * time.Second, smtpd.DefaultStressWriteTimeout},
+		{"stranger from long before", "", 40 * time.Second, 40 * time.Second},
+		{"user", logIn, 0, smtpd.DefaultWriteTimeout},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var seen records
+			inWorld(t, func(s *smtpd.Server) {
+				withRoom(s)
+				s.MaxIdleCommands, s.StressMaxIdleCommands = -1, -1
+				seen.of(s)
+			}, func(w *world) {
+				c := w.dial("203.0.113.9")
+				c.Talk(hello + test.logIn)
+				if test.stress == 0 {
+					w.crowd(7)
+				} else {
+					time.AfterFunc(test.stress, func() { w.crowd(7) })
+				}
+				began := time.Now()
+				commands := []byte(strings.Repeat("HELP\r\n", 1000))
+				for err := error(nil); err == nil; {
+					_, err = c.Conn.Write(commands)
+				}
+				require.InDelta(w.t, test.want, time.Since(began), float64(2*time.Second))
+				synctest.Wait()
+				var ends []smtpd.Outcome
+				for _, o := range seen.refusals() {
+					if o.Session.Peer.Hello != "" {
+						ends = append(ends, o)
+					}
+				}
+				require.Len(w.t, ends, 1)
+				require.Equal(w.t, smtpd.ClosePeer, ends[0].Action)
+				require.Equal(w.t, smtpd.PhaseCommand, ends[0].Phase)
+				require.Nil(w.t, ends[0].Reply)
+				require.ErrorContains(w.t, ends[0].Err, "does not read replies")
+				require.Len(w.t, seen.lines(`"smtpd: refused"`, "does not read replies"), 1)
+			})
+		})
+	}
+}
+
 // A herd that only holds its connections does not keep others out for longer than it takes to throw it out.
 func TestHerdIsThrownOut(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxConnections = 50 }, func(w *world) {

@@ -1,9 +1,11 @@
 package smtpd
 
 import (
+	"errors"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // startTLS is STARTTLS (RFC 3207 §4).
@@ -27,7 +29,11 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 		return badSequence("Input after STARTTLS, closing")
 	}
 	c.reply(&mailbricks.Reply{Code: 220, Enhanced: "2.0.0", Text: "Ready to start TLS"})
-	if c.end = c.Flush(); c.end != nil || !c.handshake() {
+	if err := c.Flush(); err != nil {
+		c.end = c.unread(err)
+		return nil
+	}
+	if !c.handshake(PhaseCommand) {
 		return nil
 	}
 	// RFC 3207 §4.2: nothing is kept of what was said in clear.
@@ -41,15 +47,17 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 }
 
 // handshake turns the connection into one with TLS. When it fails the session is over.
-func (c *conn) handshake() bool {
+func (c *conn) handshake(phase Phase) bool {
 	c.waitForCommand(time.Now())
 	state, err := c.Handshake(c.ctx, c.set.TLSConfig, time.Now().Add(c.set.tlsTime))
 	if t := c.set.Trace.TLS; t != nil {
 		t(c.session, err)
 	}
 	if err != nil {
-		c.logger.Info("smtpd: no TLS", "peer", c.session.Peer.Addr, "err", err)
 		c.end = err
+		if !errors.Is(err, serving.ErrDraining) { // nothing is refused to a session that does nothing
+			c.cutOff(phase, err)
+		}
 		return false
 	}
 	c.session.Peer.TLS = state

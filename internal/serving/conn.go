@@ -34,6 +34,9 @@ type Conn struct {
 	// Grace is how long a read that is not idle may still wait once the server shuts down. It may change between reads. 0: as
 	// long as otherwise.
 	Grace time.Duration
+	// WriteHurry is how long a Write may take while the server is under stress, if that is less than otherwise: also one that waits
+	// as stress begins. It may change between Writes. 0: as long as otherwise.
+	WriteHurry time.Duration
 
 	raw          net.Conn // as accepted
 	net          net.Conn // raw, or the TLS connection over it
@@ -41,9 +44,10 @@ type Conn struct {
 	mute         bool // after a failed handshake
 	broken       bool
 
-	writeBy alarm
-
 	mu       sync.Mutex
+	writing  bool
+	writeBy  alarm
+	began    time.Time // the Write
 	reading  bool
 	readBy   alarm
 	idle     bool      // what is read has nothing to lose by Drain
@@ -180,17 +184,45 @@ func isTimeout(err error) bool {
 
 // Write sends p. Once that has failed nothing more is sent: what arrived may end anywhere.
 func (c *Conn) Write(p []byte) (int, error) {
-	now, n := time.Now(), 0
-	var err error
-	if due := now.Add(c.writeTimeout); !c.writeBy.covers(due) {
-		c.writeBy.set(due, now)
-		err = c.net.SetWriteDeadline(due)
-	}
+	n, err := 0, c.beginWrite()
 	if err == nil {
 		n, err = c.net.Write(p)
 	}
+	c.endWrite()
 	c.broken = c.broken || err != nil
 	return n, err
+}
+
+// beginWrite makes a Write that follows end in time.
+func (c *Conn) beginWrite() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing, c.began = true, time.Now()
+	return c.setWriteDeadline(c.began)
+}
+
+func (c *Conn) endWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = false
+}
+
+// setWriteDeadline sets the deadline of the Write that is under way. It is called with c.mu held, as is writeTime.
+func (c *Conn) setWriteDeadline(now time.Time) error {
+	due := c.began.Add(c.writeTime())
+	if c.writeBy.covers(due) {
+		return nil
+	}
+	c.writeBy.set(due, now)
+	return c.net.SetWriteDeadline(due)
+}
+
+// writeTime is how long a Write may take now.
+func (c *Conn) writeTime() time.Duration {
+	if c.stressed && c.WriteHurry > 0 {
+		return min(c.writeTimeout, c.WriteHurry)
+	}
+	return c.writeTimeout
 }
 
 // Broken says whether a Write has failed.
@@ -204,12 +236,15 @@ func (c *Conn) Drain() {
 	c.again()
 }
 
-// Stress begins or ends the time in which reads end by Hurry.
+// Stress begins or ends the time in which reads end by Hurry and Writes take no more than WriteHurry.
 func (c *Conn) Stress(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stressed = on
 	c.again()
+	if c.writing {
+		_ = c.setWriteDeadline(time.Now()) // as with again
+	}
 }
 
 // Draining says whether the server shuts down.
@@ -226,7 +261,10 @@ func (c *Conn) End(linger bool) {
 		return
 	}
 	if t, ok := c.net.(*tls.Conn); ok {
-		_ = t.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+		c.mu.Lock()
+		wait := c.writeTime()
+		c.mu.Unlock()
+		_ = t.SetWriteDeadline(time.Now().Add(wait))
 		_ = t.CloseWrite() // what can be said is said
 	}
 	if !linger || c.broken {

@@ -3,6 +3,7 @@ package serving_test
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -57,6 +58,62 @@ func TestHurry(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A peer that takes nothing is left earlier under stress, also when stress begins later.
+func TestWriteHurry(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		begin, end  time.Duration // of stress, after the Write has begun; 0: before it, or never
+		hurry, want time.Duration
+	}{
+		{"before the write", 0, 0, 20 * time.Second, 20 * time.Second},
+		{"while it waits", time.Second, 0, 20 * time.Second, 20 * time.Second},
+		{"when it is late already", 30 * time.Second, 0, 20 * time.Second, 30 * time.Second},
+		{"over in time", time.Second, 5 * time.Second, 20 * time.Second, writeTimeout},
+		{"later than the deadline", 0, 0, time.Hour, writeTimeout},
+		{"none", 0, 0, 0, writeTimeout},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inPair(t, func(p *pair) {
+				p.conn.WriteHurry = test.hurry
+				if test.begin == 0 {
+					p.conn.Stress(true)
+				} else {
+					time.AfterFunc(test.begin, func() { p.conn.Stress(true) })
+				}
+				if test.end > 0 {
+					time.AfterFunc(test.end, func() { p.conn.Stress(false) })
+				}
+				began := time.Now()
+				_, err := p.conn.Write(make([]byte, 16<<20))
+				require.ErrorIs(p.t, err, os.ErrDeadlineExceeded)
+				require.Equal(p.t, test.want, time.Since(began))
+				require.True(p.t, p.conn.Broken())
+			})
+		})
+	}
+}
+
+// Stress between Writes ends none, and what one has set does not hold for the next.
+func TestStressBetweenWrites(t *testing.T) {
+	inPair(t, func(p *pair) {
+		p.conn.WriteHurry = time.Second
+		received := make(chan int64, 1)
+		go func() {
+			n, _ := io.Copy(io.Discard, p.peer)
+			received <- n
+		}()
+		for _, on := range []bool{false, true, false, true, true} {
+			p.conn.Stress(on)
+			_, err := p.conn.Write([]byte("x"))
+			require.NoError(p.t, err)
+			time.Sleep(time.Minute)
+			p.conn.Stress(!on)
+		}
+		require.NoError(p.t, p.raw.Close())
+		require.EqualValues(p.t, 5, <-received)
+	})
 }
 
 // What changes between reads does not end one that is not there.
