@@ -73,10 +73,14 @@ func fieldName(raw []byte) string {
 // appendField puts one field behind b. A line break that is no fold would start another field or the body, so it becomes a
 // space, as does any other control character but TAB.
 func appendField(b []byte, name, value string) []byte {
+	begin := len(b)
 	for i := range len(name) {
 		if c := name[i]; c > ' ' && c < 0x7f && c != ':' {
 			b = append(b, c)
 		}
+	}
+	if len(b) == begin { // without a name it would be no field
+		b = append(b, noName...)
 	}
 	b = append(b, ": "...)
 	start := 0 // value[start:i] is fit as it is
@@ -97,7 +101,10 @@ func appendField(b []byte, name, value string) []byte {
 }
 
 // fieldRoom is how many octets appendField needs at most.
-func fieldRoom(name, value string) int { return len(name) + len(value) + 4 }
+func fieldRoom(name, value string) int { return len(name) + len(noName) + len(value) + 4 }
+
+// noName is the name of a field that was given none.
+const noName = "X"
 
 // isFold says whether s starts with a fold that leaves something on its next line: a line of white space only is an
 // obsolete form (RFC 5322 §4.2) that some take for the end of the header.

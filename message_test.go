@@ -91,6 +91,21 @@ func TestPrependCannotBeginAnotherField(t *testing.T) {
 	}
 }
 
+// A name of which nothing may stand in a header is still one.
+func TestFieldsHaveNames(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"\u00dc": "X", "": "X", ":": "X", "\r\n": "X", "\u00dcY": "Y"} {
+		m := mailbricks.NewMessage([]byte("A: 1\r\n\r\nbody"))
+		m.Prepend(name, "first")
+		m.Append(name, "last")
+		m.Set(name, "set")
+		require.Contains(t, text(t, m), want+": first\r\nA: 1\r\n"+want+": last\r\n", "%q", name)
+		for f := range m.Fields() {
+			require.Contains(t, []string{want, "A"}, f.Name, "%q", name)
+		}
+	}
+}
+
 func TestSpoolWritesLargeMessagesToAFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -212,7 +227,11 @@ func FuzzMessage(f *testing.F) {
 		require.Equal(t, string(raw), text(t, m))
 		before, err := io.ReadAll(m.Body())
 		require.NoError(t, err)
-		m.Prepend("N"+name, value)
+		m.Prepend(name, value)
+		for f := range m.Fields() {
+			require.NotEmpty(t, f.Name, "the field that is in front now")
+			break
+		}
 		after, err := io.ReadAll(m.Body())
 		require.NoError(t, err)
 		require.Equal(t, string(before), string(after))
