@@ -35,7 +35,7 @@ type Envelope struct {
 	Return Return
 	// EnvelopeID is the ENVID parameter (RFC 3461 §4.4), decoded from xtext.
 	EnvelopeID string
-	// Auth is the AUTH parameter (RFC 4954 §5), decoded: nil when absent, "" for <>.
+	// Auth is the AUTH parameter (RFC 4954 §5), decoded: a mailbox, nil when absent, "" for <>.
 	Auth *string
 	// Priority is MT-PRIORITY (RFC 6710), -9 to 9; nil when absent.
 	Priority *int

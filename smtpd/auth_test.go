@@ -200,6 +200,33 @@ func TestRequireAuth(t *testing.T) {
 	})
 }
 
+// The AUTH parameter is a mailbox (RFC 4954 §5).
+func TestAuthParameterIsAMailbox(t *testing.T) {
+	for value, want := range map[string]string{
+		"foo+20bar": "", "ann": "", "<ann@example.com>": "", "@a.example:ann@example.com": "", "ann@": "", "ann@exa+20mple.com": "", "+FF@example.com": "",
+		"a+2Bb+3Dc@example.com": "a+b=c@example.com", "+22a+20b+22@example.com": `"a b"@example.com`, "+22ann+22@example.com": "ann@example.com",
+	} {
+		t.Run(value, func(t *testing.T) {
+			inWorld(t, withAuth(), func(w *world) {
+				c := w.dial("203.0.113.9")
+				c.Talk(hello + "C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\nC: MAIL FROM:<ann@example.com> AUTH=" + value)
+				if want == "" {
+					c.Talk("S: 501 5.5.4 AUTH is <> or a mailbox in xtext")
+					return
+				}
+				c.Talk("S* 250\nC: RCPT TO:<bob@example.com>\nS* 250\nC: DATA\nS* 354\nC: .\nS* 250")
+				require.Equal(w.t, want, *w.messages()[0].Envelope.Auth)
+			})
+		})
+	}
+	t.Run("without a domain", func(t *testing.T) {
+		inWorld(t, func(s *smtpd.Server) { withAuth()(s); s.UnqualifiedSenders = true }, func(w *world) {
+			w.talk(hello + "C: MAIL FROM:<ann@example.com> AUTH=ann\nS: 501 5.5.4 *\n" +
+				"C: AUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\nS* 235\nC: MAIL FROM:<ann@example.com> AUTH=ann\nS* 250\n")
+		})
+	})
+}
+
 // The AUTH parameter of somebody who has not logged in counts for nothing (RFC 4954 §5).
 func TestAuthParameterOfAStranger(t *testing.T) {
 	inWorld(t, withAuth(), func(w *world) {
@@ -210,6 +237,8 @@ func TestAuthParameterOfAStranger(t *testing.T) {
 			S: 501 5.5.4 *
 			C: MAIL FROM:<ann@example.com> AUTH=a+
 			S: 501 5.5.4 *
+			C: MAIL FROM:<ann@example.com> AUTH=foo+20bar
+			S: 501 5.5.4 AUTH is <> or a mailbox in xtext
 			C: MAIL FROM:<ann@example.com> AUTH=boss@example.com
 			S* 250
 			C: RCPT TO:<bob@example.com>

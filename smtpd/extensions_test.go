@@ -186,7 +186,9 @@ var refusedParameters = map[string]struct{ mail, rcpt map[string]string }{
 		rcpt: map[string]string{
 			"RRVS": "501 5.5.4", "RRVS=2014-04-03": "501 5.5.4", "RRVS=2014-04-03T23:01:00": "501 5.5.4", "RRVS=2014-04-03T23:01:00.5Z": "501 5.5.4",
 			"RRVS=2014-13-03T23:01:00Z": "501 5.5.4", "RRVS=2014-04-03T23:01:00Z;": "501 5.5.4", "RRVS=2014-04-03T23:01:00Z;X": "501 5.5.4",
-			"RRVS=2014-04-03T23:01:00Z;C;R": "501 5.5.4", "RRVS=2014-04-03T23:01:00,5Z": "501 5.5.4",
+			"RRVS=2014-04-03T23:01:00Z;C;R": "501 5.5.4", "RRVS=2014-04-03T23:01:00,5Z": "501 5.5.4", "RRVS=2014-04-03T3:01:00Z": "501 5.5.4",
+			"RRVS=2016-12-31T23:58:60Z": "501 5.5.4", "RRVS=2016-12-31T22:59:60Z": "501 5.5.4", "RRVS=2016-12-31T23:59:61Z": "501 5.5.4",
+			"RRVS=9999-12-31T23:59:60Z": "501 5.5.4",
 		},
 	},
 	"others": {
@@ -240,6 +242,8 @@ func TestRecipientParameters(t *testing.T) {
 		"RRVS=2014-04-03T23:01:00Z":                  {ValidSince: since},
 		"RRVS=2014-04-03T23:01:00z;r":                {ValidSince: since},
 		"RRVS=2014-04-04T01:01:00+02:00;C":           {ValidSince: since, ValidSinceOptional: true},
+		"RRVS=2016-12-31T23:59:60Z":                  {ValidSince: time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)}, // RFC 3339 §5.8
+		"RRVS=1990-12-31T15:59:60-08:00;C":           {ValidSince: time.Date(1991, 1, 1, 0, 0, 0, 0, time.UTC), ValidSinceOptional: true},
 	} {
 		t.Run(words, func(t *testing.T) {
 			inWorld(t, keeping(everything), func(w *world) {

@@ -103,10 +103,7 @@ func (c *conn) reversePath(path string, smtputf8 bool) (string, *mailbricks.Repl
 	if path == "" {
 		return "", nil
 	}
-	from, err := parsePath(path, c.set.maxLocal)
-	if err == errUnqualified && c.set.UnqualifiedSenders && c.session.Peer.Identity != nil {
-		err = nil
-	}
+	from, err := c.senderMailbox(path)
 	if err != nil {
 		return "", misuse(501, "5.1.7", fmt.Sprintf("Sender address: %v", err))
 	}
@@ -114,6 +111,15 @@ func (c *conn) reversePath(path string, smtputf8 bool) (string, *mailbricks.Repl
 		return "", misuse(550, "5.6.7", "Sender address needs SMTPUTF8") // RFC 6531 §3.5
 	}
 	return from, nil
+}
+
+// senderMailbox is parsePath for the address of a sender.
+func (c *conn) senderMailbox(path string) (string, error) {
+	from, err := parsePath(path, c.set.maxLocal)
+	if err == errUnqualified && c.set.UnqualifiedSenders && c.session.Peer.Identity != nil {
+		err = nil
+	}
+	return from, err
 }
 
 // rcpt is RCPT (RFC 5321 §4.1.1.3).

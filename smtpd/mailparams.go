@@ -117,6 +117,11 @@ func smtpUTF8(env *mailbricks.Envelope, value string) *mailbricks.Reply {
 // sender is the AUTH parameter (RFC 4954 §5).
 func (c *conn) sender(env *mailbricks.Envelope, value string) *mailbricks.Reply {
 	auth, ok := decodeXtext(value)
+	if ok && auth != "<>" {
+		var err error
+		auth, err = c.senderMailbox(auth)
+		ok = err == nil && value[0] != '@' // no source route here
+	}
 	if !ok {
 		return badArgument("AUTH is <> or a mailbox in xtext")
 	}

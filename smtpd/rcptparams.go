@@ -127,10 +127,32 @@ func unitextChar(s string) (r rune, size int) {
 // validSince is the RRVS parameter (RFC 7293 §3.1).
 func validSince(rcpt *mailbricks.Recipient, value string) *mailbricks.Reply {
 	stamp, action, hasAction := strings.Cut(strings.ToUpper(value), ";")
-	since, err := time.Parse(time.RFC3339, stamp)
-	if err != nil || strings.ContainsAny(stamp, ".,") || hasAction && action != "R" && action != "C" {
+	since, ok := timestamp(stamp)
+	if !ok || hasAction && action != "R" && action != "C" {
 		return badArgument("RRVS is a time like 2006-01-02T15:04:05Z, with ;R or ;C behind it or not")
 	}
 	rcpt.ValidSince, rcpt.ValidSinceOptional = since, action == "C"
 	return nil
+}
+
+// timestamp reads a time of RFC 3339 without a fraction, in upper case. A leap second, which time.Parse does not know, is the
+// first of the next minute; only the last minute of a UTC day has one.
+func timestamp(s string) (time.Time, bool) {
+	const zulu, offset = len("2006-01-02T15:04:05Z"), len("2006-01-02T15:04:05+00:00")
+	if len(s) != zulu && len(s) != offset {
+		return time.Time{}, false
+	}
+	const second = len("2006-01-02T15:04:")
+	leap := s[second:second+2] == "60"
+	if leap {
+		s = s[:second] + "59" + s[second+2:]
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if leap {
+		t = t.Add(time.Second)
+		if h, m, _ := t.UTC().Clock(); h != 0 || m != 0 || t.Year() > 9999 { // which could not be written again
+			return time.Time{}, false
+		}
+	}
+	return t, err == nil
 }
