@@ -36,13 +36,17 @@ type Check struct {
 	// Around goes around the rest of each step: it is called after this check's own function for the step has let it pass, and
 	// calls next, once and before it returns, for the checks behind it and at Message for the Handler. What it returns is the
 	// outcome of the step for those in front of it: next's, or another. Without next the checks behind it are not asked. It
-	// cannot make a message accepted that the Handler has not taken; one that it refuses after the Handler has taken it is
-	// likely to come again. [Quarantine] from it comes too late for the Handler: set Envelope.Quarantine before next.
+	// cannot make a message accepted that the Handler has not taken.
+	//
+	// Behind the Handler there is little left to say. A refusal, any error, or a panic of a message that the Handler has taken is
+	// the peer's reply all the same, so the message is likely to come a second time: the log warns of each. [Quarantine] and
+	// [Discard] come too late; they change nothing but the log: set Envelope.Quarantine before next. A [Tarpit] lets the peer wait
+	// for what was decided, and does not change it when it ends early.
 	Around func(ctx context.Context, step *Step, next func(context.Context) error) error
 	// Disconnect is told that the session has ended; see [Session.Counts] for what it came to. There is nobody left to tell. It is
 	// called once for each session whose Connect checks were asked, also if they or a panic ended it and if this check was not
-	// among those asked; not for a connection that a limit or its TLS handshake ended before. ctx ends after CheckTimeout, and when
-	// the server is closed. The connection counts until all of them have returned, and Shutdown waits for that.
+	// among those asked; not for a connection that a limit or its TLS handshake ended before. ctx ends after CheckTimeout, and
+	// when the server is closed. The connection counts until all of them have returned, and Shutdown waits for that.
 	Disconnect func(ctx context.Context, s *Session)
 }
 

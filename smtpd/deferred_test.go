@@ -71,7 +71,8 @@ func TestDeferredRecipientsOfAProxysClients(t *testing.T) {
 		s.MaxDeferredRecipients, s.Checks = 3, []smtpd.Check{later}
 		s.TrustXCLIENT = func(mailbricks.Peer) bool { return true }
 	}, func(w *world) {
-		one := "C: XCLIENT ADDR=198.51.100.1\nS* 220\nC: EHLO a.example\nS* 250\n" + sender + deferred + deferred + "C: RSET\nS* 250\n"
+		one := "C: XCLIENT ADDR=198.51.100.1\nS* 220\nC: EHLO a.example\nS* 250\n" + sender + deferred + deferred +
+			"C: RSET\nS* 250\n"
 		w.talk("S* 220\n" + one + one + one)
 	})
 }

@@ -32,12 +32,15 @@
 // [mailbricks.ReplyTo]). What one check learns, later ones and the Handler read: [Transaction.Set] and
 // [Transaction.Value], or Value of the context that they are called with.
 //
-// An error may be a [Verdict], which asks for more than a refusal: [Accept], [Quarantine], [Discard], [Tarpit] and [Close].
-// Check.Around goes around the checks behind it and the Handler. Whatever checks say, a message is accepted only if the
-// Handler has taken it or a check has said Discard.
+// An error may be a [Verdict], which asks for more than a refusal: [Accept], [Quarantine], [Discard], [Tarpit] and [Close]. A
+// refusal that is joined to one wins. Check.Around goes around the checks behind it and the Handler. Whatever checks say, a
+// message is accepted only if the Handler has taken it or a check has said Discard; and one that the Handler has taken is
+// refused only if an Around says so behind it, which makes it come twice. Check.Disconnect is called once for each session that
+// was asked about at Connect.
 //
 // Every refusal is one [Outcome], for Trace.Outcome and as one line of the log: who refused what, to whom and why, with the
-// id of the message or the session.
+// id of the message or the session. That holds for those of checks, of the Handler and of limits, for time-outs, failed TLS
+// handshakes and peers that do not read replies.
 //
 // The context of a check or Handler ends when the peer leaves: the server reads ahead while they run. A peer that closes
 // its side for sending has left, too, unless it has sent more commands before (QUIT, as a rule): then it waits for replies.
@@ -61,10 +64,17 @@
 //
 // Connections are counted in all, by address and by network. When there are nearly as many as may be (see
 // Server.StressThreshold), time-outs and budgets shrink by themselves until there are fewer: whoever only holds a connection
-// is thrown out with 421, also one who waits already, and others get in. Who has logged in is spared, who is within a
-// transaction has more time, and a message that keeps coming is never cut off. [Session.Stressed] tells checks.
+// is thrown out with 421, also one who waits already, and others get in. So is one who does not read replies, and tarpits
+// that are under way are cut short. Who has logged in is spared, who is within a transaction has more time, and a message that
+// keeps coming is never cut off. [Session.Stressed] tells checks.
 //
-// Every limit and time-out is a field of Server, on by default. A connection costs about 12 KiB while it is idle, at most
-// 12 KiB of command line, and while a message arrives a buffer of 32 KiB and what Server.Spool keeps in memory
-// (256 KiB by default, and the header). Per address and per session state goes with the connection.
+// Recipients that are refused for good and those that are refused for now, as by greylisting, have budgets of their own:
+// Server.MaxBadRecipients and the larger Server.MaxDeferredRecipients, which begins anew with each message that is taken.
+//
+// Every limit and time-out is a field of Server, on by default. In memory a connection costs about 12 KiB while it is idle and
+// 24 KiB with TLS, whatever checks keep not counted. To that come, at most: 12 KiB for a long command line, 14 KiB of replies
+// that wait, 2 KiB for each recipient; and while a message arrives a buffer of 32 KiB, of 256 KiB if it comes fast, what Spool
+// keeps in memory (Spool.Threshold, 256 KiB by default) and the header (Spool.MaxHeader, 1 MiB by default). A message that
+// trickles in has no larger buffer than an idle connection. Nothing is kept per address but counts, which go with the last
+// connection.
 package smtpd

@@ -33,9 +33,9 @@ func (a Action) String() string {
 }
 
 // Verdict is what a check says of a step when nil and a refusal do not do. It is an error, so that a hook returns it as it
-// returns a refusal; [Accept], [Quarantine], [Discard], [Tarpit] and [Close] make it. It may be wrapped. Of several errors that are
-// joined the strictest is what the check says: Close, a refusal (any error that is no Verdict), Discard, Quarantine, Tarpit,
-// Pass, Accept; a Tarpit is as strict as what it goes on with.
+// returns a refusal; [Accept], [Quarantine], [Discard], [Tarpit] and [Close] make it. It may be wrapped. Of several errors
+// that are joined the strictest is what the check says: Close, a refusal (any error that is no Verdict), Discard, Quarantine,
+// Tarpit, Pass, Accept; a Tarpit is as strict as what it goes on with.
 type Verdict struct {
 	// Action is what is to become of the step.
 	Action Action
@@ -85,9 +85,10 @@ func Quarantine(reason string) error { return &Verdict{Action: QuarantineMail, R
 // checks of the step are not asked, nor are for such a message the Message checks and the Handler.
 func Discard(reason string) error { return &Verdict{Action: DiscardMail, Reason: reason} }
 
-// Tarpit lets the peer wait for delay, of which the server may cut off what is above its MaxTarpit, and goes on with err:
-// nil, a refusal, or another Verdict. The wait ends early, in a refusal for now, when the peer leaves, the time for the step is
-// over or the server shuts down.
+// Tarpit lets the peer wait for delay, of which the server may cut off what is above its MaxTarpit, and goes on with err: nil,
+// a refusal, or another Verdict. The wait is cut short when stress begins (see Server.StressMaxTarpit). It ends early when the
+// peer leaves, the time for the step is over or the server shuts down: in a refusal for now, unless the Handler has been
+// asked, whose answer then stands.
 func Tarpit(delay time.Duration, err error) error {
 	return &Verdict{Action: TarpitPeer, Delay: delay, Err: err}
 }

@@ -34,8 +34,8 @@ type Conn struct {
 	// Grace is how long a read that is not idle may still wait once the server shuts down. It may change between reads. 0: as
 	// long as otherwise.
 	Grace time.Duration
-	// WriteHurry is how long a Write may take while the server is under stress, if that is less than otherwise: also one that waits
-	// as stress begins. It may change between Writes. 0: as long as otherwise.
+	// WriteHurry is how long a Write may take while the server is under stress, if that is less than otherwise: also one that
+	// waits as stress begins. It may change between Writes. 0: as long as otherwise.
 	WriteHurry time.Duration
 
 	raw          net.Conn // as accepted
