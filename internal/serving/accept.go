@@ -104,7 +104,12 @@ func (l *Life) Serve(listener net.Listener, s Service) error {
 
 // start gives a connection its goroutine.
 func (l *Life) start(ctx context.Context, conn net.Conn, s *Service) {
-	n := s.New(conn)
+	var n Newcomer
+	err := Guard(s.Logger, s.Name+": new session", func() error { n = s.New(conn); return nil }) // a panic has been logged
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
 	refusal, room := l.addSession(n, conn)
 	if !room {
 		_ = conn.Close()

@@ -243,6 +243,38 @@ func TestAPanicEndsOneSession(t *testing.T) {
 	})
 }
 
+// A panic before there is a session ends the connection, and nothing else.
+func TestAPanicOfNew(t *testing.T) {
+	inEcho(t, 1, 1, func(e *echo) {
+		panics, made := true, e.service()
+		service := made
+		service.New = func(conn net.Conn) serving.Newcomer {
+			if panics {
+				panics = false
+				panic("new")
+			}
+			return made.New(conn)
+		}
+		l, err := e.net.Listen("tcp", "192.0.2.2:1")
+		require.NoError(e.t, err)
+		done := make(chan error)
+		go func() { done <- e.life.Serve(l, service) }()
+		for _, alive := range []bool{false, true} {
+			conn, err := e.net.Dialer("203.0.113.1").Dial("tcp", "192.0.2.2:1")
+			require.NoError(e.t, err)
+			if alive {
+				e.expect(conn, "0")
+			} else {
+				e.gone(conn)
+			}
+		}
+		synctest.Wait()
+		require.Contains(e.t, e.log.String(), `msg="echo: new session: panic" panic=new stack=`)
+		require.NoError(e.t, e.life.Close(errClosed))
+		require.ErrorIs(e.t, <-done, errClosed)
+	})
+}
+
 func TestShutdownLetsWorkEnd(t *testing.T) {
 	inEcho(t, -1, -1, func(e *echo) {
 		waiting, busy := e.dial("203.0.113.1", "0"), e.dial("203.0.113.1", "0")
