@@ -216,7 +216,10 @@ func (m *Message) Remove(drop func(Field) bool) int {
 type tail struct {
 	size  int64
 	refs  atomic.Int64
-	close func() error // nil: nothing to give up
+	close func() error // nil: nothing to give up, but what follows
+
+	spool  *Spool  // whose memory this is
+	memory *[]byte // nil: it is not
 
 	mu sync.RWMutex // nothing is given up while it is read
 	at io.ReaderAt  // nil: all is given up
@@ -268,6 +271,9 @@ func (t *tail) release() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.at = nil
+	if t.memory != nil {
+		t.spool.giveBack(t.memory)
+	}
 	if t.close == nil {
 		return nil
 	}

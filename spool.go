@@ -255,7 +255,15 @@ func (w *SpoolWriter) toFile(p []byte) error {
 func (w *SpoolWriter) Size() int64 { return int64(len(w.mem)) + w.size }
 
 // Message ends the message and gives it. It fails if a Write failed or the header is too large.
-func (w *SpoolWriter) Message() (*Message, error) {
+func (w *SpoolWriter) Message() (*Message, error) { return w.message("", "") }
+
+// MessageWith is Message with a field in front, as [Message.Prepend] puts it there, but without a copy of the header.
+func (w *SpoolWriter) MessageWith(name, value string) (*Message, error) {
+	return w.message(name, value)
+}
+
+// message is Message, and with a name MessageWith.
+func (w *SpoolWriter) message(name, value string) (*Message, error) {
 	end := len(w.mem)
 	if w.file == nil {
 		end = headerEnd(w.mem)
@@ -267,17 +275,30 @@ func (w *SpoolWriter) Message() (*Message, error) {
 		w.Abort()
 		return nil, w.err
 	}
-	spool, mem, memory, file, size := w.spool, w.mem, w.memory, w.file, w.size
+	msg := w.take(end)
+	header := w.mem[:end]
 	w.mem, w.memory, w.file, w.err = nil, nil, nil, errTaken
-	switch {
-	case file != nil:
-		return &Message{header: mem, tail: newTail(file, size, func() error { return spool.giveFile(file, size) })}, nil
-	case memory == nil:
-		return inMemory(mem[:end:end], mem[end:]), nil
+	if name == "" {
+		msg.header = bytes.Clone(header) // others may keep pieces of it
+		return msg, nil
 	}
-	msg := inMemory(bytes.Clone(mem[:end]), mem[end:]) // others may keep pieces of the header
-	msg.tail.close = func() error { spool.giveBack(memory); return nil }
+	if end == 0 {
+		msg.needHeader()
+	}
+	b := make([]byte, 0, fieldRoom(name, value)+end)
+	msg.header = append(appendField(b, name, value), header...)
 	return msg, nil
+}
+
+// take makes the message, whose header ends there in mem, without it.
+func (w *SpoolWriter) take(end int) *Message {
+	if w.file == nil {
+		msg := inMemory(nil, w.mem[end:])
+		msg.tail.spool, msg.tail.memory = w.spool, w.memory
+		return msg
+	}
+	spool, file, size := w.spool, w.file, w.size
+	return &Message{tail: newTail(file, size, func() error { return spool.giveFile(file, size) })}
 }
 
 // What a SpoolWriter says after its end.
