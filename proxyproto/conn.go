@@ -31,6 +31,9 @@ type conn struct {
 // NetConn is the connection from the balancer. Octets may be missing from its start.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
+// Ready waits for the header and says whether there is one: the servers of this module begin no session without.
+func (c *conn) Ready() error { return c.header() }
+
 // RemoteAddr is the client's address.
 func (c *conn) RemoteAddr() net.Addr {
 	_ = c.header() // remote says so

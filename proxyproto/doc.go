@@ -25,5 +25,7 @@
 //
 // Accept never waits for a header. The first of RemoteAddr, LocalAddr, Read and Write does, until HeaderTimeout after Accept
 // at the latest, so that none of them may be called before the connection has a goroutine of its own; the servers of this
-// module see to it. If the header turns out to be bad RemoteAddr is an address without an IP, and reading and writing fail.
+// module see to it. If the header turns out to be bad RemoteAddr is an address without an IP, and reading and writing fail. A
+// method Ready() error, which waits as well, says so: the servers of this module begin no session then, so that no check is
+// asked about such a connection.
 package proxyproto

@@ -488,18 +488,40 @@ func TestServerCountsTheClientsAddress(t *testing.T) {
 	first.Talk("C: QUIT\nS: 221 *\nS$")
 }
 
-func TestServerSaysNothingToABadHeader(t *testing.T) {
+// Nobody is asked about a connection without a valid header, or told of it.
+func TestServerBeginsNoSessionWithABadHeader(t *testing.T) {
 	t.Parallel()
-	network, l := listen(t, nil)
-	checked := make(chan netip.AddrPort, 1)
-	srv := &smtpd.Server{Hostname: "mail.example.com", Handler: new(mailtest.Inbox), Checks: []smtpd.Check{{
-		Disconnect: func(_ context.Context, s *smtpd.Session) { checked <- s.Peer.Addr },
-	}}}
-	serve(t, l, srv, false)
-	client := dial(t, network, balancer, "EHLO client.example\r\n")
-	got, _ := io.ReadAll(client) // closed, whether with a reset or not
-	require.Empty(t, got)
-	require.False(t, (<-checked).IsValid())
+	ca := mailtest.NewCA()
+	config := ca.ServerConfig("mail.example.com")
+	for _, tlsBefore := range []bool{false, true} {
+		network, l := listen(t, nil)
+		var listener net.Listener = l
+		if tlsBefore {
+			listener = tls.NewListener(l, config)
+		}
+		asked := make(chan netip.AddrPort, 10)
+		note := func(s *smtpd.Session) { asked <- s.Peer.Addr }
+		srv := &smtpd.Server{
+			Hostname: "mail.example.com", Handler: new(mailtest.Inbox),
+			Checks: []smtpd.Check{{
+				Connect:    func(_ context.Context, s *smtpd.Session) error { note(s); return nil },
+				Disconnect: func(_ context.Context, s *smtpd.Session) { note(s) },
+			}},
+			Trace: smtpd.Trace{
+				Connected: func(s *smtpd.Session, _ error) { note(s) },
+				Refused:   func(peer netip.AddrPort, _ *mailbricks.Reply) { asked <- peer },
+			},
+		}
+		done := make(chan error, 1)
+		go func() { done <- srv.Serve(listener) }()
+		for _, text := range []string{"EHLO client.example\r\n", "PROXY TCP4 x\r\n", "\x16\x03\x01"} {
+			got, _ := io.ReadAll(dial(t, network, balancer, text)) // closed, whether with a reset or not
+			require.Empty(t, got)
+		}
+		require.NoError(t, srv.Shutdown(context.Background()))
+		require.ErrorIs(t, <-done, smtpd.ErrServerClosed)
+		require.Empty(t, asked)
+	}
 }
 
 func TestHealthCheckIsServed(t *testing.T) {

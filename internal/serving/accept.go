@@ -52,7 +52,8 @@ type Newcomer struct {
 
 // Session is one connection of a server.
 type Session interface {
-	// Serve runs the session to its end; then the connection is closed. ctx ends with Close, and when Serve returns.
+	// Serve runs the session to its end; then the connection is closed. It is not called for a connection that says with a method
+	// Ready() error, its own or of the one that NetConn gives, that it cannot be served. ctx ends with Close, and when Serve returns.
 	// A connection that was refused a place is to be told so at most.
 	Serve(ctx context.Context, place *Place)
 	// Drain is called from another goroutine, perhaps more than once and before Serve, when the server shuts down: the
@@ -123,6 +124,9 @@ func (l *Life) start(ctx context.Context, conn net.Conn, s *Service) {
 		_ = Guard(n.Logger, s.Name+": session", func() error { // which has been logged: a bug must not take down the others
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
+			if err := ready(conn); err != nil { // which the connection has told its own log
+				return nil
+			}
 			place := l.place(conn, refusal, &n)
 			defer place.Leave()
 			n.Serve(ctx, place)

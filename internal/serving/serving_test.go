@@ -243,6 +243,64 @@ func TestAPanicEndsOneSession(t *testing.T) {
 	})
 }
 
+// unready is a connection that cannot be served after all.
+type unready struct {
+	net.Conn
+	err error
+}
+
+func (u unready) Ready() error { return u.err }
+
+// over is a connection over another.
+type over struct{ net.Conn }
+
+func (o over) NetConn() net.Conn { return o.Conn }
+
+// wrapping changes the connections of a listener.
+type wrapping struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (w wrapping) Accept() (net.Conn, error) {
+	conn, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return w.wrap(conn), nil
+}
+
+// A connection that is not ready has no session and does not count.
+func TestConnectionsThatAreNotReady(t *testing.T) {
+	inEcho(t, 1, 1, func(e *echo) {
+		bad := errors.New("no header")
+		wraps := []func(net.Conn) net.Conn{
+			func(c net.Conn) net.Conn { return unready{c, bad} },
+			func(c net.Conn) net.Conn { return over{over{unready{c, bad}}} },
+			func(c net.Conn) net.Conn { return over{unready{c, nil}} },
+		}
+		next := 0
+		l := wrapping{e.listen("192.0.2.2:7"), func(c net.Conn) net.Conn { next++; return wraps[next-1](c) }}
+		done := make(chan error)
+		go func() { done <- e.life.Serve(l, e.service()) }()
+		for i := range wraps {
+			conn, err := e.net.Dialer("203.0.113.1").Dial("tcp", "192.0.2.2:7")
+			require.NoError(e.t, err)
+			if i == len(wraps)-1 {
+				e.expect(conn, "0")
+				require.NoError(e.t, conn.Close())
+				continue
+			}
+			got, _ := io.ReadAll(conn)
+			require.Empty(e.t, got)
+			synctest.Wait()
+		}
+		require.Empty(e.t, e.log.String())
+		require.NoError(e.t, e.life.Close(errClosed))
+		require.ErrorIs(e.t, <-done, errClosed)
+	})
+}
+
 // A panic before there is a session ends the connection, and nothing else.
 func TestAPanicOfNew(t *testing.T) {
 	inEcho(t, 1, 1, func(e *echo) {
