@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,13 +25,18 @@ import (
 
 // records keeps the outcomes of a server and what it logs.
 type records struct {
+	mu   sync.Mutex // of told while sessions run
 	told []smtpd.Outcome
 	log  bytes.Buffer
 }
 
 func (r *records) of(s *smtpd.Server) {
 	s.Logger = slog.New(slog.NewTextHandler(&r.log, nil))
-	s.Trace.Outcome = func(o smtpd.Outcome) { r.told = append(r.told, o) }
+	s.Trace.Outcome = func(o smtpd.Outcome) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.told = append(r.told, o)
+	}
 }
 
 // refusals are the outcomes that refuse something.
