@@ -270,7 +270,7 @@ func TestChunksWithoutATransaction(t *testing.T) {
 			C: RCPT TO:<bob>
 			S* 501
 			R: "BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"
-			S: 503 5.5.1 RCPT first
+			S: 554 5.5.1 No valid recipients
 			S: 250 2.0.0 Ok
 			C: RCPT TO:<bob@example.com>
 			S: 503 5.5.1 MAIL first

@@ -99,7 +99,7 @@ func (c *conn) answer(verb string, reply *mailbricks.Reply) {
 		c.end = errTold
 	}
 	c.reply(reply)
-	if reply.Code >= 400 {
+	if reply.Code >= 400 && !c.untold(reply) {
 		c.refuse(phaseOf(verb), reply)
 		c.countFlaw(reply)
 	}
@@ -162,9 +162,9 @@ func (c *conn) dispatch(verb, arg string) *mailbricks.Reply {
 		}
 		return c.hello(verb, arg)
 	case "MAIL":
-		return c.mail(arg)
+		return c.startMail(arg)
 	case "RCPT":
-		return c.rcpt(arg)
+		return c.startRcpt(arg)
 	case "DATA":
 		return c.dataCommand(arg)
 	case "BDAT":

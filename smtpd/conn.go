@@ -46,6 +46,10 @@ type conn struct {
 
 	idleCommands, transactions int
 	deferred                   int // recipients that were refused for now, since the last message that was taken
+
+	unopened bool // MAIL was refused: what comes now may have been pipelined behind it
+	followed int  // commands of that kind, since the last message that was taken
+	left     bool // the peer left during a step that has then failed
 }
 
 func newConn(netConn net.Conn, set *settings) *conn {
@@ -59,7 +63,7 @@ func newConn(netConn net.Conn, set *settings) *conn {
 // newSession begins a session, of the connection or of another client for which its peer speaks.
 func (c *conn) newSession() {
 	c.session = &Session{ID: newID(), Hostname: c.set.hostname, life: &c.set.home.life, pending: c.Pending, arrived: c.Arrived}
-	c.deferred = 0
+	c.deferred, c.followed, c.unopened = 0, 0, false
 	c.logger = c.set.logger.With("session", c.session.ID)
 }
 

@@ -52,13 +52,14 @@ func (c *conn) dataCommand(arg string) *mailbricks.Reply {
 // noMessage says why there can be no message now.
 func (c *conn) noMessage() *mailbricks.Reply {
 	switch none := c.tx != nil && len(c.tx.accepted) == 0; {
+	case c.unopened:
+		return c.behind(503, "MAIL was refused")
 	case c.tx == nil:
 		return badSequence("MAIL first")
-	case none && c.session.counts.BadRecipients+c.session.counts.DeferredRecipients > 0 && !c.set.LMTP: // RFC 2033 §4.2 wants 503
-		if reply := c.idle(); reply != nil {
-			return reply
-		}
-		return &mailbricks.Reply{Code: 554, Enhanced: "5.5.1", Text: "No valid recipients"} // RFC 5321 §3.3
+	case none && c.tx.refused && c.set.LMTP: // RFC 2033 §4.2
+		return c.behind(503, "No valid recipients")
+	case none && c.tx.refused: // RFC 5321 §3.3
+		return c.behind(554, "No valid recipients")
 	case none:
 		return badSequence("RCPT first")
 	}
@@ -100,7 +101,7 @@ func (c *conn) report(a arrival, err error) {
 		c.logAccepted(a, taken)
 	}
 	if err == nil || taken > 0 {
-		c.idleCommands, c.deferred = 0, 0
+		c.idleCommands, c.deferred, c.followed = 0, 0, 0
 		c.session.counts.Messages++
 		c.session.counts.Recipients += taken
 	}
@@ -124,7 +125,7 @@ func (c *conn) endTransaction() {
 	if c.chunks != nil {
 		c.chunks.out.Abort()
 	}
-	c.tx, c.chunks = nil, nil
+	c.tx, c.chunks, c.unopened = nil, nil, false
 }
 
 // receive reads to the end of the message, which began with its command. An error says why the message is refused; when it was not read to its end,

@@ -216,7 +216,11 @@ func TestParametersThatAreRefused(t *testing.T) {
 				for words, reply := range test.rcpt {
 					c.Talk("C: RCPT TO:<bob@example.com> " + words + "\nS: " + reply + " *")
 				}
-				c.Talk("C: DATA\nS: 503 5.5.1 RCPT first")
+				none := "503 5.5.1 RCPT first"
+				if len(test.rcpt) > 0 {
+					none = "554 5.5.1 No valid recipients"
+				}
+				c.Talk("C: DATA\nS: " + none)
 			})
 		})
 	}

@@ -456,13 +456,6 @@ func TestTemporaryFailuresOfAuthAreIdleCommands(t *testing.T) {
 	}
 }
 
-func TestDATAWithoutRecipientsIsAnIdleCommand(t *testing.T) {
-	inWorld(t, func(s *smtpd.Server) { s.MaxIdleCommands, s.Checks = 3, []smtpd.Check{nobody} }, func(w *world) {
-		w.talk(hello + "C: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<b@example.com>\nS* 550\n" +
-			"C: DATA\nS* 554\nC: DATA\nS* 554\nC: DATA\nS* 421\nS$\n")
-	})
-}
-
 // The sender of a malformed message learns that it is one, also when that is the last error that it may make.
 func TestMalformedMessagesAreErrors(t *testing.T) {
 	const flawed = "R: \"x\\ny\\r\\n.\\r\\n\"\nS: 550 5.5.2 *\n"

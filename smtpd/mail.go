@@ -9,7 +9,7 @@ import (
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
-// mail is MAIL (RFC 5321 §4.1.1.2).
+// mail is MAIL (RFC 5321 §4.1.1.2), for startMail.
 func (c *conn) mail(arg string) *mailbricks.Reply {
 	if reply := c.mayMail(); reply != nil {
 		return reply
@@ -122,9 +122,11 @@ func (c *conn) senderMailbox(path string) (string, error) {
 	return from, err
 }
 
-// rcpt is RCPT (RFC 5321 §4.1.1.3).
+// rcpt is RCPT (RFC 5321 §4.1.1.3), for startRcpt.
 func (c *conn) rcpt(arg string) *mailbricks.Reply {
 	switch {
+	case c.unopened:
+		return c.behind(503, "MAIL was refused")
 	case c.tx == nil:
 		return badSequence("MAIL first")
 	case c.chunks != nil:

@@ -111,6 +111,10 @@ func (c *conn) because(verb string, err error) {
 
 // refuse tells of a reply that refuses something; what else is known of it is in c.why. A nil reply had nobody left to go to.
 func (c *conn) refuse(phase Phase, reply *mailbricks.Reply) {
+	if c.left { // nobody was refused anything
+		c.logger.Debug("smtpd: the peer left during a check", "phase", phase, "check", c.why.Check, "err", c.why.Err)
+		return
+	}
 	o := c.why
 	if o.Err == nil {
 		o.Phase = phase

@@ -142,8 +142,8 @@ type Server struct {
 	// MaxAuthFailures is how many log-ins of a session may fail; the last one gets 421 4.7.0. Default
 	// DefaultMaxAuthFailures.
 	MaxAuthFailures int
-	// MaxIdleCommands is how many commands in a row may pass without a message (NOOP, RSET, EHLO, AUTH and the like, and DATA
-	// without a recipient); a further one gets 421 4.7.0. Default DefaultMaxIdleCommands.
+	// MaxIdleCommands is how many commands in a row may pass without a message (NOOP, RSET, EHLO, AUTH and the like, and BDAT
+	// without octets); a further one gets 421 4.7.0. Default DefaultMaxIdleCommands.
 	MaxIdleCommands int
 	// MaxTransactions is how many MAIL commands a session may have; a further one gets 421 4.7.0. Default
 	// DefaultMaxTransactions.

@@ -111,7 +111,8 @@ type Transaction struct {
 	values   values
 	discard  *Outcome // the decision to throw the message away
 	accepted []accepted
-	surplus  int // recipients beyond MaxRecipients
+	refused  bool // some recipient was refused
+	surplus  int  // recipients beyond MaxRecipients
 }
 
 // thrownAway says whether the message goes nowhere, as checks have decided.

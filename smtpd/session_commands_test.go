@@ -35,7 +35,7 @@ func (m *model) command(line string, reply reply) {
 	case "RSET":
 		m.plain(reply, line, "250", arg == "")
 		if arg == "" {
-			m.tx = nil
+			m.tx, m.unopened = nil, false
 		}
 	case "QUIT":
 		m.plain(reply, line, "221", arg == "")
@@ -85,7 +85,7 @@ func (m *model) greeting(verb, arg string, reply reply) {
 		return
 	}
 	m.hello, _, _ = strings.Cut(strings.TrimLeft(arg, " "), " ")
-	m.extended, m.tx = verb != "HELO", nil
+	m.extended, m.tx, m.unopened = verb != "HELO", nil, false
 	require.NotEmpty(m.t, m.hello)
 	require.Equal(m.t, "250", reply.lines[0][:3])
 	require.Equal(m.t, "mail.example.com", reply.lines[0][4:])
@@ -109,6 +109,7 @@ func (m *model) greeting(verb, arg string, reply reply) {
 var binaryBody = regexp.MustCompile(`(?i)> .*\bBODY=BINARYMIME\b`)
 
 func (m *model) mail(arg string, reply reply) {
+	m.unopened = reply.code != "250" && (m.tx == nil || m.tx.failed)
 	switch {
 	case m.hello == "" && !m.proxied, m.tx != nil && !m.tx.failed:
 		m.expect(reply, "MAIL", "503")
@@ -138,11 +139,12 @@ func (m *model) pop(seen *[]string) string {
 }
 
 func (m *model) rcpt(arg string, reply reply) {
-	if m.tx == nil || m.tx.chunks != nil {
+	if m.unopened || m.tx == nil || m.tx.chunks != nil {
 		m.expect(reply, "RCPT", "503")
 		return
 	}
 	m.expect(reply, "RCPT", "250", "501", "550", "553", "555", "451", "452")
+	m.tx.bad = m.tx.bad || reply.code != "250"
 	switch {
 	case reply.code == "250":
 		require.Regexp(m.t, `^(?i)TO: *<`, arg)
@@ -153,7 +155,6 @@ func (m *model) rcpt(arg string, reply reply) {
 			m.tx.rcpts = append(m.tx.rcpts, rcpt)
 		}
 	case reply.code == "550", reply.code == "451":
-		m.badRcpts = true
 		require.Regexp(m.t, "^(bad|later|panic)@", m.pop(&m.got.rcpts))
 	}
 }
@@ -161,7 +162,7 @@ func (m *model) rcpt(arg string, reply reply) {
 func (m *model) data(arg string, reply reply) {
 	none := m.tx != nil && len(m.tx.drops) == 0
 	switch {
-	case m.tx == nil, none && (!m.badRcpts || m.options.lmtp), !none && (m.tx.chunks != nil || m.tx.binary):
+	case m.unopened, m.tx == nil, none && (!m.tx.bad || m.options.lmtp), !none && (m.tx.chunks != nil || m.tx.binary):
 		m.expect(reply, "DATA", "503")
 	case none:
 		m.expect(reply, "DATA", "554")
@@ -202,7 +203,7 @@ func (m *model) xclient(arg string, reply reply) {
 	}
 	if reply.code == "220" {
 		arg, m.behind = strings.ToUpper(arg), true
-		m.hello, m.extended, m.loggedIn, m.badRcpts = "", false, false, false
+		m.hello, m.extended, m.loggedIn, m.unopened = "", false, false, false
 		m.proxied = m.proxied || strings.Contains(arg, "HELO") || strings.Contains(arg, "LOGIN")
 	}
 }

@@ -36,7 +36,7 @@ type model struct {
 	extended bool
 	hello    string
 	tx       *modelTx
-	badRcpts bool // some recipient was refused by a check
+	unopened bool // MAIL was refused
 }
 
 // mode is what the server reads next.
@@ -58,6 +58,7 @@ type modelTx struct {
 	rcpts  []string // those that the Handler is to get
 	drops  []bool   // for each successful RCPT, whether its mail is thrown away
 	chunks *string  // what came by BDAT; nil: nothing
+	bad    bool     // some recipient was refused
 	failed bool     // a chunk was refused
 }
 
@@ -109,7 +110,7 @@ func (m *model) run(settled bool) {
 		closed := false
 		for _, reply := range replies {
 			closed = closed || reply.code == "421"
-			if reply.code >= "400" {
+			if reply.code >= "400" && !m.follows(unit, reply) {
 				m.refusals++
 			}
 		}
@@ -201,6 +202,16 @@ func (m *model) unit() unit {
 		return one(lf+1, m.command)
 	}
 	return unit{}
+}
+
+// follows says whether a refusal is only what another one entails: no limit may close the session for that soon.
+func (m *model) follows(unit string, reply reply) bool {
+	word := strings.ToUpper(unit[:min(len(unit), 4)])
+	if m.unopened {
+		return reply.code == "503" && (word == "RCPT" || word == "DATA" || word == "BDAT")
+	}
+	none := m.tx != nil && m.tx.bad && len(m.tx.drops) == 0
+	return none && (reply.code == "503" || reply.code == "554") && (word == "DATA" || word == "BDAT")
 }
 
 // must fails the test if ok is false. It is here because require takes its time where all is well, too.

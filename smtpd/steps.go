@@ -64,7 +64,9 @@ func (c *conn) within(step *Step, atMost time.Duration) error {
 		if step.Phase == PhaseConnect {
 			c.Pending() // what comes before the greeting counts from the start, see LineConn.Watch
 		}
-		return w.from(ctx, 0)
+		err := w.from(ctx, 0)
+		c.left = c.left || err != nil && step.Phase != PhaseMessage && errors.Is(context.Cause(ctx), serving.ErrPeerLeft)
+		return err
 	})
 	w.panicked(err)
 	if isDiscard(err) {

@@ -11,7 +11,9 @@ import (
 // session's goroutine and should return at once. An err is nil for success; [mailbricks.ReplyTo] gives the reply of
 // others.
 type Trace struct {
-	// Outcome is told of each decision: of every refusal once, and of what checks ask for.
+	// Outcome is told of each decision: of every refusal once, and of what checks ask for. What only follows from a refusal is
+	// none: commands that were pipelined behind a MAIL that was refused, or a message all of whose recipients were. Nor is it when
+	// the peer leaves while a check before the message is at work.
 	Outcome func(Outcome)
 	// Refused is told of a connection that a limit refused; addr is invalid for a peer without an IP address.
 	Refused func(addr netip.AddrPort, reply *mailbricks.Reply)
