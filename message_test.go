@@ -363,3 +363,27 @@ func BenchmarkSpool(b *testing.B) {
 		})
 	}
 }
+
+// MessageWith is Message and Prepend.
+func TestSpoolMessageWith(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, raw := range []string{"", "\r\n", "\r\nbody", " body", "no header", letter, letter + strings.Repeat("line\r\n", 10_000)} {
+		for _, threshold := range []int64{20, 5 << 20} {
+			spool := &mailbricks.Spool{Dir: dir, Threshold: threshold}
+			want, err := spool.Read(strings.NewReader(raw))
+			require.NoError(t, err)
+			want.Prepend("Trace", "one\r\n\ttwo\x00")
+			w := spool.Writer()
+			_, err = io.WriteString(w, raw)
+			require.NoError(t, err)
+			got, err := w.MessageWith("Trace", "one\r\n\ttwo\x00")
+			require.NoError(t, err)
+			require.Equal(t, text(t, want), text(t, got), "%q", raw)
+			require.Equal(t, want.Header(), got.Header())
+			require.Equal(t, want.Size(), got.Size())
+			require.NoError(t, want.Close())
+			require.NoError(t, got.Close())
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,6 +29,7 @@ func TestMemoryDoesNotGrowWithTheMessage(t *testing.T) {
 	conn, err := net.Dial("tcp", addr)
 	require.NoError(t, err)
 	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	c := newClient(t, conn)
 	c.Talk(hello)
 	chunk := []byte(strings.Repeat(strings.Repeat("x", 70)+"\r\n", 1000))
