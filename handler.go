@@ -72,10 +72,26 @@ func (r Results) Err() error {
 // is never accepted on a guess.
 var errShortResults = errors.New("mailbricks: handler gave no result for this recipient")
 
-// ResultsOf gives the outcome for each of n recipients from what a Handler returned.
+// resultsIn gives the Results that err is or wraps. Those beneath a reply, or joined to another error, are not what it says: mail
+// would be taken as accepted that the other error refuses.
+func resultsIn(err error) (Results, bool) {
+	for err != nil {
+		switch e := err.(type) {
+		case Results:
+			return e, true
+		case *Reply:
+			return nil, false
+		}
+		err = errors.Unwrap(err)
+	}
+	return nil, false
+}
+
+// ResultsOf gives the outcome for each of n recipients from what a Handler returned: of Results, which may be wrapped, each its
+// own, and of any other error the same for all.
 func ResultsOf(err error, n int) Results {
 	out := make(Results, n)
-	if given, ok := errors.AsType[Results](err); ok {
+	if given, ok := resultsIn(err); ok {
 		for i := range out {
 			out[i] = errShortResults
 		}

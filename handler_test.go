@@ -3,6 +3,7 @@ package mailbricks_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -68,6 +69,14 @@ func TestResultsOf(t *testing.T) {
 	require.True(t, mailbricks.IsTemporary(short[1]), "a missing result is never a success")
 	require.Contains(t, mailbricks.Results{nil, boom}.Error(), "recipient 2: boom")
 	require.NoError(t, mailbricks.Results{nil, nil}.Err())
+	require.Equal(t, mailbricks.Results{nil, boom}, mailbricks.ResultsOf(fmt.Errorf("x: %w", mailbricks.Results{nil, boom}), 2))
+	for _, err := range []error{
+		errors.Join(mailbricks.Results{nil, nil}, boom), errors.Join(boom, mailbricks.Results{nil, nil}),
+		fmt.Errorf("%w: %w", boom, mailbricks.Results{nil, nil}),
+		&mailbricks.Reply{Code: 451, Err: mailbricks.Results{nil, nil}},
+	} {
+		require.Equal(t, mailbricks.Results{err, err}, mailbricks.ResultsOf(err, 2), "what is joined to results, or above them, is not lost")
+	}
 }
 
 func TestSplitAddress(t *testing.T) {

@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -14,10 +13,10 @@ const maxNamed = 10
 // single makes one outcome of a Handler's: SMTP has one reply for all recipients. A temporary failure wins, so that
 // nothing is lost; what was taken may come twice then. Otherwise a permanent one is the outcome, naming its recipients.
 func single(err error, rcpts []mailbricks.Recipient) error {
-	if _, many := errors.AsType[mailbricks.Results](err); !many {
+	results := mailbricks.ResultsOf(err, len(rcpts))
+	if len(results) == 0 || same(results[0], err) { // one for all
 		return err
 	}
-	results := mailbricks.ResultsOf(err, len(rcpts))
 	for _, err := range results {
 		if err != nil && refusal(err).Temporary() {
 			return err

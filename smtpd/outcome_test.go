@@ -29,6 +29,7 @@ func TestOneReplyForAllRecipients(t *testing.T) {
 		"some for good, named":    {mailbricks.Results{nil, unknown, named}, "S: 550-5.1.1 <b@example.com>: No such user\nS: 550 5.1.1 <c@example.com>: no such user"},
 		"results of a bug":        {mailbricks.Results{nil}, "S: 451 4.3.0 *"},
 		"an error nobody expects": {mailbricks.Results{nil, errors.New("secret"), nil}, "S: 451 4.3.0 *"},
+		"results and an error":    {errors.Join(mailbricks.Results{nil, nil, nil}, unknown), "S: 550 5.1.1 No such user"},
 		"wrapped results":         {fmt.Errorf("x: %w", mailbricks.Results{unknown, nil, nil}), "S: 550 5.1.1 <a@example.com>: No such user"},
 	} {
 		t.Run(name, func(t *testing.T) {
