@@ -45,8 +45,11 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 	exchange, err := c.startExchange(mechanism)
 	if err != nil {
 		c.because("AUTH", fmt.Errorf("mechanism %.40q: %w", mechanism, err))
-		if errors.Is(err, mailbricks.ErrTemporary) {
-			return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
+		switch _, isReply := errors.AsType[*mailbricks.Reply](err); {
+		case isReply, asksToClose(err):
+			return refusal(err)
+		case passes(err):
+			return authLater()
 		}
 		return misuse(504, "5.5.4", "Unrecognized authentication mechanism")
 	}
@@ -64,7 +67,7 @@ func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, er
 		return err
 	})
 	if err == nil && exchange == nil {
-		err = errors.New("smtpd: Authenticator gave no exchange")
+		err = fmt.Errorf("smtpd: Authenticator gave no exchange: %w", mailbricks.ErrTemporary)
 	}
 	return exchange, err
 }
@@ -121,7 +124,8 @@ func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *m
 	}
 	c.because("AUTH", fmt.Errorf("mechanism %.40q: %w", mechanism, err))
 	reply := authReply(err)
-	if reply.Code/100 == 5 && !errors.Is(reply.Err, errProtocol) {
+	failed := reply.Code/100 == 5 || asksToClose(err) && errors.Is(err, mailbricks.ErrAuth)
+	if failed && !errors.Is(reply.Err, errProtocol) {
 		if c.session.counts.AuthFailures++; serving.Reached(c.session.counts.AuthFailures, c.maxAuthFailures()) {
 			return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many failed log-ins, closing"}
 		}
@@ -133,6 +137,8 @@ func (c *conn) authDone(mechanism string, id *mailbricks.Identity, err error) *m
 func authReply(err error) *mailbricks.Reply {
 	reply, isReply := errors.AsType[*mailbricks.Reply](err)
 	switch {
+	case asksToClose(err):
+		return refusal(err)
 	case isReply:
 		return refusal(reply)
 	case errors.Is(err, mailbricks.ErrAuth):
@@ -141,13 +147,25 @@ func authReply(err error) *mailbricks.Reply {
 		return misuse(501, "5.7.0", "Authentication cancelled")
 	case errors.Is(err, saslline.ErrBase64):
 		return misuse(501, "5.5.2", "Response is not base64")
-	case errors.Is(err, mailbricks.ErrTemporary), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), isPanic(err):
-		return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
+	case passes(err):
+		return authLater()
 	}
 	return misuse(501, "5.5.2", "Malformed authentication response")
 }
 
-func isPanic(err error) bool {
-	_, is := errors.AsType[*serving.Panic](err)
-	return is
+// authLater is the reply to a log-in that cannot be decided on.
+func authLater() *mailbricks.Reply {
+	return &mailbricks.Reply{Code: 454, Enhanced: "4.7.0", Text: "Temporary authentication failure"}
+}
+
+// passes says whether err says nothing about the client: it is a failure of this side, which may pass.
+func passes(err error) bool {
+	_, isPanic := errors.AsType[*serving.Panic](err)
+	return isPanic || errors.Is(err, mailbricks.ErrTemporary) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// asksToClose says whether err is the verdict that ends a session.
+func asksToClose(err error) bool {
+	v, ok := verdictOf(err)
+	return ok && v.Action == ClosePeer
 }

@@ -127,8 +127,9 @@ func (c *Check) ask(ctx context.Context, s *Step) error {
 type Authenticator interface {
 	// Mechanisms names the mechanisms to offer to this peer, in upper case; they may depend on peer.TLS.
 	Mechanisms(peer mailbricks.Peer) []string
-	// Start begins an exchange. The mechanism is in upper case as the client named it; an error means that it is not to
-	// be had, and why is for the log.
+	// Start begins an exchange. The mechanism is in upper case as the client named it. An error means that it is not to be had
+	// (504), and why is for the log; but one that is [mailbricks.ErrTemporary] or that of ctx, and a panic, are failures for now
+	// (454), and a [mailbricks.Reply] and [Close] are the answer, as they are from the exchange.
 	Start(ctx context.Context, mechanism string, peer mailbricks.Peer) (mailbricks.Exchange, error)
 }
 

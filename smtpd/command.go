@@ -64,7 +64,10 @@ const refusedTime = 30 * time.Second
 func (c *conn) command(line []byte) {
 	c.why = Outcome{}
 	verb, arg, reply := parseCommand(line)
-	if reply == nil {
+	if reply != nil {
+		c.asked.noteLine(line)
+	} else {
+		c.asked.note(verb, arg)
 		reply = c.dispatch(verb, arg)
 	}
 	if reply == nil { // the command has answered for itself, or the session is over
@@ -222,17 +225,7 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	if !validHello(name) {
 		return badArgument(verb + " needs a domain name or an address literal")
 	}
-	c.endTransaction()
-	c.session.Peer.Hello = name
-	c.session.atHello = standing{}
-	c.extended, c.anew = verb != "HELO", false
-	c.session.Peer.Protocol = c.protocol(false)
-	err := c.ask(Step{Phase: PhaseHello, Session: c.session})
-	if t := c.set.Trace.Hello; t != nil {
-		t(c.session, err)
-	}
-	if err != nil {
-		c.session.Peer.Hello, c.session.Peer.Protocol = "", ""
+	if err := c.begins(verb, name); err != nil {
 		return refusal(err)
 	}
 	lines := []string{c.set.hostname} // without an enhanced code: RFC 5321 §4.1.1.1 wants the name first
@@ -244,6 +237,29 @@ func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	if t := c.set.Trace.Command; t != nil {
 		t(c.session, verb, 250)
 	}
+	return nil
+}
+
+// begins asks the Hello checks, and begins the session anew by the name if they let it. If not, all is as it was before: RFC 5321
+// §4.1.4.
+func (c *conn) begins(verb, name string) error {
+	s := c.session
+	hello, protocol, atHello := s.Peer.Hello, s.Peer.Protocol, s.atHello
+	extended, anew, tx, chunks := c.extended, c.anew, c.tx, c.chunks
+	s.Peer.Hello, s.atHello = name, standing{}
+	c.extended, c.anew, c.tx, c.chunks = verb != "HELO", false, nil, nil
+	s.Peer.Protocol = c.protocol(false)
+	err := c.ask(Step{Phase: PhaseHello, Session: s})
+	if t := c.set.Trace.Hello; t != nil {
+		t(s, err)
+	}
+	c.tx, c.chunks = tx, chunks
+	if err != nil {
+		s.Peer.Hello, s.Peer.Protocol, s.atHello = hello, protocol, atHello
+		c.extended, c.anew = extended, anew
+		return err
+	}
+	c.endTransaction()
 	return nil
 }
 

@@ -34,7 +34,8 @@ type conn struct {
 	tx       *Transaction // nil outside of one
 	chunks   *chunks      // of tx, from its first BDAT on
 	dropped  int64        // octets of chunks that were refused since the last MAIL
-	why      Outcome      // what is known of the refusal that the command under way comes to
+	asked    asked        // the command under way
+	why      Outcome      // what is known of the refusal that it comes to
 	extended bool         // EHLO, not HELO
 	ext      Extensions   // what the Handler keeps
 	refused  bool         // greeted with 554: only QUIT is served
@@ -70,28 +71,38 @@ func (c *conn) newSession() {
 // Serve runs the session.
 func (c *conn) Serve(ctx context.Context, place *serving.Place) {
 	c.ctx, c.place, c.born = ctx, place, time.Now()
-	c.ext = extensionsOf(c.set.Handler)
 	c.session.Peer.Addr, c.session.Peer.Local = serving.AddrPort(c.RemoteAddr()), serving.AddrPort(c.LocalAddr())
 	if place.Refusal != serving.Admitted {
 		c.turnAway(crowded(place.Refusal))
 		return
 	}
 	c.logger.Debug("smtpd: connected", "peer", c.session.Peer.Addr)
-	defer c.finish() // also when a function of the Trace panics
+	defer c.finish() // also when the engine panics, or a function that it cannot do without
 	c.run()
 }
 
-// errPanic is the end of a session whose engine, or a function of its Trace, has panicked.
+// errPanic is the end of a session whose engine has panicked, or an Authenticator's Mechanisms, say.
 var errPanic = errors.New("smtpd: session ended by a panic")
 
 // finish gives up what the session has, and tells of its end.
 func (c *conn) finish() {
 	if c.end == nil {
-		c.end = errPanic
+		c.apologize()
 	}
 	c.endTransaction()
 	c.disconnected()
 	c.logger.Debug("smtpd: disconnected", "err", ended(c.end))
+}
+
+// apologize ends a session that cannot go on, so that the peer tries again later.
+func (c *conn) apologize() {
+	c.end = errPanic
+	reply := &mailbricks.Reply{Code: 421, Enhanced: "4.3.0", Text: "Temporary local problem, closing", Err: errPanic}
+	c.reply(reply)
+	c.why = Outcome{}
+	c.refuse(PhaseCommand, reply)
+	_ = c.Flush() // the session is over
+	c.End(true)
 }
 
 // ended is why the session ended, nil for a QUIT.
@@ -121,6 +132,7 @@ func (c *conn) run() {
 	if c.set.implicitTLS && !c.handshake(PhaseConnect) {
 		return
 	}
+	c.ext = extensionsOf(c.set.Handler)
 	c.greet()
 	for c.end == nil {
 		line, err := c.readCommand()
@@ -197,6 +209,7 @@ func (c *conn) readFailed(err error) {
 	}
 	c.reply(reply)
 	c.why = Outcome{}
+	c.asked.forget()
 	if c.tx != nil || !errors.Is(err, serving.ErrDraining) { // nothing is refused to a session that does nothing
 		c.refuse(PhaseCommand, reply)
 	}

@@ -2,6 +2,7 @@ package smtpd_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -23,47 +24,90 @@ func counting(s *smtpd.Server, seen *notes) {
 	})
 }
 
-// Who is told of a session's begin is told of its end, though a function of the Trace panics.
-func TestDisconnectDespiteAPanic(t *testing.T) {
+// faulty is an Authenticator and a Handler whose functions may panic.
+type faulty struct {
+	users
+	mechanisms, extensions, raise bool
+}
+
+func (f faulty) Mechanisms(peer mailbricks.Peer) []string {
+	if f.mechanisms {
+		panic("mechanisms")
+	}
+	return f.users.Mechanisms(peer)
+}
+
+func (f faulty) Handle(context.Context, *mailbricks.Envelope, *mailbricks.Message) error { return nil }
+
+func (f faulty) SMTPExtensions() smtpd.Extensions {
+	if f.extensions {
+		panic("extensions")
+	}
+	return smtpd.Extensions{Priority: true, MayRaise: func(mailbricks.Peer) bool {
+		if f.raise {
+			panic("raise")
+		}
+		return true
+	}}
+}
+
+// A panic where the engine cannot go on ends the session, with a reply for now, a record and a word to those who were told of
+// its begin.
+func TestPanicWithinASession(t *testing.T) {
+	const sorry = "S: 421 4.3.0 Temporary local problem, closing\nS$\n"
 	for name, test := range map[string]struct {
-		trace  smtpd.Trace
+		faulty faulty
+		trust  func(mailbricks.Peer) bool
 		script string
+		told   []string
 	}{
-		"Connected": {smtpd.Trace{Connected: func(*smtpd.Session, error) { panic("trace") }}, "S$\n"},
-		"Hello":     {smtpd.Trace{Hello: func(*smtpd.Session, error) { panic("trace") }}, "S* 220\nC: EHLO x.example\nS$\n"},
-		"Outcome":   {smtpd.Trace{Outcome: func(smtpd.Outcome) { panic("trace") }}, "S* 220\nC: FOO\nS$\n"},
-		"Message": {smtpd.Trace{Message: func(*smtpd.Transaction, int64, time.Duration, error) { panic("trace") }},
-			toData + "C: .\nS$\n"},
-		"Command within chunks": {smtpd.Trace{Command: func(_ *smtpd.Session, verb string, _ int) {
-			if verb == "BDAT" {
-				panic("trace")
-			}
-		}}, mailTo + "R: \"BDAT 1\\r\\nx\"\nS$\n"},
-		"Disconnected, for a proxy's session": {smtpd.Trace{Disconnected: func(*smtpd.Session, error) { panic("trace") }},
-			"S* 220\nC: XCLIENT ADDR=203.0.113.1\nS$\n"},
+		"Mechanisms": {faulty{mechanisms: true}, nil, "S* 220\nC: EHLO x.example\n" + sorry, []string{"connect", "disconnect"}},
+		"TrustXCLIENT": {faulty{}, func(mailbricks.Peer) bool { panic("trust") }, "S* 220\nC: EHLO x.example\n" + sorry,
+			[]string{"connect", "disconnect"}},
+		"MayRaise": {faulty{raise: true}, nil, hello + "C: MAIL FROM:<a@example.net> MT-PRIORITY=3\n" + sorry,
+			[]string{"connect", "disconnect"}},
+		"SMTPExtensions": {faulty{extensions: true}, nil, sorry, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var seen notes
-			var ended error
-			dir := t.TempDir()
+			var told notes
+			var seen records
 			inWorld(t, func(s *smtpd.Server) {
-				s.Spool = &mailbricks.Spool{Dir: dir, Threshold: 1}
-				s.TrustXCLIENT = func(mailbricks.Peer) bool { return true }
-				counting(s, &seen)
-				s.Trace = test.trace
-				if s.Trace.Disconnected == nil {
-					s.Trace.Disconnected = func(_ *smtpd.Session, err error) { ended = err }
-				}
+				s.Auth, s.AllowInsecureAuth, s.Handler, s.TrustXCLIENT = test.faulty, true, test.faulty, test.trust
+				s.MaxConnectionsPerIP = 1
+				seen.of(s)
+				counting(s, &told)
+				s.Trace.Disconnected = func(_ *smtpd.Session, err error) { require.ErrorContains(t, err, "panic") }
 			}, func(w *world) {
-				w.talk(test.script)
-				synctest.Wait()
-				require.Equal(w.t, []string{"connect", "disconnect"}, seen.all())
-				if test.trace.Disconnected == nil {
-					require.ErrorContains(w.t, ended, "panic")
+				for range 2 { // nothing is counted for the first
+					w.talk(test.script)
+					time.Sleep(time.Second) // for which the server lingers
+					require.Equal(w.t, test.told, told.all())
+					require.Len(w.t, seen.refusals(), 1)
+					require.Equal(w.t, smtpd.ClosePeer, seen.refusals()[0].Action)
+					require.ErrorContains(w.t, seen.refusals()[0].Err, "panic")
+					require.Len(w.t, seen.lines(`"smtpd: session: panic"`, "stack="), 1)
+					told.lines, seen.told = nil, nil
+					seen.log.Reset()
 				}
 			})
 		})
 	}
+}
+
+// A panic in a function of TLSConfig is a handshake that fails.
+func TestPanicWithinAHandshake(t *testing.T) {
+	var told notes
+	inWorld(t, func(s *smtpd.Server) {
+		s.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("certificate") }}
+		counting(s, &told)
+		s.Trace.TLS = func(_ *smtpd.Session, err error) { told.add("%v", err) }
+	}, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.Talk(hello + "C: STARTTLS\nS* 220\n")
+		require.Error(w.t, tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}).Handshake())
+		time.Sleep(time.Second) // for which the server lingers
+		require.Equal(w.t, []string{"connect", "smtpd: handshake: panic: certificate", "disconnect"}, told.all())
+	})
 }
 
 // A session that has not begun does not end.

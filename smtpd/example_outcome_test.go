@@ -2,8 +2,12 @@ package smtpd_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/textproto"
+	"os"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/mailtest"
@@ -57,4 +61,33 @@ func ExampleOutcome() {
 	// rcpt: quarantine by traps
 	// message: accept by handler
 	// put aside: wrote to a trap
+}
+
+// An outcome in a log of one's own, or in JSON, is what the server's log has of it.
+func ExampleOutcome_LogValue() {
+	o := smtpd.Outcome{
+		ID: "K7Q2A", Session: &smtpd.Session{Peer: mailbricks.Peer{Hello: "client.example.net"}}, Phase: smtpd.PhaseRcpt, Check: "users",
+		Action: smtpd.Refuse, Recipient: "bob@example.com", Command: "RCPT TO:<bob@example.com>",
+		Reply: &mailbricks.Reply{Code: 550, Enhanced: "5.1.1", Text: "No such user"}, Err: errors.New("not in the table"),
+	}
+	noTime := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: noTime}))
+	logger.Info("refused", "mail", o)
+	encoded, err := json.Marshal(o)
+	if err != nil {
+		panic(err)
+	}
+	var record struct{ Phase, Reply string }
+	if err := json.Unmarshal(encoded, &record); err != nil {
+		panic(err)
+	}
+	fmt.Printf("%s: %s\n", record.Phase, record.Reply)
+	// Output:
+	// level=INFO msg=refused mail.id=K7Q2A mail.peer="" mail.hello=client.example.net mail.phase=rcpt mail.check=users mail.action=refuse mail.to=bob@example.com mail.command="RCPT TO:<bob@example.com>" mail.reply="550 5.1.1 No such user" mail.err="not in the table"
+	// rcpt: 550 5.1.1 No such user
 }

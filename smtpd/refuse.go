@@ -30,7 +30,12 @@ type Outcome struct {
 	// Action is Refuse, or ClosePeer if the session ends with it; TarpitPeer before the wait, QuarantineMail, DiscardMail and
 	// AcceptStep as checks ask for them; AcceptStep by the Handler for a message that it has taken.
 	Action Action
-	// Recipient is the address of a RCPT as the peer gave it, and of LMTP's replies to a message; otherwise empty.
+	// Command is the command that is refused, or that brought the message which is: its line in printable characters, at most 100
+	// octets, but of AUTH and of unknown commands no more than the verb, as the rest may be a password. Empty: it is no command,
+	// or no refusal.
+	Command string
+	// Recipient is the address of a RCPT before checks have changed it, without source route and needless quotes, and that of
+	// LMTP's replies to a message; otherwise empty.
 	Recipient string
 	// Reply is what the peer is told, for refusals only. It is nil when the peer cannot be told: it left before it had sent the
 	// whole message, its TLS handshake failed, or it does not read replies.
@@ -74,7 +79,10 @@ func (c *conn) logOutcome(o *Outcome) {
 
 // attrs is an outcome as the log has it.
 func (o *Outcome) attrs() []slog.Attr {
-	peer := &o.Session.Peer
+	var peer mailbricks.Peer
+	if o.Session != nil {
+		peer = o.Session.Peer
+	}
 	attrs := []slog.Attr{
 		slog.String("id", o.ID), slog.Any("peer", peer.Addr), slog.String("hello", peer.Hello),
 		slog.String("phase", o.Phase.String()), slog.String("check", o.Check), slog.String("action", o.Action.String()),
@@ -87,6 +95,9 @@ func (o *Outcome) attrs() []slog.Attr {
 	}
 	if o.Recipient != "" {
 		attrs = append(attrs, slog.String("to", o.Recipient))
+	}
+	if o.Command != "" {
+		attrs = append(attrs, slog.String("command", o.Command))
 	}
 	if r := o.Reply; r != nil {
 		attrs = append(attrs, slog.String("reply", fmt.Sprintf("%d %s %s", r.Code, enhancedCode(r), r.Text)))
@@ -122,7 +133,7 @@ func (c *conn) refuse(phase Phase, reply *mailbricks.Reply) {
 	if o.Transaction == nil {
 		o.Transaction = c.tx
 	}
-	o.Action, o.Reply = Refuse, reply
+	o.Action, o.Reply, o.Command = Refuse, reply, c.asked.String()
 	if reply != nil {
 		if o.Err == nil {
 			o.Err = reply.Err

@@ -44,6 +44,9 @@ func (s *Server) ServeTLS(l net.Listener) error {
 
 func (s *Server) serve(l net.Listener, implicitTLS bool) error {
 	own := s.settings(s, implicitTLS)
+	if err := own.check(); err != nil {
+		return errors.Join(err, l.Close())
+	}
 	now := func() *settings {
 		if s.PerConnection != nil {
 			if other := s.PerConnection(); other != nil {

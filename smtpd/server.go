@@ -78,7 +78,7 @@ type Server struct {
 	// Auth lets users log in. Nil: AUTH is not offered, and answered by 503 5.5.1.
 	Auth Authenticator
 	// TLSConfig makes STARTTLS available (RFC 3207) and is needed by ServeTLS. Certificates change while the server runs
-	// through its GetCertificate or GetConfigForClient. Nil: no TLS.
+	// through its GetCertificate or GetConfigForClient; Serve refuses one without any certificate. Nil: no TLS.
 	TLSConfig *tls.Config
 
 	// PerConnection, if not nil, is asked at each new connection for the Server whose fields hold for it; nil: this one's.
@@ -226,6 +226,7 @@ type settings struct {
 	*Server             // whose fields hold
 	home        *Server // which serves
 	implicitTLS bool
+	Trace       Trace // that of the Server, guarded
 
 	hostname string
 	spool    *mailbricks.Spool
@@ -279,6 +280,7 @@ func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 		maxTarpit:        serving.Timeout(s.MaxTarpit, DefaultMaxTarpit),
 		shutdownGrace:    serving.Timeout(s.ShutdownGrace, DefaultShutdownGrace),
 	}
+	c.Trace = s.Trace.guarded(c.logger)
 	if c.spool == nil {
 		c.spool = new(mailbricks.Spool)
 	}

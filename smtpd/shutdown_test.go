@@ -2,6 +2,7 @@ package smtpd_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"strings"
@@ -164,18 +165,61 @@ func TestSettingsChangeWhileTheServerRuns(t *testing.T) {
 	})
 }
 
-// A panic ends one session only.
+// A panic in a function of the Trace is logged and changes nothing: above all the sender of a message that was taken is told so.
 func TestPanicInATrace(t *testing.T) {
+	var seen records
 	inWorld(t, func(s *smtpd.Server) {
-		s.MaxConnectionsPerIP = 1
-		s.Trace.Command = func(_ *smtpd.Session, verb string, _ int) {
-			if verb == "HELP" {
-				panic("trace")
-			}
+		withAuth()(s)
+		s.TLSConfig = mailtest.NewCA().ServerConfig("mail.example.com")
+		s.MaxConnections, s.StressThreshold = 1, 1
+		seen.of(s)
+		s.Trace = smtpd.Trace{
+			Outcome:      func(smtpd.Outcome) { panic("trace") },
+			Refused:      func(netip.AddrPort, *mailbricks.Reply) { panic("trace") },
+			Connected:    func(*smtpd.Session, error) { panic("trace") },
+			TLS:          func(*smtpd.Session, error) { panic("trace") },
+			Hello:        func(*smtpd.Session, error) { panic("trace") },
+			Auth:         func(*smtpd.Session, string, error) { panic("trace") },
+			Mail:         func(*smtpd.Transaction, error) { panic("trace") },
+			Rcpt:         func(*smtpd.Transaction, mailbricks.Recipient, error) { panic("trace") },
+			Message:      func(*smtpd.Transaction, int64, time.Duration, error) { panic("trace") },
+			Command:      func(*smtpd.Session, string, int) { panic("trace") },
+			Stress:       func(bool) { panic("trace") },
+			Disconnected: func(*smtpd.Session, error) { panic("trace") },
 		}
 	}, func(w *world) {
-		w.talk(hello + "C: HELP\nS$\n")
+		c := w.dial("203.0.113.9")
+		c.Talk(loggedIn + toData[len(hello):] + "C: .\nS* 250\nC: MAIL FROM:<a@example.net>\nS* 250\nC: RCPT TO:<b@example.com>\nS* 250\n" +
+			"R: \"BDAT 1\\r\\nx\"\nS* 250\nR: \"BDAT 0 LAST\\r\\n\"\nS* 250\nC: FOO\nS* 500\n")
+		w.talk("S* 421\nS$\n")
+		c.Talk("C: QUIT\nS* 221\nS$\n")
 		synctest.Wait()
+		secure := w.dial("203.0.113.9")
+		secure.Talk(hello + "C: STARTTLS\nS* 220\n")
+		secure.startTLS(&tls.Config{InsecureSkipVerify: true})
+		secure.Talk("C: EHLO client.example.net\nS* 250\nC: QUIT\nS* 221\n")
+		synctest.Wait()
+		require.Len(w.t, w.messages(), 2)
+		for _, name := range []string{"Outcome", "Refused", "Connected", "TLS", "Hello", "Auth", "Mail", "Rcpt", "Message", "Command",
+			"Stress", "Disconnected"} {
+			require.NotEmpty(w.t, seen.lines(`"smtpd: Trace.`+name+`: panic"`), name)
+		}
+	})
+}
+
+// A panic of PerConnection ends the connection that it is for.
+func TestPanicOfPerConnection(t *testing.T) {
+	panics := true
+	inWorld(t, func(s *smtpd.Server) {
+		s.PerConnection = func() *smtpd.Server {
+			if panics {
+				panics = false
+				panic("settings")
+			}
+			return nil
+		}
+	}, func(w *world) {
+		w.talk("S$\n")
 		w.talk(hello)
 	})
 }

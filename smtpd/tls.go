@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"crypto/tls"
 	"errors"
 	"time"
 
@@ -49,7 +50,11 @@ func (c *conn) startTLS(arg string) *mailbricks.Reply {
 // handshake turns the connection into one with TLS. When it fails the session is over.
 func (c *conn) handshake(phase Phase) bool {
 	c.waitForCommand(time.Now())
-	state, err := c.Handshake(c.ctx, c.set.TLSConfig, time.Now().Add(c.set.tlsTime))
+	var state *tls.ConnectionState
+	err := serving.Guard(c.logger, "smtpd: handshake", func() (err error) { // GetCertificate and the like
+		state, err = c.Handshake(c.ctx, c.set.TLSConfig, time.Now().Add(c.set.tlsTime))
+		return err
+	})
 	if t := c.set.Trace.TLS; t != nil {
 		t(c.session, err)
 	}

@@ -1,15 +1,17 @@
 package smtpd
 
 import (
+	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
 // Trace has optional functions that are told of what happens, for metrics and tests. They are called from the
 // session's goroutine and should return at once. An err is nil for success; [mailbricks.ReplyTo] gives the reply of
-// others.
+// others. A panic in one of them is logged and changes nothing else.
 type Trace struct {
 	// Outcome is told of each decision: of every refusal once, and of what checks ask for. What only follows from a refusal is
 	// none: commands that were pipelined behind a MAIL that was refused, or a message all of whose recipients were. Nor is it when
@@ -39,4 +41,60 @@ type Trace struct {
 	Stress func(on bool)
 	// Disconnected is told of the end of a session whose Connect checks were asked; err says why when it was not QUIT.
 	Disconnected func(s *Session, err error)
+}
+
+// guarded is the trace with functions that do not panic: what the embedder counts is no reason to end a session, or to have the
+// peer repeat a message that the Handler has taken.
+func (t Trace) guarded(logger *slog.Logger) Trace {
+	g := guard{logger}
+	return Trace{
+		Outcome:      guard1(g, "Outcome", t.Outcome),
+		Refused:      guard2(g, "Refused", t.Refused),
+		Connected:    guard2(g, "Connected", t.Connected),
+		TLS:          guard2(g, "TLS", t.TLS),
+		Hello:        guard2(g, "Hello", t.Hello),
+		Auth:         guard3(g, "Auth", t.Auth),
+		Mail:         guard2(g, "Mail", t.Mail),
+		Rcpt:         guard3(g, "Rcpt", t.Rcpt),
+		Message:      guard4(g, "Message", t.Message),
+		Command:      guard3(g, "Command", t.Command),
+		Stress:       guard1(g, "Stress", t.Stress),
+		Disconnected: guard2(g, "Disconnected", t.Disconnected),
+	}
+}
+
+// guard runs functions of a Trace.
+type guard struct{ logger *slog.Logger }
+
+func (g guard) run(name string, f func()) {
+	_ = serving.Guard(g.logger, "smtpd: Trace."+name, func() error { f(); return nil }) // it was logged
+}
+
+// guard1 guards a function, if there is one, of one argument; the others do of as many as they say.
+func guard1[A any](g guard, name string, f func(A)) func(A) {
+	if f == nil {
+		return nil
+	}
+	return func(a A) { g.run(name, func() { f(a) }) }
+}
+
+func guard2[A, B any](g guard, name string, f func(A, B)) func(A, B) {
+	if f == nil {
+		return nil
+	}
+	return func(a A, b B) { g.run(name, func() { f(a, b) }) }
+}
+
+func guard3[A, B, C any](g guard, name string, f func(A, B, C)) func(A, B, C) {
+	if f == nil {
+		return nil
+	}
+	return func(a A, b B, c C) { g.run(name, func() { f(a, b, c) }) }
+}
+
+func guard4[A, B, C, D any](g guard, name string, f func(A, B, C, D)) func(A, B, C, D) {
+	if f == nil {
+		return nil
+	}
+	return func(a A, b B, c C, d D) { g.run(name, func() { f(a, b, c, d) }) }
 }
