@@ -184,6 +184,34 @@ func reopenCopy(t *testing.T, fsys *crashfs.FS) *Bans {
 	return nil
 }
 
+// A full disk is no reason not to start, and the bans of the file hold.
+func TestOpenOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fsys := crashfs.New()
+		b := reopen(t, fsys, Options{})
+		b.fail(6, peer)
+		require.NoError(t, b.Close())
+		fsys.Fail(func(op crashfs.Op) error {
+			if op.N > 0 {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		b = reopen(t, fsys, Options{})
+		require.True(t, b.Banned(addr(peer)))
+		require.NoError(t, b.Ban(prefix("192.0.2.1/32"), 0, ""))
+		fsys.Fail(nil)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		again := reopenCopy(t, fsys)
+		require.True(t, again.Banned(addr(peer)))
+		require.True(t, again.Banned(addr("192.0.2.1")))
+		require.NoError(t, again.Close())
+		require.NoError(t, b.Close())
+	})
+}
+
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	fsys := crashfs.New()

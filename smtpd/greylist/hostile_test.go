@@ -181,6 +181,39 @@ func TestFailingDisk(t *testing.T) {
 	})
 }
 
+// A full disk is no reason not to start, and who is known in the file passes.
+func TestOpenOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fsys := crashfs.New()
+		g, err := open(fsys, "/greylist", Options{})
+		require.NoError(t, err)
+		require.False(t, g.send(peer, ann))
+		require.NoError(t, g.Close())
+		time.Sleep(DefaultDelay)
+		fsys.Fail(func(op crashfs.Op) error {
+			if op.N > 0 {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		g, err = open(fsys, "/greylist", Options{})
+		require.NoError(t, err)
+		require.True(t, g.send(peer, ann))
+		fsys.Fail(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		fsys.Crash()
+		require.NoError(t, g.Close())
+		for state := range fsys.States() {
+			again, err := open(state.FS, "/greylist", Options{})
+			require.NoError(t, err)
+			require.True(t, again.send(peer, ann), state.What)
+			require.NoError(t, again.Close())
+		}
+	})
+}
+
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	fsys := crashfs.New()

@@ -9,6 +9,6 @@
 // or the new one with what was appended; lines that are torn or were damaged are left out and counted, and are gone with the
 // next start.
 //
-// When the disk fails the log says so once, holds nothing back, and tries again every [RetryAfter] with a new file that has
-// all that is in the caller's memory then.
+// When the disk fails as it is written to, be it at the start, the log says so once, holds nothing back, and tries again every
+// [RetryAfter] with a new file that has all that is in the caller's memory then. A full disk is no reason not to start.
 package statelog

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,7 +51,6 @@ type Config[R any] struct {
 // Log is an open file. Its methods may be called by many goroutines at once.
 type Log[R any] struct {
 	Config[R]
-	lock io.Closer
 	wake chan struct{} // has room for one: there is something to write
 	stop chan struct{}
 	done chan struct{}
@@ -62,6 +62,8 @@ type Log[R any] struct {
 
 	// write is held by who writes. The rest belongs to him.
 	write   sync.Mutex
+	locked  bool
+	lock    io.Closer    // nil: not locked, or the system has no locks
 	file    durable.File // nil: must be written anew first
 	size    int64
 	limit   int64 // the size at which it is written anew
@@ -69,26 +71,39 @@ type Log[R any] struct {
 	buf     []byte
 }
 
-// Open reads the file, if there is one, writes it anew and keeps it open. It fails when the file cannot be read or written,
-// when a newer version has written it (durable.ErrNewer) and when somebody else has it open (durable.ErrLocked).
+// Open reads the file, if there is one, writes it anew and keeps it open. It fails when the file cannot be read, when a newer
+// version has written it (durable.ErrNewer), when somebody else has it open (durable.ErrLocked), and when there is no such
+// folder or it may not be used. A disk that is full or fails otherwise as it is written to is none of its errors: the log then
+// is as it is after such a fault.
 func Open[R any](c Config[R]) (*Log[R], error) {
 	l := &Log[R]{Config: c, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	l.Logger = serving.Logger(c.Logger)
-	lock, err := c.FS.TryLock(c.Name + ".lock")
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	err := l.takeLock()
+	if errors.Is(err, durable.ErrLocked) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("open %s: %w", c.Name, err)
 	}
-	l.lock = lock
 	if err := l.load(); err != nil {
 		l.unlock()
 		return nil, fmt.Errorf("open %s: %w", c.Name, err)
 	}
-	if err := l.rewrite(); err != nil {
-		l.unlock()
-		return nil, fmt.Errorf("open %s: %w", c.Name, err)
+	if l.flush() != nil { // which has been logged
+		l.wakeUp()
 	}
 	go l.run()
 	return l, nil
+}
+
+// takeLock locks the file, if that is not done.
+func (l *Log[R]) takeLock() error {
+	if l.locked {
+		return nil
+	}
+	lock, err := l.FS.TryLock(l.Name + ".lock")
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	l.lock, l.locked = lock, true
+	return nil
 }
 
 func (l *Log[R]) unlock() {
@@ -108,6 +123,11 @@ func (l *Log[R]) Add(r R) {
 		l.group = append(l.group, r)
 	}
 	l.mu.Unlock()
+	l.wakeUp()
+}
+
+// wakeUp says that there is something to write.
+func (l *Log[R]) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -166,10 +186,7 @@ func (l *Log[R]) run() {
 			return
 		}
 		if l.flush() != nil { // which has been logged
-			select {
-			case l.wake <- struct{}{}:
-			default:
-			}
+			l.wakeUp()
 		}
 	}
 }
@@ -198,9 +215,9 @@ func (l *Log[R]) flush() error {
 	err := l.writeGroup()
 	switch {
 	case err != nil && !l.failing:
-		l.Logger.Error("what is known is kept in memory only: cannot write", "file", l.Name, "err", err)
+		l.Logger.Error("statelog: what is known is kept in memory only: cannot write", "file", l.Name, "err", err)
 	case err == nil && l.failing:
-		l.Logger.Info("what is known is kept on disk again", "file", l.Name)
+		l.Logger.Info("statelog: what is known is kept on disk again", "file", l.Name)
 	}
 	l.failing = err != nil
 	return err
@@ -247,7 +264,7 @@ func (l *Log[R]) take() (group []R, whole bool) {
 func (l *Log[R]) encode(r *R) {
 	buf, err := durable.AppendRecord(l.buf, r)
 	if err != nil {
-		l.Logger.Error("a record has no JSON form", "file", l.Name, "err", err) // a bug of the caller's
+		l.Logger.Error("statelog: a record has no JSON form", "file", l.Name, "err", err) // a bug of the caller's
 		return
 	}
 	l.buf = buf
@@ -268,6 +285,9 @@ const chunk = 64 << 10
 func (l *Log[R]) rewrite() error {
 	l.drop()
 	l.take() // changes are in memory before they are added: the snapshot has these
+	if err := l.takeLock(); err != nil {
+		return err
+	}
 	size, err := l.create(l.Name + ".new")
 	if err == nil {
 		err = l.FS.Rename(l.Name+".new", l.Name)
@@ -276,6 +296,7 @@ func (l *Log[R]) rewrite() error {
 		err = l.FS.SyncDir(filepath.Dir(l.Name))
 	}
 	if err != nil {
+		_ = l.FS.Remove(l.Name + ".new") // it takes room, and what a Sync that failed was for may never get to disk by another one
 		return err
 	}
 	f, err := l.FS.OpenFile(l.Name, os.O_WRONLY|os.O_APPEND, fileMode)

@@ -23,7 +23,7 @@ func (l *Log[R]) load() error {
 	defer f.Close()
 	bad, err := l.read(f)
 	if bad > 0 {
-		l.Logger.Warn("lines cannot be read and are left out", "file", l.Name, "lines", bad)
+		l.Logger.Warn("statelog: lines cannot be read and are left out", "file", l.Name, "lines", bad)
 	}
 	return err
 }
