@@ -3,6 +3,7 @@ package ban
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -245,6 +246,41 @@ func TestByHand(t *testing.T) {
 		require.NoError(t, b.Ban(prefix(peer+"/32"), time.Minute, "shorter"))
 		time.Sleep(time.Minute)
 		require.Empty(t, b.List())
+	})
+}
+
+// To run into a limit of rates, whose reply says when to come again, is nothing to be banned for.
+func TestLimitOfRatesGivesNoPoints(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Bans) {
+		s := &smtpd.Session{Peer: mailbricks.Peer{Addr: netip.AddrPortFrom(addr(peer), 1025)}}
+		for range 1000 {
+			b.Outcome(smtpd.Outcome{Session: s, Action: smtpd.ClosePeer, Check: "ratelimit", Reply: &mailbricks.Reply{Code: 421}})
+			b.Outcome(smtpd.Outcome{Session: s, Action: smtpd.Refuse, Check: "greylist", Reply: &mailbricks.Reply{Code: 450}})
+		}
+		require.Zero(t, b.Points(addr(peer)))
+		b.Outcome(smtpd.Outcome{Session: s, Action: smtpd.ClosePeer, Check: "earlytalker", Reply: &mailbricks.Reply{Code: 521}})
+		require.Equal(t, 25.0, b.Points(addr(peer)))
+	})
+}
+
+// Who lifts the ban of an address within a network that is banned can find out why that is no use.
+func TestUnbanWithinALargerBan(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Bans) {
+		require.NoError(t, b.Ban(prefix("203.0.113.0/24"), 0, "spam"))
+		require.Zero(t, b.Unban(prefix(peer+"/32")))
+		larger, banned := b.Lookup(addr(peer))
+		require.True(t, banned)
+		require.Equal(t, "203.0.113.0/24", larger.Prefix.String())
+	})
+}
+
+func TestJSON(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Bans) {
+		require.NoError(t, b.Ban(prefix("192.0.2.0/24"), 0, "spam"))
+		require.NoError(t, b.Ban(prefix("192.0.2.1/32"), time.Hour, "spam"))
+		text, err := json.Marshal(b.List())
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(text), `"Until"`), "not for a ban without end: %s", text)
 	})
 }
 

@@ -27,7 +27,7 @@ var (
 type Ban struct {
 	Prefix netip.Prefix // often of a single address
 	Since  time.Time
-	Until  time.Time // zero: until it is lifted
+	Until  time.Time `json:",omitzero"` // zero: until it is lifted
 	Reason string
 	Count  int  // which ban it is of that peer
 	Manual bool // by [Bans.Ban]
@@ -62,8 +62,9 @@ func lengthOf(p netip.Prefix) length { return length{p.Addr().Is4(), p.Bits()} }
 const forever = int64(1) << 62
 
 // Open makes Bans that are kept in the file with that name, in a folder that there is, or with an empty name in memory only.
-// It fails when the file cannot be read or written, when a newer version of this package has written it, and when it is
-// open already. What is damaged in it is left out, with a line in the log.
+// It fails when the file cannot be read, when a newer version of this package has written it, when it is open already, and
+// when there is no such folder or it may not be used. What is damaged in it is left out, with a line in the log. When the disk
+// is full, or fails otherwise as it is written to, all is in memory until it works again, as it is later on.
 func Open(file string, o Options) (*Bans, error) {
 	return open(durable.OS(), file, o)
 }
@@ -172,7 +173,7 @@ func (b *Bans) Banned(addr netip.Addr) bool {
 	return banned
 }
 
-// Lookup gives the ban of an address, of several the one that holds longest.
+// Lookup gives the ban of an address, of several the one that holds longest: after [Bans.Unban] one of a larger network.
 func (b *Bans) Lookup(addr netip.Addr) (Ban, bool) {
 	addr = addr.Unmap().WithZone("")
 	found, ok := b.lookup(addr)

@@ -51,8 +51,9 @@ type Options struct {
 	// recipient that was refused for good, a command that was unknown, malformed or out of order. 0: DefaultAuthFailure,
 	// DefaultBadRecipient, DefaultError; negative: none.
 	AuthFailure, BadRecipient, Error float64
-	// Checks are the points for a refusal by the check with that name: see [Bans.Outcome]. Nil: 25 for "earlytalker", and 5
-	// for "ratelimit".
+	// Checks are the points for a refusal by the check with that name: see [Bans.Outcome]. Nil: 25 for "earlytalker". A check
+	// that refuses for now, such as a limit of rates or greylisting, is no good reason: what it asks for is to try again, which
+	// an honest server with much to send does soon and often.
 	Checks map[string]float64
 
 	// MaxOffenders is how many peers with points are kept; beyond, the one with the fewest points is forgotten. Default
@@ -94,7 +95,7 @@ func (o *Options) complete() {
 	o.BadRecipient = points(o.BadRecipient, DefaultBadRecipient)
 	o.Error = points(o.Error, DefaultError)
 	if o.Checks == nil {
-		o.Checks = map[string]float64{"earlytalker": 25, "ratelimit": 5}
+		o.Checks = map[string]float64{"earlytalker": 25}
 	}
 	o.MaxOffenders = orDefault(o.MaxOffenders, DefaultMaxOffenders)
 	o.MaxBans = orDefault(o.MaxBans, DefaultMaxBans)
