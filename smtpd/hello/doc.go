@@ -9,15 +9,16 @@
 //
 // A name breaks one [Rule] or none; where it could be several, the first in their order that is not Off counts. Many honest
 // servers have a bad name, so by default a client is refused only for what no honest one does: to give itself a name or an
-// address of this server ([OwnName], [OwnAddress]), or, in brackets, a public address that is not its own
-// ([ForeignAddress]). The other rules are there for [Of], which tells later checks what was found, and each can have a
-// stricter [Action]. Only [Unknown] asks the DNS, and is off. These are what Postfix calls reject_invalid_helo_hostname,
+// address of this server ([OwnName], [OwnAddress]). The other rules are there for [Of], which tells later checks what was
+// found, and each can have a stricter [Action]. Only [Unknown] asks the DNS, and is off. These are what Postfix calls reject_invalid_helo_hostname,
 // reject_non_fqdn_helo_hostname and reject_unknown_helo_hostname:
 //
 //	hello.Options{Malformed: hello.Refuse, NotQualified: hello.Refuse, Unknown: hello.Defer}
 //
-// That a name belongs to another address than the client's is no rule: a server must not refuse mail for that (RFC 5321
-// §4.1.4). What is no name by its syntax is refused by the server itself.
+// A server may verify that the name or the address which a client gives is that of the client, but must not refuse mail because
+// it is not (RFC 5321 §4.1.4): a host with several addresses, or behind a NAT, may give another than the one it is seen with.
+// So that a name belongs to another address is no rule, and [ForeignAddress] and [PrivateAddress] are Mark; to have them refuse
+// is a choice of one's own against the standard. What is no name by its syntax is refused by the server itself.
 //
 // # When a client is refused
 //

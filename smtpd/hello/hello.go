@@ -23,8 +23,7 @@ type Resolver interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 }
 
-// Options say what to do. The zero value refuses clients that give themselves this server's name or address, or another's
-// public address.
+// Options say what to do. The zero value refuses clients that give themselves this server's name or address.
 type Options struct {
 	// Names are names that only this server may give itself, such as the domains that it takes mail for, beside
 	// Session.Hostname.
@@ -33,8 +32,8 @@ type Options struct {
 	// of a NAT.
 	Addrs []netip.Addr
 
-	// The actions for the rules of these names. OwnName, OwnAddress and ForeignAddress are Refuse by default, Unknown is Off,
-	// the others are Mark. OwnName, OwnAddress and Localhost do not hold for clients on this host.
+	// The actions for the rules of these names. OwnName and OwnAddress are Refuse by default, Unknown is Off, the others are
+	// Mark. OwnName, OwnAddress and Localhost do not hold for clients on this host.
 	OwnName, OwnAddress, ForeignAddress, PrivateAddress      Action
 	BareAddress, Localhost, Malformed, NotQualified, Unknown Action
 
@@ -113,7 +112,7 @@ func (c *checker) action(r Rule) Action {
 	case OwnAddress:
 		return either(c.OwnAddress, Refuse)
 	case ForeignAddress:
-		return either(c.ForeignAddress, Refuse)
+		return either(c.ForeignAddress, Mark)
 	case PrivateAddress:
 		return either(c.PrivateAddress, Mark)
 	case BareAddress:

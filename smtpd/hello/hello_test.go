@@ -111,8 +111,8 @@ const (
 // all is every rule at its strictest.
 var all = hello.Options{
 	Names: []string{"example.com", "Bücher.example", "not a name"}, Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.1")},
-	PrivateAddress: hello.Refuse, BareAddress: hello.Refuse, Localhost: hello.Refuse, Malformed: hello.Refuse,
-	NotQualified: hello.Refuse, Unknown: hello.Refuse,
+	ForeignAddress: hello.Refuse, PrivateAddress: hello.Refuse, BareAddress: hello.Refuse, Localhost: hello.Refuse,
+	Malformed: hello.Refuse, NotQualified: hello.Refuse, Unknown: hello.Refuse,
 }
 
 func TestRules(t *testing.T) {
@@ -208,6 +208,7 @@ func refused(reply, name string, rule hello.Rule) string {
 func TestDefaultIsLenient(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]hello.Rule{
+		"[8.8.8.8]": hello.ForeignAddress, "[IPv6:2001:db8::9]": hello.ForeignAddress, // RFC 5321 §4.1.4
 		"[10.1.2.3]": hello.PrivateAddress, "203.0.113.10": hello.BareAddress, "localhost": hello.Localhost,
 		"my_host.local": hello.Malformed, "WIN-2K8": hello.NotQualified,
 		"nobody.sender.example": hello.None, "[203.0.113.9]": hello.None, "example.com": hello.None,
@@ -222,7 +223,6 @@ func TestDefaultIsLenient(t *testing.T) {
 	for name, text := range map[string]string{
 		"mx.example.com": "that is this server's name",
 		"[192.0.2.1]":    "that is this server's address",
-		"[8.8.8.8]":      "that is not your address",
 	} {
 		inWorld(t, hello.Options{}, func(w *world) {
 			w.talk(client, "C: EHLO "+name+"\nS* 250\n"+from+rcpt+"S: 550 5.7.1 Hello from <"+name+"> rejected: "+text)
