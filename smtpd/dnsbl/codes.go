@@ -66,6 +66,9 @@ func (c Codes) String() string {
 	return strings.Join(parts[:], ".")
 }
 
+// MarshalText gives String, for JSON and the like.
+func (c Codes) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // String is a number or a pattern in brackets.
 func (o octets) String() string {
 	var items []string

@@ -51,6 +51,9 @@ func (k Kind) String() string {
 	return strings.Join(words, "+")
 }
 
+// MarshalText gives String, for JSON and the like.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
 // List is a block list, or an allow list if its weight is negative. Lists can be compared.
 type List struct {
 	// Zone is the domain under which the list is found, such as "zen.spamhaus.org".

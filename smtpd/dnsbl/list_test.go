@@ -1,6 +1,7 @@
 package dnsbl_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -295,4 +296,18 @@ func TestWords(t *testing.T) {
 	require.Equal(t, "untested up down unknown", fmt.Sprint(dnsbl.Untested, " ", dnsbl.Up, " ", dnsbl.Down, " ", dnsbl.State(-1)))
 	require.Equal(t, "pass quarantine temporary refuse unknown",
 		fmt.Sprint(dnsbl.Pass, " ", dnsbl.Quarantine, " ", dnsbl.Temporary, " ", dnsbl.Refuse, " ", dnsbl.Decision(9)))
+}
+
+// What is for people and programs to read has words in JSON.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	list, err := dnsbl.ParseList("bl.example.org=127.0.0.[2..4]*3")
+	require.NoError(t, err)
+	text, err := json.Marshal([]any{
+		dnsbl.ListStatus{Class: dnsbl.IPv6, State: dnsbl.Up}, dnsbl.Result{Decision: dnsbl.Temporary}.Decision, list.Codes, list.For,
+	})
+	require.NoError(t, err)
+	for _, want := range []string{`"Class":"IPv6"`, `"State":"up"`, `"temporary"`, `"127.0.0.[2..4]"`, `"client"`} {
+		require.Contains(t, string(text), want)
+	}
 }

@@ -16,6 +16,7 @@ const (
 	Down
 )
 
+// String is the name of the state.
 func (s State) String() string {
 	names := [...]string{"untested", "up", "down"}
 	if s < 0 || int(s) >= len(names) {
@@ -23,6 +24,9 @@ func (s State) String() string {
 	}
 	return names[s]
 }
+
+// MarshalText gives String, for JSON and the like.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // probe knows whether a list can be trusted for one class of subjects. Answers that an entry is there count only while its
 // last self-test is younger than the interval; one is made by whichever session first needs it, and others wait for that.

@@ -22,6 +22,7 @@ const (
 	Refuse                     // they are refused for good
 )
 
+// String is the name of the decision.
 func (d Decision) String() string {
 	names := [...]string{"pass", "quarantine", "temporary", "refuse"}
 	if d < 0 || int(d) >= len(names) {
@@ -29,6 +30,9 @@ func (d Decision) String() string {
 	}
 	return names[d]
 }
+
+// MarshalText gives String, for JSON and the like.
+func (d Decision) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // Result is what the lists say of a transaction.
 type Result struct {

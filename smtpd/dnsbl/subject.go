@@ -21,6 +21,7 @@ const (
 	classes = 3
 )
 
+// String is the name of the class.
 func (c Class) String() string {
 	names := [classes]string{"IPv4", "IPv6", "domain"}
 	if c < 0 || int(c) >= len(names) {
@@ -28,6 +29,9 @@ func (c Class) String() string {
 	}
 	return names[c]
 }
+
+// MarshalText gives String, for JSON and the like.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // subject is what a list is asked about.
 type subject struct {

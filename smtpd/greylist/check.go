@@ -27,6 +27,7 @@ const (
 	Exempted                      // Options.Exempt
 )
 
+// String is the reason in a word or two.
 func (r Reason) String() string {
 	names := [...]string{"new", "early retry", "came back", "triplet found", "same transaction", "client known",
 		"client whitelist", "recipient whitelist", "exempt"}
@@ -35,6 +36,9 @@ func (r Reason) String() string {
 	}
 	return names[r]
 }
+
+// MarshalText gives String, for JSON and the like.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // Decision is what becomes of a recipient.
 type Decision struct {

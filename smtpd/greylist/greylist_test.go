@@ -2,6 +2,7 @@ package greylist
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -353,6 +354,9 @@ func TestDecisionsAreTold(t *testing.T) {
 		}, told)
 		require.Equal(t, "exempt", Exempted.String())
 		require.Equal(t, "Reason(-1)", Reason(-1).String())
+		text, err := json.Marshal(Decision{Reason: Returned})
+		require.NoError(t, err)
+		require.Equal(t, `{"Wait":0,"Reason":"came back"}`, string(text))
 	})
 }
 

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -404,4 +405,7 @@ func TestRulesOfOurOwn(t *testing.T) {
 	require.NotNil(t, l.Check().Around)
 	require.Equal(t, "connections by network /32 /64", l.Rules()[0].Name)
 	require.Equal(t, "What(9)", What(9).String())
+	text, err := json.Marshal(Recipients)
+	require.NoError(t, err)
+	require.Equal(t, `"recipients"`, string(text))
 }

@@ -19,6 +19,7 @@ const (
 	Recipients              // at RCPT
 )
 
+// String is the plural of what is counted.
 func (w What) String() string {
 	names := [...]string{"connections", "messages", "recipients"}
 	if w < 0 || int(w) >= len(names) {
@@ -26,6 +27,9 @@ func (w What) String() string {
 	}
 	return names[w]
 }
+
+// MarshalText gives String, for JSON and the like.
+func (w What) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
 
 // Rule is one limit: a token bucket for each value of its key, which holds Burst tokens and gets Count new ones each Per.
 type Rule struct {
