@@ -110,7 +110,7 @@ func (c *conn) header() error {
 			return
 		}
 		c.err = fmt.Errorf("%w: %w", ErrHeader, c.err)
-		log(c.logger, "proxyproto: connection closed", "balancer", c.Conn.RemoteAddr().String(), "err", c.err)
+		log(c.logger, slog.LevelInfo, "proxyproto: connection closed", "balancer", c.Conn.RemoteAddr().String(), "err", c.err)
 		_ = c.Close() // there is nobody to talk to
 	})
 	return c.err

@@ -1,6 +1,7 @@
 package proxyproto
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -24,7 +25,8 @@ type Listener struct {
 	Direct bool
 	// HeaderTimeout is how long after Accept the whole header must have come; 0 or less: DefaultHeaderTimeout.
 	HeaderTimeout time.Duration
-	// Logger gets a line for each connection that is closed here; nil: none.
+	// Logger gets a line for each connection that is closed here; nil: none. Of connections of this machine with itself, by
+	// which it may look whether somebody listens, it is at debug level if no header is expected from them.
 	Logger *slog.Logger
 }
 
@@ -41,9 +43,20 @@ func (l *Listener) Accept() (net.Conn, error) {
 		case l.Direct:
 			return c, nil
 		}
-		log(l.Logger, "proxyproto: connection from a peer that is no balancer", "peer", c.RemoteAddr().String())
-		_ = c.Close() // it was not wanted
+		l.refuse(c)
 	}
+}
+
+// refuse closes the connection of a peer that is no balancer.
+func (l *Listener) refuse(c net.Conn) {
+	if peer := c.RemoteAddr(); peer != nil { // else it has gone already
+		level := slog.LevelInfo
+		if isItself(c) {
+			level = slog.LevelDebug
+		}
+		log(l.Logger, level, "proxyproto: connection from a peer that is no balancer", "peer", peer.String())
+	}
+	_ = c.Close() // it was not wanted
 }
 
 // Close closes the listener.
@@ -77,8 +90,18 @@ func (l *Listener) trusts(peer net.Addr) bool {
 	return false
 }
 
-func log(logger *slog.Logger, text string, args ...any) {
+// isItself says whether a connection comes from the address that it goes to.
+func isItself(c net.Conn) bool {
+	if c.LocalAddr() == nil {
+		return false
+	}
+	from, errFrom := netip.ParseAddrPort(c.RemoteAddr().String())
+	to, errTo := netip.ParseAddrPort(c.LocalAddr().String())
+	return errFrom == nil && errTo == nil && from.Addr().Unmap() == to.Addr().Unmap()
+}
+
+func log(logger *slog.Logger, level slog.Level, text string, args ...any) {
 	if logger != nil {
-		logger.Info(text, args...)
+		logger.Log(context.Background(), level, text, args...)
 	}
 }

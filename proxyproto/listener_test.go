@@ -113,6 +113,58 @@ func TestBalancersOwnConnections(t *testing.T) {
 	}
 }
 
+// gone is a connection of a peer that had gone before it was accepted, which has no address on some systems.
+type gone struct{ net.Conn }
+
+func (gone) RemoteAddr() net.Addr { return nil }
+
+// once is a listener with one connection.
+type once struct {
+	net.Listener
+	conn net.Conn
+}
+
+func (o *once) Accept() (net.Conn, error) {
+	if conn := o.conn; conn != nil {
+		o.conn = nil
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func TestPeersThatHaveGone(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	var log buffer
+	l := &proxyproto.Listener{Listener: &once{conn: gone{ours}}, From: trusted, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	_, err := l.Accept()
+	require.ErrorIs(t, err, net.ErrClosed)
+	_, err = theirs.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "it was closed")
+	require.Empty(t, log.String())
+}
+
+// Whoever looks on this machine whether the port is open is not worth a line.
+func TestThisMachineItselfIsNotLogged(t *testing.T) {
+	t.Parallel()
+	var info, debug buffer
+	for log, level := range map[*buffer]slog.Level{&info: slog.LevelInfo, &debug: slog.LevelDebug} {
+		network, l := listen(t, func(l *proxyproto.Listener) {
+			l.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))
+		})
+		itself, err := network.Dialer("10.0.0.9").Dial("tcp", server)
+		require.NoError(t, err)
+		defer itself.Close()
+		go func() { _, _ = l.Accept() }() // until the listener is closed
+		_, err = itself.Read(make([]byte, 1))
+		require.Error(t, err, "it was closed")
+	}
+	require.Empty(t, info.String())
+	require.Contains(t, debug.String(), "level=DEBUG")
+	require.Contains(t, debug.String(), "peer=10.0.0.9:")
+}
+
 func TestPeersThatAreNoBalancers(t *testing.T) {
 	t.Parallel()
 	for _, from := range []string{"10.0.0.8", "203.0.113.9", "fd00:0:0:1::1"} {
