@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -359,6 +360,16 @@ func validHello(name string) bool {
 		}
 	}
 	return true
+}
+
+// anyHello gives a name that is not fit for EHLO as it is kept: any word of printable characters will do. Clients have also such
+// as are no UTF-8.
+func anyHello(name string) (string, bool) {
+	if name == "" || len(name) > maxDomain {
+		return "", false
+	}
+	name = strings.ToValidUTF8(name, "?")
+	return name, !strings.ContainsFunc(name, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) })
 }
 
 // isASCII says whether s has no octet above 127.

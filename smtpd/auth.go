@@ -36,7 +36,7 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 	case c.session.Peer.TLS == nil && !c.set.AllowInsecureAuth:
 		return misuse(538, "5.7.11", "Encryption required, use STARTTLS first")
 	case mechanism == "" || strings.Contains(initial, " "):
-		return badArgument("AUTH needs a mechanism")
+		return badArgument("Syntax: AUTH mechanism [initial-response]")
 	}
 	first, err := saslline.Initial(initial, hasInitial)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 
 // startExchange begins the exchange if the mechanism is one of those on offer.
 func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, err error) {
-	err = c.runStep("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+	err = c.runStep("smtpd: auth", c.set.checkTime, func(ctx context.Context) (err error) {
 		exchange, err = c.set.Auth.Start(ctx, mechanism, c.session.Peer)
 		return err
 	})
@@ -75,7 +75,7 @@ func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, er
 // exchange goes through challenges and responses to the identity or an error. When the connection breaks c.end is set.
 func (c *conn) exchange(exchange mailbricks.Exchange, first []byte) (*mailbricks.Identity, error) {
 	return saslline.Exchange(first, func(response []byte) (challenge []byte, id *mailbricks.Identity, err error) {
-		err = c.runStep("auth", c.set.checkTime, func(ctx context.Context) (err error) {
+		err = c.runStep("smtpd: auth", c.set.checkTime, func(ctx context.Context) (err error) {
 			challenge, id, err = exchange.Next(ctx, response)
 			return err
 		})
@@ -88,10 +88,10 @@ func (c *conn) challenge(challenge string) (string, error) {
 	c.Out = append(c.Out, "334 "+challenge+"\r\n"...)
 	now := time.Now()
 	c.waitForCommand(now)
-	line, err := c.ReadLine(now.Add(c.set.commandTime), true)
+	line, err := c.waitForLine(now.Add(c.set.commandTime), true)
 	if errors.Is(err, serving.ErrLineTooLong) {
 		c.end = err
-		reply := &mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long", Err: err}
+		reply := authTooLong(err)
 		c.reply(reply)
 		c.refuse(PhaseAuth, reply)
 		return "", err
@@ -105,6 +105,11 @@ func (c *conn) challenge(challenge string) (string, error) {
 		return "", saslline.ErrBase64
 	}
 	return text, nil
+}
+
+// authTooLong is the reply to a line of AUTH beyond serving.MaxLine (RFC 4954 §4).
+func authTooLong(err error) *mailbricks.Reply {
+	return &mailbricks.Reply{Code: 500, Enhanced: "5.5.6", Text: "Authentication exchange line is too long", Err: err}
 }
 
 // authDone takes the outcome of an exchange and gives the reply (RFC 4954 §4 and §6).

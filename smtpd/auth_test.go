@@ -86,9 +86,9 @@ func TestAuth(t *testing.T) {
 			C: AUTH X-NONE
 			S: 504 5.5.4 Unrecognized authentication mechanism
 			C: AUTH
-			S: 501 5.5.4 AUTH needs a mechanism
+			S: 501 5.5.4 Syntax: AUTH mechanism [initial-response]
 			C: AUTH PLAIN a b
-			S: 501 5.5.4 AUTH needs a mechanism`,
+			S: 501 5.5.4 Syntax: AUTH mechanism [initial-response]`,
 		"back end down": hello + `
 			C: AUTH DOWN
 			S: 454 4.7.0 Temporary authentication failure
@@ -197,6 +197,21 @@ func TestRequireAuth(t *testing.T) {
 		inWorld(t, func(s *smtpd.Server) { s.Auth, s.RequireAuth = users{}, true }, func(w *world) {
 			w.talk(hello + "C: MAIL FROM:<ann@example.com>\nS: 530 5.7.0 STARTTLS and authentication required\n")
 		})
+	})
+}
+
+func TestAuthLines(t *testing.T) {
+	inWorld(t, withAuth(), func(w *world) {
+		w.talk(hello + `
+			C: AUTH PLAIN  x
+			S: 501 5.5.4 Syntax: AUTH mechanism [initial-response]
+			C: AUTH
+			S: 501 5.5.4 Syntax: AUTH mechanism [initial-response]
+			C: auth PLAIN ` + strings.Repeat("x", 13000) + `
+			S: 500 5.5.6 Authentication exchange line is too long
+			S$
+		`)
+		w.talk(hello + "C: AUTHOR " + strings.Repeat("x", 13000) + "\nS: 500 5.5.2 Line too long\nS$\n")
 	})
 }
 

@@ -16,9 +16,10 @@ import (
 type chunks struct {
 	out      *mailbricks.SpoolWriter
 	scanner  chunkScanner
-	began    time.Time // the first chunk
-	received int64     // octets of the chunks that were taken
-	failed   bool      // a chunk was refused: only RSET, EHLO and another MAIL are left
+	began    time.Time         // the first chunk
+	received int64             // octets of the chunks that were taken
+	failed   bool              // a chunk was refused: only RSET, EHLO and another MAIL are left
+	refusal  *mailbricks.Reply // of that chunk
 }
 
 // bdat is BDAT (RFC 3030 §2). The octets of a chunk that is refused are read and dropped before the reply, so that none of
@@ -63,8 +64,8 @@ func (c *conn) mayChunk() *mailbricks.Reply {
 	switch {
 	case !c.extended: // which HELO does not offer
 		return badSequence("EHLO first")
-	case c.chunks != nil && c.chunks.failed: // the client may have sent this before it saw the reply: no further error
-		return &mailbricks.Reply{Code: 503, Enhanced: "5.5.1", Text: "This message was refused already"}
+	case c.chunks != nil && c.chunks.failed:
+		return c.follows(c.chunks.refusal)
 	}
 	return c.noMessage()
 }
@@ -161,7 +162,13 @@ func (c *conn) refuseChunk(reply *mailbricks.Reply, last bool) *mailbricks.Reply
 	if c.chunks == nil { // there were no recipients
 		c.chunks = &chunks{out: c.set.spool.Writer()}
 	}
-	c.chunks.failed = true
+	if !c.chunks.failed {
+		// Chunks that follow get the same reply: the client may have sent them before it saw the first one, may look at the last
+		// one only, and is to try again if that was temporary.
+		again := *reply
+		again.Err = errBehind
+		c.chunks.failed, c.chunks.refusal = true, &again
+	}
 	c.chunks.out.Abort()
 	return reply
 }

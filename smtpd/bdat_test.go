@@ -149,7 +149,7 @@ var chunked = map[string]string{
 	"a bare LF": `
 		R: "BDAT 6\r\na\nb\r\nXBDAT 4 LAST\r\nQUITNOOP\r\n"
 		S: 550 5.5.2 Message has a NUL or a line end that is not CR LF
-		S: 503 5.5.1 This message was refused already
+		S: 550 5.5.2 Message has a NUL or a line end that is not CR LF
 		S: 250 2.0.0 Ok`,
 	"a bare CR at the end of a chunk": `
 		R: "BDAT 2\r\na\rBDAT 3 LAST\r\nb\r\n"
@@ -174,8 +174,8 @@ var chunked = map[string]string{
 	"what follows a failed chunk": `
 		R: "BDAT 2\r\n\n\nBDAT 3\r\na\r\nBDAT 3 LAST\r\nb\r\n"
 		S: 550 5.5.2 *
-		S: 503 5.5.1 This message was refused already
-		S: 503 5.5.1 This message was refused already
+		S: 550 5.5.2 *
+		S: 550 5.5.2 *
 		C: BDAT 0 LAST
 		S: 503 5.5.1 MAIL first`,
 	"commands after a failed chunk": `
@@ -263,7 +263,7 @@ func TestChunksWithoutATransaction(t *testing.T) {
 			S* 250
 			R: "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"
 			S: 503 5.5.1 RCPT first
-			S: 503 5.5.1 This message was refused already
+			S: 503 5.5.1 RCPT first
 			S: 250 2.0.0 Ok
 			C: MAIL FROM:<ann@example.net>
 			S* 250
@@ -321,8 +321,8 @@ func TestDataCheckIsAskedOnceForAllChunks(t *testing.T) {
 			S* 250
 			R: "BDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 0 LAST\r\nNOOP\r\n"
 			S: 451 4.7.1 Later
-			S* 503
-			S* 503
+			S: 451 4.7.1 Later
+			S: 451 4.7.1 Later
 			S* 250
 			C: MAIL FROM:<ann@example.net>
 			S* 250
@@ -482,7 +482,7 @@ func TestChunksAboveTheLimit(t *testing.T) {
 			R: "BDAT 18\r\nQUIT\r\nQUIT\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"
 			S: 250 2.0.0 Ok: 18 octets received
 			S: 552 5.3.4 Message is larger than 20 octets
-			S: 503 5.5.1 This message was refused already
+			S: 552 5.3.4 Message is larger than 20 octets
 			S: 250 2.0.0 Ok
 			C: MAIL FROM:<ann@example.net>
 			S* 250
@@ -520,7 +520,7 @@ func TestChunksFarAboveTheLimitCloseTheSession(t *testing.T) {
 		}()
 		c.Talk(`
 			S: 552 5.3.4 *
-			S: 503 5.5.1 *
+			S: 552 5.3.4 *
 			S$
 		`)
 		c = w.dial("203.0.113.9")
@@ -709,6 +709,19 @@ func TestEmptyChunksAreCounted(t *testing.T) {
 	})
 }
 
+// There is an end to chunks of a message that was refused.
+func TestRefusedChunksHaveABudget(t *testing.T) {
+	inWorld(t, func(s *smtpd.Server) { s.MaxRecipients = 1 }, func(w *world) {
+		c := w.dial("203.0.113.9")
+		c.Talk(mailTo)
+		go func() { _, _ = c.Conn.Write([]byte("BDAT 1\r\n\n" + strings.Repeat("BDAT 0\r\n", 1002))) }()
+		for range 1002 {
+			require.Equal(w.t, "550", c.reply())
+		}
+		c.Talk("S: 421 4.7.0 Too many commands without a message, closing\nS$")
+	})
+}
+
 func TestRefusedChunksAreNoErrors(t *testing.T) {
 	inWorld(t, func(s *smtpd.Server) { s.MaxErrors = 3 }, func(w *world) {
 		c := w.dial("203.0.113.9")
@@ -717,7 +730,7 @@ func TestRefusedChunksAreNoErrors(t *testing.T) {
 		require.NoError(w.t, err)
 		require.Equal(w.t, "550", c.reply())
 		for range 50 {
-			require.Equal(w.t, "503", c.reply())
+			require.Equal(w.t, "550", c.reply())
 		}
 	})
 }
@@ -745,10 +758,42 @@ func TestTraceOfChunks(t *testing.T) {
 			R: "BDAT 3\r\na\r\nBDAT 10\r\n0123456789BDAT 0 LAST\r\n"
 			S* 250
 			S* 552
-			S* 503
+			S* 552
 		`)
 	})
-	require.Equal(t, []string{"BDAT 250", "6 <nil>", "BDAT 250", "BDAT 250", "3 552 5.3.4 Message is larger than 10 octets", "BDAT 552", "BDAT 503"}, log.all())
+	require.Equal(t, []string{"BDAT 250", "6 <nil>", "BDAT 250", "BDAT 250", "3 552 5.3.4 Message is larger than 10 octets", "BDAT 552", "BDAT 552"}, log.all())
+}
+
+// What was refused for now is refused for now to the end, also where the client looks at the answer to the last chunk alone.
+func TestATemporaryRefusalOfAChunkStaysOne(t *testing.T) {
+	for _, lmtp := range []bool{false, true} {
+		t.Run(fmt.Sprint(lmtp), func(t *testing.T) {
+			set := func(s *smtpd.Server) {
+				s.LMTP, s.MaxErrors = lmtp, 1
+				s.Checks = []smtpd.Check{{Data: func(context.Context, *smtpd.Transaction) error { return smtpd.Temporary("greylisted") }}}
+			}
+			inWorld(t, set, func(w *world) {
+				c := w.dial("203.0.113.9")
+				c.Talk("S* 220\nC: " + map[bool]string{false: "EHLO", true: "LHLO"}[lmtp] + " client.example.net\nS* 250")
+				c.Talk(`
+					R: "MAIL FROM:<>\r\nRCPT TO:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
+					S* 250
+					S* 250
+					S* 250
+					R: "BDAT 3\r\na\r\nBDAT 3\r\nb\r\nBDAT 3 LAST\r\nc\r\n"
+					S: 451 4.7.1 greylisted
+					S: 451 4.7.1 greylisted
+				`)
+				if lmtp { // RFC 2033 §4.3
+					c.Talk("S: 451 4.7.1 <a@example.com>: greylisted\nS: 451 4.7.1 <b@example.com>: greylisted")
+				} else {
+					c.Talk("S: 451 4.7.1 greylisted")
+				}
+				c.Talk("C: BDAT 0 LAST\nS* 421") // the first error
+				require.Empty(w.t, w.messages())
+			})
+		})
+	}
 }
 
 func TestAHandlerThatFailsRefusesTheLastChunk(t *testing.T) {

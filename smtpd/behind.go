@@ -31,10 +31,15 @@ func (c *conn) startRcpt(arg string) *mailbricks.Reply {
 
 // behind is a refusal for what follows from another, until there have been too many.
 func (c *conn) behind(code int, text string) *mailbricks.Reply {
+	return c.follows(&mailbricks.Reply{Code: code, Enhanced: "5.5.1", Text: text, Err: errBehind})
+}
+
+// follows is behind with a reply, whose Err is errBehind.
+func (c *conn) follows(reply *mailbricks.Reply) *mailbricks.Reply {
 	if c.followed++; serving.Over(c.followed, c.maxFollowed()) {
 		return &mailbricks.Reply{Code: 421, Enhanced: "4.7.0", Text: "Too many commands without a message, closing"}
 	}
-	return &mailbricks.Reply{Code: code, Enhanced: "5.5.1", Text: text, Err: errBehind}
+	return reply
 }
 
 // maxFollowed is how many commands behind refusals there may be before a message is taken: a client can send all recipients

@@ -1,6 +1,9 @@
 package smtpd
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // The buffers that messages are read into, in octets. A message gets the next larger one when a read has filled the one that
 // it has: so one that trickles in holds no more than an idle connection does.
@@ -58,4 +61,10 @@ func (c *conn) shrink() {
 	c.SetBuffer(c.small)
 	c.set.home.buffers.put(c.wide)
 	c.small, c.wide = nil, nil
+}
+
+// waitForLine is ReadLine for a session that may have to wait long, which it does with a small buffer.
+func (c *conn) waitForLine(deadline time.Time, idle bool) ([]byte, error) {
+	c.shrink()
+	return c.ReadLine(deadline, idle)
 }

@@ -36,7 +36,7 @@ func (c *conn) readCommand() ([]byte, error) {
 	if !now.Before(deadline) { // SessionTimeout is over, also when there is input that came before
 		return nil, os.ErrDeadlineExceeded
 	}
-	return c.ReadLine(deadline, c.tx == nil)
+	return c.waitForLine(deadline, c.tx == nil)
 }
 
 // commandDeadline is until when the next command line must come.
@@ -69,6 +69,9 @@ func (c *conn) command(line []byte) {
 	} else {
 		c.asked.note(verb, arg)
 		reply = c.dispatch(verb, arg)
+	}
+	if verb != "BDAT" && mayBeBDAT(line) { // and what follows a chunk
+		c.end = errTold
 	}
 	if reply == nil { // the command has answered for itself, or the session is over
 		return
@@ -141,6 +144,13 @@ func parseCommand(line []byte) (verb, arg string, reply *mailbricks.Reply) {
 		return verb, "", misuse(500, "5.5.2", "Line too long") // RFC 5321 §4.5.3.1.10
 	}
 	return word, rest, nil
+}
+
+// mayBeBDAT says whether a line that did not parse as BDAT may have been meant as that.
+func mayBeBDAT(line []byte) bool {
+	const verb = "BDAT"
+	line = bytes.TrimLeft(line, " \t")
+	return len(line) > len(verb) && strings.EqualFold(string(line[:len(verb)]), verb) && !isAlnum(line[len(verb)])
 }
 
 // dispatch runs one command. It returns nil when there is nothing left to answer.
@@ -222,7 +232,8 @@ func (c *conn) webBrowser(verb string) *mailbricks.Reply {
 // hello is EHLO and HELO (RFC 5321 §4.1.1.1), or LHLO (RFC 2033 §4.1).
 func (c *conn) hello(verb, arg string) *mailbricks.Reply {
 	name, _, _ := strings.Cut(strings.TrimLeft(arg, " "), " ") // older clients add words of explanation: RFC 5321 §4.1.1.1
-	if !validHello(name) {
+	name, known := c.helloName(name)
+	if !known {
 		return badArgument(verb + " needs a domain name or an address literal")
 	}
 	if err := c.begins(verb, name); err != nil {
@@ -261,6 +272,18 @@ func (c *conn) begins(verb, name string) error {
 	}
 	c.endTransaction()
 	return nil
+}
+
+// helloName gives the name of EHLO as it is kept, if it can be taken. Who must log in, and clients that a proxy has let in, may be
+// called as people call their computers: what is behind the name does not count for them.
+func (c *conn) helloName(name string) (string, bool) {
+	if validHello(name) {
+		return name, true
+	}
+	if !c.set.RequireAuth && c.proxy == nil {
+		return "", false
+	}
+	return anyHello(name)
 }
 
 // protocol is the word for Received's with clause (RFC 3848, RFC 6531 §4.3).

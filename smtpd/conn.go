@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
@@ -203,7 +204,7 @@ func (c *conn) readFailed(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		reply = &mailbricks.Reply{Code: 421, Enhanced: "4.4.2", Text: c.set.hostname + " waited too long, closing", Err: c.timeOut(err)}
 	case errors.Is(err, serving.ErrLineTooLong):
-		reply = &mailbricks.Reply{Code: 500, Enhanced: "5.5.2", Text: "Line too long", Err: err}
+		reply = lineTooLong(c.Buffered(), err)
 	default:
 		return // the peer has left
 	}
@@ -213,4 +214,13 @@ func (c *conn) readFailed(err error) {
 	if c.tx != nil || !errors.Is(err, serving.ErrDraining) { // nothing is refused to a session that does nothing
 		c.refuse(PhaseCommand, reply)
 	}
+}
+
+// lineTooLong is the reply to a line that begins so and is beyond what can be read.
+func lineTooLong(line []byte, err error) *mailbricks.Reply {
+	const auth = "AUTH "
+	if len(line) >= len(auth) && strings.EqualFold(string(line[:len(auth)]), auth) {
+		return authTooLong(err)
+	}
+	return &mailbricks.Reply{Code: 500, Enhanced: "5.5.2", Text: "Line too long", Err: err}
 }

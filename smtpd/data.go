@@ -219,15 +219,15 @@ func (c *conn) flaw(err, flaw error) error {
 
 // accept takes a message that has arrived past the message checks to the Handler.
 func (c *conn) accept(tx *Transaction, w *mailbricks.SpoolWriter) error {
-	msg, err := w.Message()
+	msg, err := w.MessageWith("Received", received(tx, c.set.HideSubmitter))
 	if err != nil {
 		return c.flaw(err, nil)
 	}
 	defer msg.Close()
-	if serving.Reached(hops(msg.Header()), c.set.maxHops) { // RFC 5321 §6.3
+	if serving.Reached(hops(msg.Header())-1, c.set.maxHops) { // RFC 5321 §6.3
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.4.6", Text: "Too many hops, this message is looping"}
 	}
-	msg.Prepend("Received", received(tx, c.set.HideSubmitter))
+	tx.arrived = true
 	if tx.thrownAway() {
 		return nil
 	}

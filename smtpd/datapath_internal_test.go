@@ -131,6 +131,33 @@ func TestBuffersFollowTheMessage(t *testing.T) {
 	}
 }
 
+// A session that waits for a command does so with a small buffer, also if there were too many commands behind a message.
+func TestASessionWaitsWithASmallBuffer(t *testing.T) {
+	t.Parallel()
+	srv := new(Server)
+	message, commands := bytes.Repeat([]byte("line\r\n"), 60<<10), bytes.Repeat([]byte("NOOP\r\n"), 2000)
+	conn := newConn(&pieces{left: [][]byte{append(message, commands...), []byte("QUIT\r\n")}}, srv.settings(srv, false))
+	conn.born = time.Now()
+	for left := len(message); left > 0; {
+		conn.widen()
+		require.NoError(t, conn.Fill(time.Time{}, false))
+		n := min(conn.Pending(), left)
+		conn.Discard(n)
+		left -= n
+	}
+	conn.shrink()
+	require.NotNil(t, conn.wide, "what waits does not fit")
+	for range 2000 {
+		line, err := conn.readCommand()
+		require.NoError(t, err)
+		require.Equal(t, "NOOP\r\n", string(line))
+	}
+	line, err := conn.readCommand() // which had to be waited for
+	require.NoError(t, err)
+	require.Equal(t, "QUIT\r\n", string(line))
+	require.Nil(t, conn.wide)
+}
+
 // chunksOf cuts b into pieces of at most size octets.
 func chunksOf(b []byte, size int) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {

@@ -77,9 +77,16 @@ func (c *conn) recipientOutcome(tx *Transaction, rcpt accepted, err error) *mail
 }
 
 // results has an outcome for each successful RCPT. Those in the envelope are in the same order, unless a check has changed their
-// number: then there is one outcome for all of them.
+// number: then there is one outcome for all of them. What is thrown away is taken, but a message that has not come as far as the
+// Message checks is refused for all.
 func (c *conn) results(tx *Transaction, err error) mailbricks.Results {
 	results := make(mailbricks.Results, len(tx.accepted))
+	if err != nil && !tx.arrived {
+		for i := range results {
+			results[i] = err
+		}
+		return results
+	}
 	kept := 0
 	for _, rcpt := range tx.accepted {
 		if !rcpt.discarded {

@@ -156,6 +156,37 @@ var lmtpDialogues = map[string]string{
 		S* 250
 		C: BDAT 0 LAST
 		S* 250`,
+	"a message with a flaw, discarded in part": `
+		R: "MAIL FROM:<chris@bar.com>\r\nRCPT TO:<spamtrap@foo.edu>\r\nRCPT TO:<pat@foo.edu>\r\nDATA\r\n"
+		S* 250
+		S* 250
+		S* 250
+		S* 354
+		R: "a\nb\r\n.\r\n"
+		S: 550 5.5.2 <spamtrap@foo.edu>: *
+		S: 550 5.5.2 <pat@foo.edu>: *`,
+	"chunks with a flaw, discarded in part": `
+		R: "MAIL FROM:<chris@bar.com>\r\nRCPT TO:<spamtrap@foo.edu>\r\nRCPT TO:<pat@foo.edu>\r\nBDAT 1 LAST\r\n\n"
+		S* 250
+		S* 250
+		S* 250
+		S: 550 5.5.2 <spamtrap@foo.edu>: *
+		S: 550 5.5.2 <pat@foo.edu>: *`,
+	"a chunk with a flaw, discarded in part": `
+		R: "MAIL FROM:<chris@bar.com>\r\nRCPT TO:<spamtrap@foo.edu>\r\nRCPT TO:<pat@foo.edu>\r\nBDAT 1\r\n\nBDAT 0 LAST\r\n"
+		S* 250
+		S* 250
+		S* 250
+		S: 550 5.5.2 *
+		S: 550 5.5.2 <spamtrap@foo.edu>: *
+		S: 550 5.5.2 <pat@foo.edu>: *`,
+	"a message that is refused, discarded in part": `
+		R: "MAIL FROM:<chris@bar.com>\r\nRCPT TO:<spamtrap@foo.edu>\r\nRCPT TO:<green@foo.edu>\r\nBDAT 0 LAST\r\n"
+		S* 250
+		S* 250
+		S* 250
+		S: 250 2.0.0 <spamtrap@foo.edu>: *
+		S* 452`,
 	"a refused message": `
 		C: MAIL FROM:<chris@bar.com>
 		S* 250
@@ -185,9 +216,9 @@ var lmtpDialogues = map[string]string{
 		S* 250
 		S* 250
 		S: 550 5.5.2 *
-		S: 503 5.5.1 *
-		S: 503 5.5.1 <pat@foo.edu>: This message was refused already
-		S: 503 5.5.1 <green@foo.edu>: This message was refused already
+		S: 550 5.5.2 *
+		S: 550 5.5.2 <pat@foo.edu>: *
+		S: 550 5.5.2 <green@foo.edu>: *
 		S: 250 2.0.0 Ok`,
 	"a failed last chunk": `
 		R: "MAIL FROM:<chris@bar.com>\r\nRCPT TO:<pat@foo.edu>\r\nRCPT TO:<green@foo.edu>\r\nBDAT 1 LAST\r\n\nNOOP\r\n"

@@ -18,7 +18,7 @@ func received(tx *Transaction, hide bool) string {
 	if hide && env.Peer.Identity != nil {
 		b = append(b, "from localhost"...) // there must be some name: RFC 5321 §4.4
 	} else {
-		b = append(append(b, "from "...), strings.TrimSuffix(env.Peer.Hello, ".")...)
+		b = append(append(b, "from "...), helloIn(env.Peer.Hello)...)
 		b = appendTCPInfo(b, s.ReverseName, env.Peer.Addr.Addr())
 	}
 	b = append(append(b, "\r\n\tby "...), clean(s.Hostname)...)
@@ -36,6 +36,18 @@ func received(tx *Transaction, hide bool) string {
 	}
 	b = append(b, ";\r\n\t"...)
 	return string(appendDate(b, env.Received))
+}
+
+// helloIn is the name of EHLO as it stands in the field.
+func helloIn(name string) string {
+	name = strings.TrimSuffix(name, ".")
+	switch {
+	case name == "":
+		return "unknown"
+	case name[0] == '[' && validHello(name):
+		return name
+	}
+	return clean(name)
 }
 
 // given is the address that the client gave for a recipient.

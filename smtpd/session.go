@@ -113,6 +113,7 @@ type Transaction struct {
 	accepted []accepted
 	refused  bool // some recipient was refused
 	surplus  int  // recipients beyond MaxRecipients
+	arrived  bool // the message has, as it should, and what becomes of it is for checks and the Handler to say
 }
 
 // thrownAway says whether the message goes nowhere, as checks have decided.

@@ -14,6 +14,9 @@ func (m *model) command(line string, reply reply) {
 	word = strings.ToUpper(word)
 	longest := map[string]int{"MAIL": 2048, "RCPT": 2048, "AUTH": longestLine}[word]
 	isControl := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+	if mayBeBDAT.MatchString(line) { // but is none: nobody knows what follows
+		defer func() { m.mode = over }()
+	}
 	switch {
 	case !crlf, strings.ContainsFunc(body, isControl), len(line) > max(512, longest):
 		m.expect(reply, line, "500")
@@ -60,9 +63,8 @@ func (m *model) command(line string, reply reply) {
 		}
 	case "XCLIENT":
 		m.xclient(arg, reply)
-	case "BDAT": // malformed: nobody knows what follows
+	case "BDAT":
 		m.expect(reply, line, "501")
-		m.mode = over
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI":
 		m.expect(reply, line, "502")
 		m.mode = over
@@ -70,6 +72,9 @@ func (m *model) command(line string, reply reply) {
 		m.expect(reply, line, "500", "502")
 	}
 }
+
+// mayBeBDAT is a line that was perhaps meant as BDAT.
+var mayBeBDAT = regexp.MustCompile(`^[ \t]*(?i:BDAT)[^A-Za-z0-9]`)
 
 // plain is a command that does what it should, or has a malformed argument.
 func (m *model) plain(reply reply, line, code string, good bool) {

@@ -32,7 +32,7 @@ func (m *model) chunk(line int, number string, last bool) unit {
 		return one(octets, func(_ string, reply reply) {
 			m.expect(reply, "BDAT", "503")
 			if tx != nil {
-				m.refused(last)
+				m.refused(reply.code, last)
 			}
 		})
 	case tx.failed, len(tx.drops) == 0:
@@ -41,8 +41,15 @@ func (m *model) chunk(line int, number string, last bool) unit {
 			replies = len(tx.drops) // which may be none: RFC 2033 §4.3
 		}
 		return unit{octets, replies, func(_ string, replies []reply) {
-			m.expectAll(replies, "BDAT", "503", "554")
-			m.refused(last)
+			if tx.failed {
+				m.expectAll(replies, "BDAT behind a refusal", tx.code)
+			}
+			m.expectAll(replies, "BDAT", "503", "554", tx.code)
+			code := ""
+			if len(replies) > 0 {
+				code = replies[0].code
+			}
+			m.refused(code, last)
 		}}
 	}
 	text := string(m.in[line:octets])
@@ -55,8 +62,8 @@ func (m *model) chunk(line int, number string, last bool) unit {
 			replies = len(tx.drops)
 		}
 		return unit{octets, replies, func(_ string, replies []reply) {
-			m.expectAll(m.kept(tx, replies), "a chunk with a flaw", flaws...)
-			m.refused(last)
+			m.expectAll(replies, "a chunk with a flaw", flaws...)
+			m.refused(replies[0].code, last)
 		}}
 	}
 	if !last {
@@ -71,9 +78,9 @@ func (m *model) chunk(line int, number string, last bool) unit {
 	return m.message(octets, text)
 }
 
-// refused is a chunk that was not taken.
-func (m *model) refused(last bool) {
-	m.tx.failed, m.tx.chunks = true, new(string)
+// refused is a chunk that was not taken, and with which code.
+func (m *model) refused(code string, last bool) {
+	m.tx.failed, m.tx.code, m.tx.chunks = true, code, new(string)
 	if last {
 		m.tx = nil
 	}
@@ -126,7 +133,7 @@ func (m *model) answered(text string, replies []reply) {
 	hops := regexp.MustCompile(`(?i)(^|[\r\n])received:`).FindAllString(text, -1)
 	switch {
 	case len(flaws) > 0:
-		m.expectAll(m.kept(tx, replies), "a message with a flaw", flaws...)
+		m.expectAll(replies, "a message with a flaw", flaws...)
 		return
 	case len(hops) >= modelMaxHops && replies[0].code == "554": // it may be that they are not in the header
 		require.Contains(m.t, replies[0].lines[0], "5.4.6")
@@ -188,16 +195,6 @@ func withoutSeparator(got, text string) string {
 		return rest
 	}
 	return got
-}
-
-// kept are the replies of LMTP for recipients whose mail is not thrown away whatever it is, and those of SMTP.
-func (m *model) kept(tx *modelTx, replies []reply) (kept []reply) {
-	for i, reply := range replies {
-		if !m.options.lmtp || len(replies) != len(tx.drops) || !tx.drops[i] {
-			kept = append(kept, reply)
-		}
-	}
-	return kept
 }
 
 // blind looks at messages whose replies nobody waited for.

@@ -60,6 +60,7 @@ type modelTx struct {
 	chunks *string  // what came by BDAT; nil: nothing
 	bad    bool     // some recipient was refused
 	failed bool     // a chunk was refused
+	code   string   // with which
 }
 
 // gathered is what the embedder's side of the server has seen.

@@ -41,7 +41,7 @@ func TestSmugglingInChunks(t *testing.T) {
 						continue
 					}
 					// The first chunk may have the flaw, then the second is refused as well.
-					require.Contains(w.t, []string{"250 550", "550 503"}, codes[0]+" "+codes[1], "%q", sequence)
+					require.Contains(w.t, []string{"250 550", "550 550"}, codes[0]+" "+codes[1], "%q", sequence)
 					require.Equal(w.t, []string{"250", "214"}, codes[2:], "%q", sequence)
 					require.Len(w.t, w.messages(), taken)
 				}
@@ -60,7 +60,7 @@ func TestRefusedChunksAreNoCommands(t *testing.T) {
 		"before MAIL":         {"EHLO x\r\n", "250 503"},
 		"before RCPT":         {"EHLO x\r\nMAIL FROM:<>\r\n", "250 250 503"},
 		"too large":           {"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\n", "250 250 250 552"},
-		"after another error": {"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\nBDAT 1\r\n\n", "250 250 250 550 503"},
+		"after another error": {"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\nBDAT 1\r\n\n", "250 250 250 550 550"},
 	} {
 		for _, last := range []string{"", " LAST"} {
 			t.Run(name+last, func(t *testing.T) {
@@ -94,11 +94,42 @@ func TestChunksWithoutASizeCloseTheConnection(t *testing.T) {
 		"BDAT 5LAST", "BDAT 5 LAST LAST", "BDAT 5,LAST",
 		"BDAT 9223372036854775808", "BDAT 99999999999999999999999 LAST", "BDAT 9223372036854775807 LAST",
 	} {
-		t.Run(command, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				w.talk(mailTo + fmt.Sprintf("R: %q\nS: 5*\nS$\n", command+"\r\n"+smuggled+"\r\n.\r\n"))
-				require.Empty(w.t, w.messages())
-			})
-		})
+		closesAt(t, command+"\r\n")
 	}
+}
+
+// So it is when the line is none, or only looks like BDAT.
+func TestLinesThatMayBeBDATCloseTheConnection(t *testing.T) {
+	for _, line := range []string{
+		"BDAT 5 LAST\n", "bdat 5\n", "BDAT\n", "BDAT 5\x00LAST\r\n", "BDAT\x0c5\r\n", "BDAT\t5 LAST\r\n", " BDAT 5 LAST\r\n", "\tBDAT 5 LAST\r\n",
+		"BDAT,5 LAST\r\n", "BDAT 5 LAST" + strings.Repeat(" ", 600) + "\r\n",
+	} {
+		closesAt(t, line)
+	}
+}
+
+// closesAt is a test that the session ends at a line, whatever follows.
+func closesAt(t *testing.T, line string) {
+	t.Run(line[:min(len(line), 30)], func(t *testing.T) {
+		inWorld(t, nil, func(w *world) {
+			w.talk(mailTo + fmt.Sprintf("R: %q\nS: 5*\nS$\n", line+smuggled+"\r\n.\r\n"))
+			require.Empty(w.t, w.messages())
+		})
+	})
+}
+
+// Other words that begin so are just unknown.
+func TestOtherCommandsDoNotCloseTheConnection(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.talk(hello + `
+			R: "BDATA 5\r\nBDA 5\r\nXBDAT 5\r\nNOOP BDAT 5\r\nNOOP BDAT 5\nQUIT\r\n"
+			S: 500 5.5.1 Unknown command
+			S: 500 5.5.1 Unknown command
+			S: 500 5.5.1 Unknown command
+			S* 250
+			S: 500 5.5.2 *
+			S* 221
+			S$
+		`)
+	})
 }

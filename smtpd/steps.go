@@ -60,7 +60,7 @@ func (c *conn) within(step *Step, atMost time.Duration) error {
 	if step.Recipient != nil {
 		w.given = step.Recipient.Address
 	}
-	err := c.runStep(step.Phase.String(), atMost, func(ctx context.Context) error {
+	err := c.runStep(step.Phase.inLog(), atMost, func(ctx context.Context) error {
 		if step.Phase == PhaseConnect {
 			c.Pending() // what comes before the greeting counts from the start, see LineConn.Watch
 		}
@@ -318,11 +318,16 @@ func (c *conn) tarpit(ctx context.Context, delay time.Duration) error {
 	}
 }
 
+// inLog is what the log calls the steps of a phase.
+func (p Phase) inLog() string {
+	return [...]string{"smtpd: connect", "smtpd: hello", "smtpd: mail", "smtpd: rcpt", "smtpd: data", "smtpd: message"}[p]
+}
+
 // runStep runs f, which is code of the embedder's, with a context that ends when the peer leaves or time is over. A panic
 // becomes an error, and so a temporary failure.
 func (c *conn) runStep(name string, atMost time.Duration, f func(context.Context) error) error {
 	return c.WatchFor(c.ctx, atMost, func(ctx context.Context) error {
-		return serving.Guard(c.logger, "smtpd: "+name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
+		return serving.Guard(c.logger, name, func() error { return f(stepContext{ctx, c.session, c.tx}) })
 	})
 }
 

@@ -128,8 +128,12 @@ func (cl *client) set(name, value string) (ok bool) {
 		cl.name = value
 		return value == "" || value[0] != '[' && validHello(value)
 	case "HELO":
-		cl.peer.Hello = value
-		return value == "" || validHello(value)
+		if value == "" || validHello(value) {
+			cl.peer.Hello = value
+			return true
+		}
+		cl.peer.Hello, ok = anyHello(value) // which the proxy has taken
+		return ok
 	case "PROTO":
 		cl.peer.Protocol = strings.ToUpper(value)
 		return slices.Contains([]string{"", "SMTP", "ESMTP"}, cl.peer.Protocol)

@@ -45,7 +45,7 @@ func TestXCLIENTMakesAnotherClient(t *testing.T) {
 	}
 	inWorld(t, set, func(w *world) {
 		w.dial("198.51.100.1").Talk(proxyHello + `
-			C: XCLIENT NAME=spike.example.net ADDR=203.0.113.77 PORT=4321 PROTO=esmtp HELO=spike+2Bx
+			C: XCLIENT NAME=spike.example.net ADDR=203.0.113.77 PORT=4321 PROTO=esmtp HELO=spike+20x
 			S: 501 5.5.4 Malformed HELO
 			C: xclient name=spike.example.net addr=203.0.113.77 port=4321 PROTO=esmtp HELO=spike DESTADDR=IPV6:2001:db8::25 DESTPORT=2525
 			S: 220 mail.example.com ESMTP
