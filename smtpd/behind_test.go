@@ -31,7 +31,8 @@ const (
 // What a client has pipelined behind a command that is refused is no fault of its own, and there is one record of it all.
 func TestCommandsBehindARefusal(t *testing.T) {
 	lmtp := func(s *smtpd.Server) { s.LMTP = true }
-	chunks := `R: "MAIL FROM:<a@example.net>\r\nRCPT TO:<bob@example.com>\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"` + "\n"
+	chunks := `R: "MAIL FROM:<a@example.net>\r\nRCPT TO:<bob@example.com>\r\n` +
+		`BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n"` + "\n"
 	for _, test := range []struct {
 		name     string
 		setUp    func(*smtpd.Server)
@@ -56,7 +57,8 @@ func TestCommandsBehindARefusal(t *testing.T) {
 			"S: 554 5.5.1 No valid recipients\n", 1, 1},
 		{"until RSET", nil, hello + toFull + "S* 452\nC: RSET\nS* 250\nC: DATA\nS: 503 5.5.1 MAIL first\n", 2, 1},
 		{"until EHLO", nil, hello + toFull + "S* 452\nC: EHLO x\nS* 250\n" + toBob + "S: 503 5.5.1 MAIL first\n", 2, 1},
-		{"until MAIL", nil, hello + toFull + "S* 452\nC: MAIL FROM:<a@example.org>\nS* 250\nC: DATA\nS: 503 5.5.1 RCPT first\n", 2, 1},
+		{"until MAIL", nil, hello + toFull + "S* 452\nC: MAIL FROM:<a@example.org>\nS* 250\n" +
+			"C: DATA\nS: 503 5.5.1 RCPT first\n", 2, 1},
 		{"no recipients, after a message that had none which fit", nil, hello + "C: MAIL FROM:<a@example.org>\nS* 250\n" + deferred +
 			"C: RSET\nS* 250\nC: MAIL FROM:<a@example.org>\nS* 250\nC: DATA\nS: 503 5.5.1 RCPT first\n", 2, 1},
 	} {
@@ -103,8 +105,8 @@ func TestCommandsBehindARefusalAreBounded(t *testing.T) {
 		{"no limit of recipients", func(s *smtpd.Server) { s.MaxRecipients = -1 }, begin, toBob + refused, 1000},
 		{"DATA, again and again", func(s *smtpd.Server) { s.MaxRecipients, s.MaxTransactions = 1, -1 }, hello,
 			toFull + "S* 452\nC: DATA\n" + refused, 1001},
-		{"DATA without recipients", func(s *smtpd.Server) { s.MaxRecipients = 1 }, hello + "C: MAIL FROM:<a@example.org>\nS* 250\n" + deferred,
-			"C: DATA\nS* 554\n", 1001},
+		{"DATA without recipients", func(s *smtpd.Server) { s.MaxRecipients = 1 },
+			hello + "C: MAIL FROM:<a@example.org>\nS* 250\n" + deferred, "C: DATA\nS* 554\n", 1001},
 		{"under stress", func(s *smtpd.Server) { s.MaxConnections = 1 }, begin, toBob + refused, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {

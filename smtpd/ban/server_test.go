@@ -49,10 +49,16 @@ func serve(t *testing.T, b *Bans, f func(talk func(from, script string))) {
 		}
 		return nil
 	}}
+	space := smtpd.Check{Name: "space", Mail: func(_ context.Context, tx *smtpd.Transaction) error {
+		if tx.Envelope.From == "large@example.org" {
+			return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage"}
+		}
+		return nil
+	}}
 	network, inbox := mailtest.NewNetwork(), new(mailtest.Inbox)
 	srv := &smtpd.Server{
 		Hostname: "mail.example.com", Handler: inbox, Auth: users{}, AllowInsecureAuth: true,
-		Checks: []smtpd.Check{b.Check(), recipients}, Trace: smtpd.Trace{Outcome: b.Outcome},
+		Checks: []smtpd.Check{b.Check(), space, recipients}, Trace: smtpd.Trace{Outcome: b.Outcome},
 		MaxErrors: -1, MaxBadRecipients: -1, MaxAuthFailures: -1, MaxIdleCommands: -1,
 	}
 	l, err := network.Listen("tcp", "192.0.2.1:25")
@@ -99,6 +105,20 @@ func TestFailedLogInsOfSessions(t *testing.T) {
 			talk("203.0.113.10", hello+quit)
 			time.Sleep(time.Hour)
 			talk(peer, hello+quit)
+		})
+	})
+}
+
+// When this server cannot take mail for a while, those who pipeline recipients and message (RFC 2920) are not banned for it.
+func TestOwnTroublesAreNobodysFault(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Bans) {
+		serve(t, b, func(talk func(from, script string)) {
+			message := "C: MAIL FROM:<large@example.org>\n" + times(10, "C: RCPT TO:<bob@example.com>\n") + "C: DATA\nS* 452\n" +
+				times(11, "S* 503\n") + "C: RSET\nS* 250\n"
+			talk(peer, hello+times(36, message)+quit)
+			require.Zero(t, b.Points(addr(peer)))
+			talk(peer, hello+times(50, mail+later+"C: DATA\nS* 554\nC: RSET\nS* 250\n")+quit)
+			require.Zero(t, b.Points(addr(peer)))
 		})
 	})
 }

@@ -271,7 +271,7 @@ func failing(fault error, kinds ...string) func(crashfs.Op) error {
 	}
 }
 
-// A disk that is full as the log is opened is no reason not to start: a mail server on a full disk has users who want to delete.
+// A disk that is full as the log is opened is no reason not to start: users want to delete mail.
 func TestOpenOnAFailingDisk(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"lock", "write", "sync", "rename", "syncdir"} {
