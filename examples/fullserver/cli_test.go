@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -205,6 +207,32 @@ func TestASecondServerOnTheSameDataIsRefused(t *testing.T) {
 	_, errs, code = run(t, "", "-config", other, "serve")
 	require.Equal(t, exitError, code)
 	require.Contains(t, errs, "is in use by another fullserver")
+}
+
+// What a command without a server does is not logged: it says what there is to say.
+func TestCommandsDoNotLog(t *testing.T) {
+	t.Parallel()
+	file, _ := testConfig(t, "smtp")
+	c, err := loadConfig(file, []string{"FULLSERVER_LOG_LEVEL=debug"}, false)
+	require.NoError(t, err)
+	require.Equal(t, "warn", c.quiet().log.level)
+	require.Equal(t, "debug", c.log.level)
+	c.log.level = "error"
+	require.Equal(t, "error", c.quiet().log.level)
+	// The level while a command runs.
+	c.log.level = "info"
+	probe := &levelProbe{}
+	_, err = runHere(t.Context(), c, probe)
+	require.NoError(t, err)
+	require.Equal(t, slog.LevelError, probe.level)
+}
+
+// levelProbe is a command that looks at the log.
+type levelProbe struct{ level slog.Level }
+
+func (p *levelProbe) runOn(_ context.Context, a *app, _ io.Writer) error {
+	p.level = a.logging.level.Level()
+	return nil
 }
 
 // writePair writes a certificate and its key as PEM.

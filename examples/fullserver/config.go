@@ -367,6 +367,9 @@ func (c *config) finish() error {
 	if err := c.defence.finish(); err != nil {
 		return err
 	}
+	if err := c.checkListen(); err != nil {
+		return err
+	}
 	families := map[bool]bool{}
 	for _, addr := range c.outbound.bind {
 		if families[addr.Is4()] {

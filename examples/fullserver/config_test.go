@@ -208,6 +208,20 @@ func TestListenTakesWhatGoesWithAnAddress(t *testing.T) {
 	}, false)
 	require.NoError(t, err)
 	require.Equal(t, []endpoint{balanced}, c.listen["smtp"])
+	for value, want := range map[string][]endpoint{
+		`[":26", ` + table + `]`: {tcp(":26"), balanced},
+		`[ ` + table + `, ]`:     {balanced},
+		`[":26"]`:                {tcp(":26")},
+		`[]`:                     nil,
+		`[::1]:26,:27`:           {tcp("[::1]:26"), tcp(":27")},
+	} {
+		c, err := loadConfig("", []string{"FULLSERVER_HOSTNAME=a.b", "FULLSERVER_LISTEN_SMTP=" + value}, false)
+		require.NoError(t, err, value)
+		require.Equal(t, want, c.listen["smtp"], value)
+	}
+	twice, err := loadConfig("", []string{"FULLSERVER_HOSTNAME=a.b", "FULLSERVER_LISTEN_SMTP=:0,:0"}, false)
+	require.NoError(t, err)
+	require.Len(t, twice.listen["smtp"], 2, "the system takes free ports")
 	require.Equal(t, []endpoint{socket}, c.listen["lmtp"])
 	require.Equal(t, "unix:/run/lmtp", socket.String())
 }
@@ -231,7 +245,14 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"long socket":           {"[listen]\nlmtp = [\"unix:/" + strings.Repeat("x", 100) + "\"]\n", "line 2: listen.lmtp"},
 		"socket for smtp":       {"[listen]\nsmtp = [\"unix:/x\"]\n", "line 2: listen.smtp: \"unix:/x\": only lmtp"},
 		"bad permissions":       {"[listen]\nlmtp = { address = \"unix:/x\", mode = \"rw\" }\n", "line 2: listen.lmtp: mode: \"rw\" are no permissions"},
-		"permissions of a port": {"[listen]\nsmtp = { address = \":25\", mode = \"0600\" }\n", "line 2: listen.smtp: mode: \":25\" is no Unix socket"},
+		"permissions of a port": {"[listen]\nsmtp = { address = \":25\", mode = \"0600\" }\n", "line 2: listen.smtp: mode, owner and group: \":25\" is no Unix socket"},
+		"owner of a port":       {"[listen]\nlmtp = { address = \":24\", owner = \"mail\" }\n", "line 2: listen.lmtp: mode, owner and group: \":24\" is no Unix socket"},
+		"no owner":              {"[listen]\nlmtp = { address = \"unix:/x\", group = \"\" }\n", "line 2: listen.lmtp: group: must not be empty"},
+		"balanced socket":       {"[listen]\nlmtp = { address = \"unix:/x\", proxy_from = [\"::1\"] }\n", "line 2: listen.lmtp: proxy_from: \"unix:/x\" is a Unix socket"},
+		"LMTP for everybody":    {"[listen]\nlmtp = [\"127.0.0.1:25\"]\n", "line 2: listen.lmtp: \"127.0.0.1:25\": LMTP must not be on port 25"},
+		"one address twice":     {"hostname = \"a.b\"\n[listen]\nsmtp = [\":26\", \":26\"]\n", "line 3: listen.smtp: :26 is named twice"},
+		"two services at one":   {"hostname = \"a.b\"\n[listen]\nimap = [\":143\"]\npop3 = [\":143\"]\n", "line 4: listen.pop3: :143 is named twice"},
+		"a long greeting":       {"[policy]\ngreet_delay = \"61s\"\n", "line 2: policy.greet_delay: must not be longer than 1m"},
 		"no balancer":           {"[listen]\nsmtp = { address = \":25\", proxy_from = [] }\n", "line 2: listen.smtp: proxy_from: names no load balancer"},
 		"bad balancer":          {"[listen]\nsmtp = { address = \":25\", proxy_from = [\"lb\"] }\n", "line 2: listen.smtp: proxy_from: \"lb\" is neither"},
 		"unknown in a table":    {"[listen]\nsmtp = { address = \":25\", proxy = 1 }\n", "line 2: listen.smtp: proxy: unknown key"},

@@ -212,15 +212,37 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	return prefix.Masked(), nil
 }
 
-// durationOrNone is duration with 0, or "0s", for none.
-func durationOrNone(to *time.Duration) setter {
-	set := duration(to)
+// inDays is a duration as the configuration has it.
+func inDays(d time.Duration) string {
+	if day := 24 * time.Hour; d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	text := d.String()
+	for _, none := range []string{"m0s", "h0m"} {
+		if short, ok := strings.CutSuffix(text, none); ok {
+			text = short + none[:1]
+		}
+	}
+	return text
+}
+
+// durationOrNone is duration with 0, or "0s", for none, and a longest one.
+func durationOrNone(to *time.Duration, longest time.Duration) setter {
+	var d time.Duration
+	set := duration(&d)
 	return func(value any) error {
 		if n, ok := value.(int64); ok && n == 0 || value == "0" || value == "0s" || value == variable("0") || value == variable("0s") {
 			*to = 0
 			return nil
 		}
-		return set(value)
+		if err := set(value); err != nil {
+			return err
+		}
+		if d > longest {
+			return fmt.Errorf("must not be longer than %s", inDays(longest))
+		}
+		*to = d
+		return nil
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -99,15 +100,25 @@ func runHere(ctx context.Context, c *config, command dataCommand) (controlRespon
 	if err != nil {
 		return controlResponse{}, err
 	}
-	a, err := openApp(c, lock)
+	a, err := openApp(c.quiet(), lock)
 	if err != nil {
 		return controlResponse{}, err
 	}
+	a.logging.level.Set(slog.LevelError) // what the command does it says itself
 	response := respond(ctx, a, command)
 	if err := a.close(); err != nil { // what the command did is on disk already
 		a.log.Warn("closing the data", "error", err)
 	}
 	return response, nil
+}
+
+// quiet is the configuration with warnings and errors as all that is logged.
+func (c *config) quiet() *config {
+	q := *c
+	if q.log.level == "info" || q.log.level == "debug" {
+		q.log.level = "warn"
+	}
+	return &q
 }
 
 func respond(ctx context.Context, a *app, command dataCommand) controlResponse {

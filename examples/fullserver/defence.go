@@ -23,21 +23,24 @@ import (
 
 // guards are the checks that remember something, of the configuration in force.
 type guards struct {
-	of     defence        // what they were made of
-	never  []netip.Prefix // who is never banned
-	passed *earlytalker.Clients
+	of        defence        // what they were made of
+	never     []netip.Prefix // who is never banned
+	balancers []netip.Prefix
+	passed    *earlytalker.Clients
 
-	bans              *ban.Bans          // nil: off
-	greylist          *greylist.Greylist // nil: off
+	bans              filed[*ban.Bans]
+	greylist          filed[*greylist.Greylist]
 	inbound, outbound *ratelimit.Limiter // nil: off
 	lists             *dnsbl.Checker     // nil: there are none
 }
 
 // setGuards makes the guards that a configuration asks for. Those of which it says the same as before go on. After an error
-// some may be missing, which the configuration before gives back.
+// some may be as before, or new, or missing, which the configuration before puts right again.
 func (a *app) setGuards(c *config) error {
 	old := a.guards.Load()
-	next := &guards{of: c.defence, never: slices.Concat(c.defence.exempt, c.policy.trustedNetworks, c.defence.ban.never)}
+	next := &guards{of: c.defence, balancers: c.balancers()}
+	next.never = slices.Concat(
+		c.defence.exempt, c.policy.trustedNetworks, next.balancers, c.defence.session.xclientFrom, c.defence.ban.never)
 	err := errors.Join(next.limit(old, a), next.ask(old, a), next.remember(old, a, c))
 	if next.passed = old.passed; next.passed == nil {
 		next.passed = new(earlytalker.Clients)
@@ -127,78 +130,43 @@ func (g *guards) ask(old *guards, a *app) error {
 	return err
 }
 
-// remember opens what is kept on disk.
-func (g *guards) remember(old *guards, a *app, c *config) error {
-	b, l := g.of.ban, g.of.greylist
-	same := reflect.DeepEqual(b, old.of.ban) && slices.Equal(g.never, old.never)
-	var errs [2]error
-	g.bans, errs[0] = reopen(old.bans, same, b.on, func() (*ban.Bans, error) {
-		return ban.Open(c.path("state", "bans"), ban.Options{
-			Never: g.never, Threshold: float64(b.threshold), HalfLife: b.halfLife, FirstBan: b.first, MaxBan: b.longest, Logger: a.log,
-		})
-	})
-	same = reflect.DeepEqual(l, old.of.greylist)
-	g.greylist, errs[1] = reopen(old.greylist, same, l.on, func() (*greylist.Greylist, error) {
-		return greylist.Open(c.path("state", "greylist"), greylist.Options{
-			Delay: l.delay, Window: l.window, MaxAge: l.maxAge, AutoWhitelist: cmp.Or(l.autoWhitelist, -1),
-			Clients: l.clients, ClientNames: l.clientNames, Recipients: append([]string{}, l.recipientNames...),
-			Exempt: hasGoodName, Skip: a.isExempt, Logger: a.log,
-		})
-	})
-	return errors.Join(errs[:]...)
-}
-
 // hasGoodName says whether allow lists speak for the client.
 func hasGoodName(tx *smtpd.Transaction) bool {
 	result, ok := dnsbl.From(tx.Session)
 	return ok && result.Good
 }
 
-// kept is a guard that keeps what it remembers on disk.
-type kept interface {
-	comparable
-	Close() error
-}
-
-// reopen gives the guard for a configuration: the one that there was, if that says the same, or another, or none.
-func reopen[T kept](old T, same, on bool, open func() (T, error)) (guard T, err error) {
-	if same && on == (old != guard) {
-		return old, nil
-	}
-	if err := closeGuard(old); err != nil || !on {
-		return guard, err
-	}
-	return open()
-}
-
-// closeGuard closes what is there.
-func closeGuard[T kept](guard T) error {
-	var none T
-	if guard == none {
-		return nil
-	}
-	return guard.Close()
-}
-
-// close writes what the guards remember.
-func (g *guards) close() error {
-	if g == nil {
-		return nil
-	}
-	return errors.Join(closeGuard(g.bans), closeGuard(g.greylist))
-}
-
 // isExempt says whether a session is of a client that the checks of strangers leave alone.
 func (a *app) isExempt(s *smtpd.Session) bool {
 	c := a.config()
-	return isTrusted(c, s.Peer) || contains(c.defence.exempt, s.Peer) || contains(c.defence.session.xclientFrom, s.Peer)
+	return isTrusted(c, s.Peer) || contains(c.defence.exempt, s.Peer) || contains(c.defence.session.xclientFrom, s.Peer) ||
+		contains(a.guards.Load().balancers, s.Peer) || isItself(s.Peer)
+}
+
+// isItself says whether a peer connects from the address that it connects to, as this machine does to one of its own.
+func isItself(peer mailbricks.Peer) bool {
+	return peer.Addr.IsValid() && peer.Addr.Addr().Unmap() == peer.Local.Addr().Unmap()
+}
+
+// balancers are the networks of all load balancers, which connect for themselves, too, to see whether a service answers. That
+// anybody may speak for clients (0.0.0.0/0, behind a packet filter) does not make a balancer of anybody.
+func (c *config) balancers() []netip.Prefix {
+	var all []netip.Prefix
+	for _, endpoints := range c.listen {
+		for _, at := range endpoints {
+			all = append(all, at.proxyFrom...)
+		}
+	}
+	all = slices.DeleteFunc(all, func(network netip.Prefix) bool { return network.Bits() == 0 })
+	slices.SortFunc(all, netip.Prefix.Compare)
+	return slices.Compact(all)
 }
 
 // gate are the checks that only count, which come first: who is over a limit costs nothing more.
 func (g *guards) gate(limiter *ratelimit.Limiter) []smtpd.Check {
 	var checks []smtpd.Check
-	if g.bans != nil {
-		checks = append(checks, g.bans.Check())
+	if bans := g.bans.guard; bans != nil {
+		checks = append(checks, bans.Check())
 	}
 	if limiter != nil {
 		checks = append(checks, limiter.Check())
@@ -222,18 +190,18 @@ func (a *app) strangers(c *config, dns *resolver.Resolver) []smtpd.Check {
 	if early.Delay == 0 {
 		early.Early = earlytalker.Ignore
 	}
-	names.Resolver, names.Names, names.Skip = dns, c.domains, a.isExempt
+	names.Resolver, names.Skip = dns, a.isExempt
 	sender.Resolver, sender.Skip = dns, a.isExempt
 	checks = append(checks, earlytalker.Check(early), hello.Check(names), senderdomain.Check(sender))
-	if g.greylist != nil {
-		checks = append(checks, g.greylist.Check())
+	if known := g.greylist.guard; known != nil {
+		checks = append(checks, known.Check())
 	}
 	return checks
 }
 
 // needNames says whether a guard goes by the confirmed names of clients.
 func (g *guards) needNames() bool {
-	return g.greylist != nil && len(g.of.greylist.clientNames) > 0 || slices.ContainsFunc(g.of.dnsbl.lists, func(text string) bool {
+	return g.greylist.guard != nil && len(g.of.greylist.clientNames) > 0 || slices.ContainsFunc(g.of.dnsbl.lists, func(text string) bool {
 		list, err := dnsbl.ParseList(text)
 		return err == nil && list.For&dnsbl.ReverseName != 0
 	})
@@ -242,6 +210,7 @@ func (g *guards) needNames() bool {
 // session sets the limits of a session.
 func (s *sessionConfig) set(srv *smtpd.Server) {
 	srv.MaxConnectionsPerNetwork, srv.MaxErrors, srv.MaxBadRecipients, srv.MaxAuthFailures = s.perNetwork, s.errors, s.badRecipients, s.authFailures
+	srv.MaxDeferredRecipients = s.deferredRecipients
 	srv.MinDataRate, srv.StressThreshold = cmp.Or(s.minDataRate, -1), cmp.Or(float64(s.stress)/100, -1)
 	srv.CommandTimeout, srv.DataTimeout, srv.SessionTimeout = s.command, s.data, s.whole
 	srv.HideSubmitter = s.hideSubmitter
@@ -260,14 +229,14 @@ func contains(networks []netip.Prefix, peer mailbricks.Peer) bool {
 
 // failedLogIn tells the bans of a log-in over IMAP or POP3 that failed for good.
 func (a *app) failedLogIn(service string, peer mailbricks.Peer, err error) {
-	if bans := a.guards.Load().bans; bans != nil && errors.Is(err, mailbricks.ErrAuth) {
+	if bans := a.guards.Load().bans.guard; bans != nil && errors.Is(err, mailbricks.ErrAuth) {
 		bans.Report(peer.Addr.Addr(), ban.DefaultAuthFailure, service+" log-in failed")
 	}
 }
 
 // banned says whether a peer is kept out.
 func (a *app) banned(addr net.Addr) bool {
-	bans := a.guards.Load().bans
+	bans := a.guards.Load().bans.guard
 	ap, err := netip.ParseAddrPort(addr.String())
 	return bans != nil && err == nil && bans.Banned(ap.Addr().Unmap())
 }

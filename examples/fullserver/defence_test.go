@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -141,6 +142,12 @@ func TestStrangersAreChecked(t *testing.T) {
 	require.Contains(t, listed, "554 5.7.1 ")
 	require.Contains(t, listed, "https://bl.example/9")
 	require.Contains(t, d.do("dnsbl"), "bl.example (IPv4)")
+	var lists []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(d.do("dnsbl", "-json")), &lists))
+	require.Equal(t, "IPv4", lists[0]["class"])
+	require.Equal(t, "up", lists[0]["state"])
+	require.NotNil(t, lists[0]["tested"])
+	require.EqualValues(t, 1, lists[0]["listings"])
 	require.Contains(t, d.talks("203.0.113.7", "EHLO mail.example.com", "MAIL FROM:<bob@sender.example>", "RCPT TO:<ann@example.com>"), "550 5.7.1 ",
 		"nobody else has this server's name")
 	require.Contains(t, d.talks("203.0.113.7", "EHLO mx.sender.example", "MAIL FROM:<bob@no.such.example>"), "450 4.1.8 ")
@@ -203,6 +210,16 @@ func TestBans(t *testing.T) {
 	_, errs, code := run(t, "", "-config", d.file, "ban", "del", "203.0.113.200")
 	require.Equal(t, exitOK, code)
 	require.Contains(t, errs, "203.0.113.200 was not banned")
+	d.do("ban", "add", "198.51.100.0/24")
+	_, errs, code = run(t, "", "-config", d.file, "ban", "del", "198.51.100.7")
+	require.Equal(t, exitOK, code)
+	require.Equal(t, "fullserver: warning: 198.51.100.7 is still kept out, as 198.51.100.0/24 is banned\n", errs)
+	d.do("ban", "del", "198.51.100.0/24")
+	for _, everybody := range []string{"0.0.0.0/0", "::/0"} {
+		_, errs, code = run(t, "", "-config", d.file, "ban", "add", everybody)
+		require.Equal(t, exitError, code)
+		require.Equal(t, "fullserver: "+everybody+" is everybody: ban smaller networks\n", errs)
+	}
 	// Log-ins that fail over IMAP count for SMTP, too.
 	for range 6 {
 		d.says("imaps", "203.0.113.66", "a LOGIN ann@example.com wrong\r\nb LOGOUT\r\n")
@@ -233,7 +250,13 @@ func TestUsersHaveLimits(t *testing.T) {
 	require.Contains(t, send(), "250 2.0.0 Ok: queued")
 	require.Contains(t, send(), "451 4.7.1 ")
 	require.Contains(t, d.do("limit", "list"), "ann@example.com  user_messages  for ")
-	d.do("limit", "reset", "ann@example.com")
+	var over []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(d.do("limit", "list", "-json")), &over))
+	require.Len(t, over, 1)
+	require.Equal(t, "user_messages", over[0]["rule"])
+	require.InDelta(t, 3590, over[0]["wait"], 10, "seconds")
+	_, errs, _ := run(t, "", "-config", d.file, "limit", "reset", "Ann@Example.com")
+	require.Empty(t, errs, "a login in any case")
 	require.Contains(t, send(), "250 2.0.0 Ok: queued")
 	fetched := d.says("imaps", "203.0.113.7", "a LOGIN ann@example.com secret\r\nb SELECT INBOX\r\nc FETCH 1 BODY.PEEK[HEADER]\r\nd LOGOUT\r\n")
 	require.Contains(t, fetched, "Received: from ")
@@ -253,7 +276,7 @@ func TestDefenceKeys(t *testing.T) {
 		"ban.enabled": `false`, "ban.threshold": `10`, "ban.half_life": `"1h"`, "ban.first": `"2h"`, "ban.longest": `"1d"`, "ban.never": `["192.0.2.1"]`,
 		"limits.client_connections": `"1/1s"`, "limits.client_messages": `"off"`, "limits.client_recipients": `0`, "limits.user_messages": `"5/1h+7"`,
 		"limits.user_recipients": `"9/1d"`, "limits.connections_per_network": `3`, "limits.errors": `3`, "limits.bad_recipients": `3`,
-		"limits.auth_failures": `2`, "limits.min_data_rate": `0`, "limits.stress": `0`, "limits.command_timeout": `"1m"`, "limits.data_timeout": `"1m"`,
+		"limits.auth_failures": `2`, "limits.deferred_recipients": `3`, "limits.min_data_rate": `0`, "limits.stress": `0`, "limits.command_timeout": `"1m"`, "limits.data_timeout": `"1m"`,
 		"limits.session_timeout": `"2h"`, "policy.sender_fault": `"tag"`,
 	}
 	keys := new(defence).keys()
@@ -274,8 +297,10 @@ func TestDefenceKeys(t *testing.T) {
 		require.ErrorContains(t, err, "line 3: "+key+": ")
 	}
 	for text, want := range map[string]string{
-		"[greylist]\nwindow = \"1m\"":            "line 2: greylist.window: must be longer than greylist.delay",
-		"[ban]\nlongest = \"1m\"":                "line 2: ban.longest: must not be shorter",
+		"[greylist]\nwindow = \"1m\"":            "line 2: greylist.window: must be longer than greylist.delay, which is 5m",
+		"[greylist]\ndelay = \"3d\"":             "line 2: greylist.delay: must be shorter than greylist.window, which is 2d",
+		"[ban]\nlongest = \"1m\"":                "line 2: ban.longest: must not be shorter than ban.first, which is 1h",
+		"[ban]\nfirst = \"8d\"":                  "line 2: ban.first: must not be longer than ban.longest, which is 7d",
 		"[limits]\nuser_messages = \"many\"":     "line 2: limits.user_messages: \"many\" is not a rate",
 		"[limits]\nuser_messages = \"1/0s\"":     "line 2: limits.user_messages",
 		"[limits]\nuser_messages = \"1/1h+0\"":   "line 2: limits.user_messages",

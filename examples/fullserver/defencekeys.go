@@ -65,16 +65,30 @@ type rates struct {
 
 // sessionConfig are the limits of a session.
 type sessionConfig struct {
-	perNetwork, errors, badRecipients, authFailures, minDataRate, stress int
-	command, data, whole                                                 time.Duration
-	repairLineEnds, hideSubmitter                                        bool
-	xclientFrom                                                          []netip.Prefix
+	perNetwork, errors, badRecipients, deferredRecipients, authFailures, minDataRate, stress int
+
+	command, data, whole          time.Duration
+	repairLineEnds, hideSubmitter bool
+	xclientFrom                   []netip.Prefix
+}
+
+// maxGreetDelay is the longest delay of a greeting. Clients wait for five minutes (RFC 5321 §4.5.3.2.1), but hold a connection.
+const maxGreetDelay = time.Minute
+
+// privateNetworks are those of RFC 1918, RFC 6598 and RFC 4193: many hosts can be behind one of their addresses, such as all
+// users of a webmail or all that comes through a NAT.
+func privateNetworks() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+		netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7"),
+	}
 }
 
 func defaultDefence() defence {
 	return defence{
 		exempt:     []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		greetDelay: earlytalker.DefaultDelay,
+		hello:      hello.Options{ForeignAddress: hello.Mark}, // RFC 5321 §4.1.4 forbids to refuse for it
 		dnsbl:      dnsblConfig{rejectAt: dnsbl.DefaultRefuseAt, goodAt: dnsbl.DefaultGoodAt, timeout: dnsbl.DefaultMaxTime},
 		greylist: greylistConfig{
 			delay: greylist.DefaultDelay, window: greylist.DefaultWindow, maxAge: greylist.DefaultMaxAge,
@@ -82,6 +96,7 @@ func defaultDefence() defence {
 		},
 		ban: banConfig{
 			on: true, threshold: ban.DefaultThreshold, halfLife: ban.DefaultHalfLife, first: ban.DefaultFirstBan, longest: ban.DefaultMaxBan,
+			never: privateNetworks(),
 		},
 		rates: rates{
 			clientConnections: rate{60, time.Minute, 120}, clientMessages: rate{120, time.Minute, 500},
@@ -90,7 +105,7 @@ func defaultDefence() defence {
 		},
 		session: sessionConfig{
 			perNetwork: smtpd.DefaultMaxConnectionsPerNetwork, errors: smtpd.DefaultMaxErrors, badRecipients: smtpd.DefaultMaxBadRecipients,
-			authFailures: smtpd.DefaultMaxAuthFailures, minDataRate: smtpd.DefaultMinDataRate, stress: 100 * smtpd.DefaultStressThreshold,
+			deferredRecipients: smtpd.DefaultMaxDeferredRecipients, authFailures: smtpd.DefaultMaxAuthFailures, minDataRate: smtpd.DefaultMinDataRate, stress: 100 * smtpd.DefaultStressThreshold,
 			command: smtpd.DefaultCommandTimeout, data: smtpd.DefaultDataTimeout, whole: smtpd.DefaultSessionTimeout,
 			hideSubmitter: true,
 		},
@@ -102,7 +117,7 @@ func (d *defence) keys() map[string]setter {
 	s := &d.session
 	keys := map[string]setter{
 		"policy.exempt_networks": parsed(&d.exempt, parseNetwork),
-		"policy.greet_delay":     durationOrNone(&d.greetDelay),
+		"policy.greet_delay":     durationOrNone(&d.greetDelay, maxGreetDelay),
 		"policy.bare_line_ends":  choice(&s.repairLineEnds, map[string]bool{"reject": false, "repair": true}),
 		"policy.hide_submitter":  boolean(&s.hideSubmitter),
 		"policy.xclient_from":    parsed(&s.xclientFrom, parseNetwork),
@@ -138,6 +153,7 @@ func (d *defence) keys() map[string]setter {
 		"limits.connections_per_network": number(&s.perNetwork, 1, 1_000_000),
 		"limits.errors":                  number(&s.errors, 1, 1000),
 		"limits.bad_recipients":          number(&s.badRecipients, 1, 100_000),
+		"limits.deferred_recipients":     number(&s.deferredRecipients, 1, 1_000_000),
 		"limits.auth_failures":           number(&s.authFailures, 1, 1000),
 		"limits.min_data_rate":           number(&s.minDataRate, 0, 1<<20),
 		"limits.stress":                  number(&s.stress, 0, 100),
@@ -178,13 +194,18 @@ func (d *defence) actionKeys() map[string]setter {
 	return keys
 }
 
-// finish checks what must agree.
+// finish checks what must agree. The key that it names is one that was set.
 func (d *defence) finish() error {
+	l, b := d.greylist, d.ban
 	switch {
-	case d.greylist.window <= d.greylist.delay:
-		return &keyError{"greylist.window", "must be longer than greylist.delay"}
-	case d.ban.longest < d.ban.first:
-		return &keyError{"ban.longest", "must not be shorter than ban.first"}
+	case l.window <= l.delay && l.window == greylist.DefaultWindow:
+		return &keyError{"greylist.delay", "must be shorter than greylist.window, which is " + inDays(l.window)}
+	case l.window <= l.delay:
+		return &keyError{"greylist.window", "must be longer than greylist.delay, which is " + inDays(l.delay)}
+	case b.longest < b.first && b.longest == ban.DefaultMaxBan:
+		return &keyError{"ban.first", "must not be longer than ban.longest, which is " + inDays(b.longest)}
+	case b.longest < b.first:
+		return &keyError{"ban.longest", "must not be shorter than ban.first, which is " + inDays(b.first)}
 	}
 	return nil
 }

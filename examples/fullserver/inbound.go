@@ -69,7 +69,7 @@ func (a *app) smtp(c *config, certs *certificates) *smtpd.Server {
 		MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP,
 	}
 	c.defence.session.set(srv)
-	if bans := a.guards.Load().bans; bans != nil {
+	if bans := a.guards.Load().bans.guard; bans != nil {
 		srv.Trace.Outcome = bans.Outcome
 	}
 	return srv

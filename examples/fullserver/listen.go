@@ -22,6 +22,7 @@ type endpoint struct {
 	network, address string         // "tcp" and host:port, or "unix" and a path
 	proxyFrom        []netip.Prefix // the load balancers, if all connections come through some
 	mode             fs.FileMode    // of a Unix socket
+	owner, group     string         // of a Unix socket, names or numbers; empty: those of run.user
 }
 
 const (
@@ -49,7 +50,8 @@ func (e endpoint) port() string {
 }
 
 func (e endpoint) equal(other endpoint) bool {
-	return e.network == other.network && e.address == other.address && e.mode == other.mode && slices.Equal(e.proxyFrom, other.proxyFrom)
+	return e.network == other.network && e.address == other.address && e.mode == other.mode && e.owner == other.owner && e.group == other.group &&
+		slices.Equal(e.proxyFrom, other.proxyFrom)
 }
 
 // endpoints takes where a service listens: a list of addresses, of tables with an address and what goes with it, or one table.
@@ -65,8 +67,11 @@ func endpoints(listen map[string][]endpoint, service string) setter {
 			if err != nil {
 				return err
 			}
-			if e.network == "unix" && service != "lmtp" {
+			switch {
+			case e.network == "unix" && service != "lmtp":
 				return fmt.Errorf("%q: only lmtp listens on Unix sockets", e)
+			case e.port() == "25" && service == "lmtp": // RFC 2033 §5
+				return fmt.Errorf("%q: LMTP must not be on port 25, where others expect SMTP; the port for it is 24", e)
 			}
 			list = append(list, e)
 		}
@@ -82,7 +87,7 @@ func endpoints(listen map[string][]endpoint, service string) setter {
 func listElements(value any) ([]any, error) {
 	switch v := value.(type) {
 	case variable:
-		if source := strings.TrimSpace(string(v)); strings.HasPrefix(source, "{") || strings.HasPrefix(source, "[{") {
+		if source := strings.TrimSpace(string(v)); isTOML(source) {
 			var tree struct{ Value any }
 			if err := toml.Unmarshal([]byte("value = "+source), &tree); err != nil {
 				return nil, err
@@ -109,6 +114,27 @@ func listElements(value any) ([]any, error) {
 	return nil, errors.New(`must be a list of addresses, or { address = ":25", proxy_from = ["10.0.0.0/8"] }`)
 }
 
+// isTOML says whether the value of a variable is a table or a list as TOML has it, and not addresses, such as "[::1]:25".
+func isTOML(source string) bool {
+	list, isList := strings.CutPrefix(source, "[")
+	list = strings.TrimSpace(list)
+	return strings.HasPrefix(source, "{") || isList && list != "" && strings.ContainsRune("{\"']", rune(list[0]))
+}
+
+// checkListen fails when two services are to listen at one address.
+func (c *config) checkListen() error {
+	seen := map[string]bool{}
+	for _, service := range services {
+		for _, at := range c.listen[service] {
+			if at.port() != "0" && seen[at.String()] {
+				return &keyError{"listen." + service, fmt.Sprintf("%s is named twice", at)}
+			}
+			seen[at.String()] = true
+		}
+	}
+	return nil
+}
+
 // parseEndpoint reads one element of the list.
 func parseEndpoint(element any) (endpoint, error) {
 	table, ok := element.(map[string]any)
@@ -128,8 +154,12 @@ func parseEndpoint(element any) (endpoint, error) {
 			}
 		case "mode":
 			err = fileMode(&e.mode)(value)
+		case "owner":
+			err = text(&e.owner, notEmpty)(value)
+		case "group":
+			err = text(&e.group, notEmpty)(value)
 		default:
-			err = errors.New("unknown key; there are address, proxy_from and mode")
+			err = errors.New("unknown key; there are address, proxy_from, mode, owner and group")
 		}
 		if err != nil {
 			return e, fmt.Errorf("%s: %w", key, err)
@@ -140,10 +170,13 @@ func parseEndpoint(element any) (endpoint, error) {
 		if _, port, err := net.SplitHostPort(e.address); err != nil || !isPort(port) {
 			return e, fmt.Errorf("%q is not an address such as \":25\" or \"192.0.2.1:25\"", e.address)
 		}
-		if e.mode != 0 {
-			return e, fmt.Errorf("mode: %q is no Unix socket", e.address)
+		if e.mode != 0 || e.owner != "" || e.group != "" {
+			return e, fmt.Errorf("mode, owner and group: %q is no Unix socket", e.address)
 		}
 		return e, nil
+	}
+	if len(e.proxyFrom) > 0 {
+		return e, fmt.Errorf("proxy_from: %q is a Unix socket, which no load balancer connects to", e.address)
 	}
 	if !filepath.IsAbs(path) || len(path) > longestSocketPath {
 		return e, fmt.Errorf("%q is not unix: and an absolute path of at most %d octets", e.address, longestSocketPath)
@@ -172,8 +205,9 @@ func fileMode(to *fs.FileMode) setter {
 	}
 }
 
-// open listens there. Over PROXY protocol it does when the service is started.
-func (e endpoint) open(ctx context.Context) (net.Listener, error) {
+// open listens there. Over PROXY protocol it does when the service is started. A Unix socket is for runUser, if there is one,
+// where nothing else is said.
+func (e endpoint) open(ctx context.Context, runUser string) (net.Listener, error) {
 	if e.network != "unix" {
 		return (&net.ListenConfig{}).Listen(ctx, e.network, e.address)
 	}
@@ -184,7 +218,7 @@ func (e endpoint) open(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(e.address, e.mode); err != nil {
+	if err := errors.Join(giveSocket(e, runUser), os.Chmod(e.address, e.mode)); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
 	return ln, nil

@@ -117,7 +117,7 @@ type service struct {
 func (r *running) listen(ctx context.Context, c *config) error {
 	for _, name := range services {
 		for _, at := range c.listen[name] {
-			ln, err := at.open(ctx)
+			ln, err := at.open(ctx, c.run.user)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -278,7 +278,9 @@ func (r *running) take(old, next *config) error {
 		return errors.Join(err, a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
 	}
 	if err := a.setGuards(next); err != nil {
-		return errors.Join(err, a.setGuards(old), a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
+		err = errors.Join(err, a.setGuards(old), a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
+		r.now.Store(a.settings(old, r.certs, a.dns.Load())) // with the guards as they are now
+		return err
 	}
 	r.certs.take(next, pair)
 	dns := a.resolver(next)

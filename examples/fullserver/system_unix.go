@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -85,6 +86,53 @@ func giveData(dataDir string, uid, gid int) error {
 func isMailbox(path string) bool {
 	parts := strings.Split(path, string(filepath.Separator))
 	return parts[0] == "mail" && len(parts) >= mailboxDepth
+}
+
+// giveSocket gives the file of a socket to its owner and group. Only root can give it to another user.
+func giveSocket(e endpoint, runUser string) error {
+	uid, gid := -1, -1 // as they are
+	var errs [3]error
+	if runUser != "" && os.Geteuid() == 0 {
+		uid, gid, errs[0] = lookUpUser(runUser)
+	}
+	if e.owner != "" {
+		uid, errs[1] = numberOf(e.owner, userNumber)
+	}
+	if e.group != "" {
+		gid, errs[2] = numberOf(e.group, groupNumber)
+	}
+	if err := errors.Join(errs[:]...); err != nil || uid < 0 && gid < 0 {
+		return err
+	}
+	return os.Chown(e.address, uid, gid)
+}
+
+// numberOf is the number that a name stands for, or that is given.
+func numberOf(name string, lookUp func(name string) (string, error)) (int, error) {
+	if n, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return int(n), nil
+	}
+	number, err := lookUp(name)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(number)
+}
+
+func userNumber(name string) (string, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.Uid, nil
+}
+
+func groupNumber(name string) (string, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return "", err
+	}
+	return g.Gid, nil
 }
 
 func lookUpUser(name string) (uid, gid int, err error) {
