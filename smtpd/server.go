@@ -86,7 +86,8 @@ type Server struct {
 	// the server runs, return another (an atomic.Pointer[Server] does it). Sessions that run keep what they began with.
 	PerConnection func() *Server
 
-	// RequireAuth refuses MAIL with 530 5.7.0 before log-in, as a submission server does (RFC 6409 §4.3).
+	// RequireAuth refuses MAIL with 530 5.7.0 before log-in, as a submission server does (RFC 6409 §4.3). EHLO may then have any
+	// printable word as its name, as people's computers do; otherwise it must look like a domain or an address literal.
 	RequireAuth bool
 	// AllowInsecureAuth offers AUTH on connections without TLS, too. Without it AUTH is answered by 538 5.7.11 there.
 	AllowInsecureAuth bool

@@ -86,10 +86,14 @@ func (m *model) plain(reply reply, line, code string, good bool) {
 
 func (m *model) greeting(verb, arg string, reply reply) {
 	m.expect(reply, verb, "250", "501")
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, " "), " ")
+	if !hostOrLiteral.MatchString(name) && !m.options.requireAuth && !m.behind {
+		m.expect(reply, verb, "501")
+	}
 	if reply.code != "250" {
 		return
 	}
-	m.hello, _, _ = strings.Cut(strings.TrimLeft(arg, " "), " ")
+	m.hello = strings.ToValidUTF8(name, "?")
 	m.extended, m.tx, m.unopened = verb != "HELO", nil, false
 	require.NotEmpty(m.t, m.hello)
 	require.Equal(m.t, "250", reply.lines[0][:3])
@@ -109,6 +113,9 @@ func (m *model) greeting(verb, arg string, reply reply) {
 	require.Equal(m.t, m.extended, offers["PIPELINING"])
 	require.Equal(m.t, m.extended, offers["CHUNKING"])
 }
+
+// hostOrLiteral is the name of a host, or looks like an address literal.
+var hostOrLiteral = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-fIPVipv:.]+\])$`)
 
 // binaryBody is the parameter of a message that need not be text.
 var binaryBody = regexp.MustCompile(`(?i)> .*\bBODY=BINARYMIME\b`)

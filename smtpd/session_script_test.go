@@ -50,7 +50,8 @@ var scriptCommands = []string{
 	"RCPT TO:<b@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@example.com RRVS=2014-04-03T23:01:00Z\r\n",
 	"XCLIENT HELO=x LOGIN=ann\r\n",
 	"MAIL FROM:<> MT-PRIORITY=3 BY=120;R HOLDFOR=10\r\n", "MAIL FROM:<> REQUIRETLS\r\n", "MAIL FROM:<a@b>\n", "WHAT\r\n",
-	"AUTH DOWN\r\n", "AUTH PANIC\r\n",
+	"AUTH DOWN\r\n", "AUTH PANIC\r\n", "EHLO J\u00fcrgens-PC\r\n", "EHLO a,b\xff\r\n", "BDAT 5 LAST\n", "AUTH PLAIN  x\r\n",
+	"XCLIENT HELO=a,b\r\n", "RCPT TO:<@[IPv6:::1],@x:b@[001.2.3.4]>\r\n", "MAIL FROM:<a@example.net> AUTH=foo+20bar\r\n",
 }
 
 // scriptPieces are parts of messages.
@@ -123,7 +124,10 @@ func fuzzSeeds() []string {
 		begin + "BDAT 6 LAST\r\nNOOP\r\n" + bdat + "BDAT 6\r\na\nb: c" + "BDAT 6 LAST\r\nNOOP\r\n" + bdat +
 			"BDAT 4\r\na\r\nbBDAT 2 LAST\r\n\r\nDATA\r\n",
 		begin + bdat + "BDAT 3\r\na\r\nDATA\r\nRCPT TO:<x@y>\r\nMAIL FROM:<>\r\nBDAT 1\r\n\rBDAT 1\r\n\nRSET\r\nBDAT 1 LAST\r\nx",
-		begin + "BDAT 5 LAST\nNOOP\r\n",
+		begin + "BDAT 5 LAST\nNOOP\r\n", begin + "\tbdat 5\r\nNOOP\r\n", begin + "BDATA\r\nNOOP\r\n",
+		"\xfeo\x02EHLO J\u00fcrgens-PC\r\nEHLO a,b\xff\r\nAUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\r\n" + mail + "x\r\n.\r\n",
+		"\xfeo\x04LHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<drop@x>\r\nRCPT TO:<c@x>\r\nDATA\r\nx\ny\r\n.\r\n" +
+			"MAIL FROM:<>\r\nRCPT TO:<drop@x>\r\nRCPT TO:<c@x>\r\nBDAT 1\r\n\nBDAT 1\r\nxBDAT 0 LAST\r\nNOOP\r\n",
 		"\xfeo\x08" + begin +
 			"MAIL FROM:<> BODY=BINARYMIME RET=FULL\r\nRCPT TO:<b@x> NOTIFY=NEVER\r\nDATA\r\n" +
 			"BDAT 6\r\na: b\n\nBDAT 1 LAST\r\n\x00NOOP\r\n",

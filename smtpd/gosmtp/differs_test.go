@@ -52,6 +52,10 @@ func TestWhatDiffersFromGoSMTP(t *testing.T) {
 		"CR LF . CR CR LF":       {send: toData + "Subject: x\r\n\r\na\r\n.\r\r\nb\r\n.\r\n", theirs: "250", ours: "550"},
 		"bare LF":                {send: toData + "Subject: x\n\na\r\n.\r\n", theirs: "250", ours: "550"},
 		"BDAT LAST that ends":    {send: strings.TrimSuffix(toData, "DATA\r\n") + "BDAT 1000 LAST\r\nSubject: x\r\n", theirs: "250", ours: "250", told: "Logout", seen: "Logout"},
+		"BDAT without line end":  {send: strings.TrimSuffix(toData, "DATA\r\n") + "BDAT 4 LAST\r\nhiho", theirs: "250", ours: "250", told: "Logout", seen: "Logout"},
+		"leading white space":    {send: toData + " x\r\n.\r\n", theirs: "250", ours: "250", told: "Reset", seen: "Reset"},
+		"AUTH after HELO":        {send: "HELO client.example.net\r\nAUTH PLAIN AGFubkBleGFtcGxlLmNvbQBzZWNyZXQ=\r\n", theirs: "235", ours: "503"},
+		"MAIL after a refused":   {send: ehlo + "MAIL FROM:<plain@example.net>\r\nMAIL FROM:<ann@example.net>\r\n", theirs: "250", ours: "250"},
 		"web browser":            {send: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", theirs: "500", ours: "502"},
 		"error of the backend's": {send: ehlo + "MAIL FROM:<plain@example.net>\r\n", theirs: "451", ours: "451"},
 		"wrapped SMTPError":      {send: ehlo + "MAIL FROM:<wrapped@example.net>\r\n", theirs: "451", ours: "550"},
@@ -112,6 +116,15 @@ func TestWhatDiffersFromGoSMTP(t *testing.T) {
 			case "a message":
 				require.Contains(t, theirs.log(), `Data "Subject: x\r\n\r\n.\r\n"`)
 				require.Contains(t, ours.log(), `Data "Subject: x\r\n\r\n.\r\n"`)
+			case "BDAT without line end":
+				require.Contains(t, theirs.log(), `Data "hiho"`)
+				require.Contains(t, ours.log(), `Data "hiho\r\n"`)
+			case "leading white space":
+				require.Contains(t, theirs.log(), `Data " x\r\n"`)
+				require.Contains(t, ours.log(), `Data "\r\n x\r\n"`)
+			case "MAIL after a refused":
+				require.Zero(t, theirs.count("Reset"))
+				require.Equal(t, 1, ours.count("Reset"), "between the two")
 			case "BDAT LAST that ends":
 				require.Equal(t, 1, theirs.count("Data"), "as if it were complete")
 				require.Zero(t, ours.count("Data"))

@@ -13,7 +13,8 @@
 // NewSession is called at the first EHLO, and again at the first after STARTTLS, as in go-smtp. The methods of a session are
 // called one at a time, and Logout once, as the last. Data reads a message that has arrived in whole: one that broke off, came
 // too slowly or was refused by a check is never seen, and its reader ends when the client leaves. The message is as the client
-// sent it; see Options.Received. Reset is called after each message, at EHLO, and in front of the next Mail where the client
+// sent it, see Options.Received, with two exceptions: a last line of BDAT that has no end gets one (not with BODY=BINARYMIME),
+// and a message that begins with white space gets a blank line in front, without which that would continue a field. Reset is called after each message, at EHLO, and in front of the next Mail where the client
 // gave a message up, not already at RSET.
 //
 // All checks are asked before the backend, wherever they stand in Checks. A sender or recipients that they have changed by the
@@ -57,6 +58,10 @@
 //	CR LF . CR CR LF and the like         dot and CR removed             550 5.5.2 after the true end
 //	silence within DATA                   the rest runs as commands      421 and the end
 //	BDAT LAST that breaks off             accepted as complete           refused
+//	BDAT whose last line has no end       as it is                       with CR LF behind it
+//	message that begins with white space  as it is                       with a blank line in front
+//	AUTH after HELO                       accepted                       503 5.5.1, EHLO first
+//	MAIL after a refused one              Mail alone                     Reset, then Mail
 //	AUTH with a mechanism not named       Auth is asked                  504
 //	HELP                                  502                            214
 //	error that is no SMTPError            shown to the client            451, logged
