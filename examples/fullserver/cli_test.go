@@ -38,8 +38,8 @@ func testConfig(t *testing.T, services ...string) (file string, ports map[string
 	for _, s := range services {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
+		defer ln.Close() // when all have one, or two have the same
 		ports[s] = ln.Addr().String()
-		require.NoError(t, ln.Close())
 		fmt.Fprintf(&listen, "%s = [%q]\n", s, ports[s])
 	}
 	file = filepath.Join(dir, "fullserver.toml")
