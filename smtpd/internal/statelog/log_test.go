@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -283,10 +284,11 @@ func TestOpenOnAFailingDisk(t *testing.T) {
 				require.NoError(t, err)
 				before.set("old", 1)
 				require.NoError(t, before.log.Close())
-				tries, fails := 0, failing(syscall.ENOSPC, kind)
+				var tries atomic.Int32
+				fails := failing(syscall.ENOSPC, kind)
 				fsys.Fail(func(op crashfs.Op) error {
 					if op.Kind == kind {
-						tries++
+						tries.Add(1)
 					}
 					return fails(op)
 				})
@@ -296,9 +298,11 @@ func TestOpenOnAFailingDisk(t *testing.T) {
 				require.Equal(t, map[string]int{"old": 1}, s.m)
 				s.set("new", 2)
 				require.ErrorIs(t, s.log.Sync(), syscall.ENOSPC)
-				tries = 0
+				synctest.Wait()
+				tries.Store(0)
 				time.Sleep(10*RetryAfter + time.Second)
-				require.InDelta(t, 10, tries, 1, "it is tried again")
+				synctest.Wait()
+				require.InDelta(t, 10, tries.Load(), 1, "it is tried again")
 				require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
 				for state := range fsys.States() { // a power cut meanwhile
 					require.Equal(t, 1, reopened(t, state.FS)["old"], state.What)
