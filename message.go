@@ -149,14 +149,15 @@ func (m *Message) Values(name string) []string {
 }
 
 // Prepend puts a field in front of all others, where trace fields go (RFC 5321 §4.4). The value may hold folds
-// ("\r\n" and white space); any other line break or control character in it becomes a space.
+// ("\r\n" and white space); any other line break or control character in it becomes a space. Of name only what may stand in one
+// is kept (RFC 5322 §3.6.8); when that is nothing the field is called X.
 func (m *Message) Prepend(name, value string) {
 	m.needHeader()
 	b := make([]byte, 0, fieldRoom(name, value)+len(m.header))
 	m.header = append(appendField(b, name, value), m.header...)
 }
 
-// Append puts a field behind all others. Its value is cleaned as Prepend cleans it.
+// Append puts a field behind all others. Its name and value are cleaned as Prepend cleans them.
 func (m *Message) Append(name, value string) {
 	m.needHeader()
 	header := m.header

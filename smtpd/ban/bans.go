@@ -25,12 +25,18 @@ var (
 
 // Ban is one network that is kept out.
 type Ban struct {
-	Prefix netip.Prefix // often of a single address
-	Since  time.Time
-	Until  time.Time `json:",omitzero"` // zero: until it is lifted
+	// Prefix is the network, often of a single address.
+	Prefix netip.Prefix
+	// Since is when it was banned; in the file, and so after Open, it has whole seconds.
+	Since time.Time
+	// Until is when the ban ends; zero: when it is lifted.
+	Until time.Time `json:",omitzero"`
+	// Reason is what for, in one line of at most 200 octets: what made the last points, or what Ban was told.
 	Reason string
-	Count  int  // which ban it is of that peer
-	Manual bool // by [Bans.Ban]
+	// Count is which ban it is of that peer, from 1 on.
+	Count int
+	// Manual says that it is by [Bans.Ban].
+	Manual bool
 }
 
 // Ends says whether the ban has an end.

@@ -12,10 +12,12 @@ type ListStatus struct {
 	Name string
 	// Class is what this is about: a zone can have no IPv6 addresses and still be good for IPv4.
 	Class Class
-	// State says whether it counts, since Since; Reason, why not.
-	State  State
+	// State says whether it counts.
+	State State
+	// Reason is why it does not, in words for people; empty when it does.
 	Reason string
-	Since  time.Time
+	// Since is when State became what it is; zero: it always was.
+	Since time.Time
 	// Tested is when the last self-test ended; zero: there was none.
 	Tested time.Time
 	// Queries is how many questions sessions have asked, Listings how many were answered by an entry, and Unanswered how

@@ -43,7 +43,8 @@ func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 // Decision is what becomes of a recipient.
 type Decision struct {
 	// Wait is how long the client still has to wait, in whole seconds; 0: it has passed.
-	Wait   time.Duration
+	Wait time.Duration
+	// Reason is why it passes or has to wait.
 	Reason Reason
 }
 

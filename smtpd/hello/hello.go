@@ -32,10 +32,25 @@ type Options struct {
 	// of a NAT.
 	Addrs []netip.Addr
 
-	// The actions for the rules of these names. OwnName and OwnAddress are Refuse by default, Unknown is Off, the others are
-	// Mark. OwnName, OwnAddress and Localhost do not hold for clients on this host.
-	OwnName, OwnAddress, ForeignAddress, PrivateAddress      Action
-	BareAddress, Localhost, Malformed, NotQualified, Unknown Action
+	// OwnName is the action for the [Rule] of that name, as those that follow are for theirs: Refuse by default. It does not
+	// hold for clients on this host.
+	OwnName Action
+	// OwnAddress is Refuse by default, and does not hold for clients on this host.
+	OwnAddress Action
+	// ForeignAddress is Mark by default.
+	ForeignAddress Action
+	// PrivateAddress is Mark by default.
+	PrivateAddress Action
+	// BareAddress is Mark by default.
+	BareAddress Action
+	// Localhost is Mark by default, and does not hold for clients on this host.
+	Localhost Action
+	// Malformed is Mark by default.
+	Malformed Action
+	// NotQualified is Mark by default.
+	NotQualified Action
+	// Unknown is Off by default: it costs a question to the DNS.
+	Unknown Action
 
 	// Resolver asks the DNS, for Unknown; nil: net.DefaultResolver. One with a cache is better. When it does not answer, Defer
 	// and Refuse are both 451 4.4.3, and other actions Mark.

@@ -40,9 +40,10 @@ type Rule struct {
 	What What
 	// Key says by what: each value of the key has a bucket of its own.
 	Key Key
-	// Count is how many there may be in the time Per, in the long run.
+	// Count is how many there may be in the time Per, in the long run: one at least.
 	Count int
-	Per   time.Duration
+	// Per is the time for Count. There is no default: without it the rule is an error.
+	Per time.Duration
 	// Burst is how many there may be at once after a rest; 0: Count.
 	Burst int
 	// Weight, if not nil, is how many tokens one costs: 0 or less is for free, and what costs more than Burst costs Burst. The
