@@ -45,19 +45,31 @@ func (c *conn) auth(arg string) *mailbricks.Reply {
 	exchange, err := c.startExchange(mechanism)
 	if err != nil {
 		c.because("AUTH", fmt.Errorf("mechanism %.40q: %w", mechanism, err))
-		switch _, isReply := errors.AsType[*mailbricks.Reply](err); {
-		case isReply, asksToClose(err):
-			return refusal(err)
-		case passes(err):
-			return authLater()
-		}
-		return misuse(504, "5.5.4", "Unrecognized authentication mechanism")
+		return startReply(err)
 	}
 	id, err := c.exchange(exchange, first)
 	if c.end != nil {
 		return nil
 	}
 	return c.authDone(mechanism, id, err)
+}
+
+// startReply is the reply for a mechanism that is not to be had.
+func startReply(err error) *mailbricks.Reply {
+	_, isReply := errors.AsType[*mailbricks.Reply](err)
+	switch {
+	case asksToClose(err):
+		return refusal(err)
+	case isReply:
+		reply := *refusal(err)
+		if !reply.Temporary() {
+			reply.Err = errors.Join(errProtocol, reply.Err)
+		}
+		return &reply
+	case passes(err):
+		return authLater()
+	}
+	return misuse(504, "5.5.4", "Unrecognized authentication mechanism")
 }
 
 // startExchange begins the exchange if the mechanism is one of those on offer.

@@ -64,13 +64,14 @@ const refusedTime = 30 * time.Second
 func (c *conn) command(line []byte) {
 	c.why = Outcome{}
 	verb, arg, reply := parseCommand(line)
+	lost := verb != "BDAT" && mayBeBDAT(line) // nobody knows what follows
 	if reply != nil {
 		c.asked.noteLine(line)
 	} else {
 		c.asked.note(verb, arg)
 		reply = c.dispatch(verb, arg)
 	}
-	if verb != "BDAT" && mayBeBDAT(line) { // and what follows a chunk
+	if lost && c.end == nil {
 		c.end = errTold
 	}
 	if reply == nil { // the command has answered for itself, or the session is over

@@ -81,6 +81,7 @@ func TestPanicWithinASession(t *testing.T) {
 				for range 2 { // nothing is counted for the first
 					w.talk(test.script)
 					time.Sleep(time.Second) // for which the server lingers
+					synctest.Wait()
 					require.Equal(w.t, test.told, told.all())
 					require.Len(w.t, seen.refusals(), 1)
 					require.Equal(w.t, smtpd.ClosePeer, seen.refusals()[0].Action)

@@ -246,3 +246,13 @@ func TestSmugglingIsStoredAsTextWhenRepaired(t *testing.T) {
 		})
 	}
 }
+
+// A message may begin as a command does, also where it is read into the place of the command before it.
+func TestAMessageIsNoCommand(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for _, text := range []string{"BDAT 5 LAST", "BDAT\t5", " BDAT 5", "QUIT", "GET / HTTP/1.1", "AUTH PLAIN"} {
+			w.talk(toData + "C: " + text + "\nC: .\nS* 250\nC: NOOP\nS* 250\n")
+		}
+		require.Len(w.t, w.messages(), 6)
+	})
+}

@@ -95,7 +95,7 @@ func TestErrorsOfAuth(t *testing.T) {
 		"failed":         {smtp.ErrAuthFailed, "535 5.7.8 Authentication failed", "535 5.7.8 Authentication failed"},
 		"wrapped":        {fmt.Errorf("secret: %w", smtp.ErrAuthFailed), "535 5.7.8 Authentication failed", "535 5.7.8 Authentication failed"},
 		"unsupported":    {smtp.ErrAuthUnsupported, "502 5.7.0 Authentication not supported", "502 5.7.0 Authentication not supported"},
-		"mechanism":      {smtp.ErrAuthUnknownMechanism, "504 5.5.4 *", "504 5.7.4 Unsupported authentication mechanism"},
+		"mechanism":      {smtp.ErrAuthUnknownMechanism, "504 5.7.4 Unsupported authentication mechanism", "504 5.7.4 Unsupported authentication mechanism"},
 		"temporary":      {&smtp.SMTPError{Code: 454, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "later"}, "454 4.7.0 later", "454 4.7.0 later"},
 		"ours":           {fmt.Errorf("secret: %w", mailbricks.ErrTemporary), "454 4.7.0 Temporary *", "454 4.7.0 Temporary *"},
 		"ours, for good": {mailbricks.ErrAuth, "535 5.7.8 *", "535 5.7.8 *"},
