@@ -24,8 +24,14 @@ func reloading(t *testing.T, variables ...string) (a *app, take func(variables .
 		next, err := loadConfig(a.config().file, variables, false)
 		require.NoError(t, err)
 		err = r.take(a.config(), next)
-		// What is served goes by the guards of which the commands tell.
-		require.Equal(t, a.guards.Load().bans.guard == nil, r.now.Load().mx.Trace.Outcome == nil)
+		if bans := a.guards.Load().bans.guard; bans != nil { // what is served goes by the guards of which the commands tell
+			const addr = "198.51.100.99"
+			require.NoError(t, (&banAdd{Network: addr}).runOn(t.Context(), a, nil))
+			s := &smtpd.Session{Peer: mailbricks.Peer{Addr: netip.MustParseAddrPort(addr + ":1")}}
+			require.Error(t, r.now.Load().mx.Checks[0].Connect(t.Context(), s))
+			require.NoError(t, (&banDel{Networks: []string{addr}}).runOn(t.Context(), a, nil))
+			require.NoError(t, r.now.Load().mx.Checks[0].Connect(t.Context(), s))
+		}
 		return err
 	}
 }
