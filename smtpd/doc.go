@@ -52,7 +52,7 @@
 // (or repaired, see [BareLineEnds]); a connection that breaks off or falls silent inside a message is closed, and nothing
 // of what it sent is taken for a command or for a whole message. BDAT (RFC 3030) says how long each chunk is, and the same holds
 // for what comes by it, but that the body of a BINARYMIME message may be anything, and that a text whose last line has no end
-// gets one. A chunk that is refused is read all the same and fails its transaction.
+// gets one. A chunk that is refused is read all the same and fails its transaction: those that follow get the same reply.
 //
 // The Handler's nil becomes 250, its error the reply. Where it returns [mailbricks.Results] that differ, SMTP has one
 // reply only: if a recipient failed for now that failure is the reply, so that nothing is lost though the others may get

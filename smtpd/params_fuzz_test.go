@@ -38,7 +38,7 @@ func requirePrintable(t *testing.T, s string, ascii bool) {
 
 func FuzzMailParameters(f *testing.F) {
 	for _, seed := range []string{
-		"SIZE=100 BODY=8BITMIME SMTPUTF8 AUTH=<>", "RET=HDRS ENVID=QQ314159", "BODY=BINARYMIME REQUIRETLS", "BY=120;RT MT-PRIORITY=-3", "HOLDFOR=60", "AUTH=a+2Bb+3Dc@d",
+		"SIZE=100 BODY=8BITMIME SMTPUTF8 AUTH=<>", "RET=HDRS ENVID=QQ314159", "BODY=BINARYMIME REQUIRETLS", "BY=120;RT MT-PRIORITY=-3", "HOLDFOR=60", "AUTH=a+2Bb+3Dc@d", "AUTH=+22a+20b+22@[001.2.3.4]",
 		"HOLDUNTIL=2029-12-31T23:59:59Z BY=999999999;N", "HOLDFOR=60 HOLDFOR=60", "ENVID=+0D+0A", "BY=-;R", "MT-PRIORITY=+9", "=", "SIZE==1", "X\u3000Y", "SIZE=99999999999999999999",
 	} {
 		f.Add(seed)
@@ -69,6 +69,11 @@ func FuzzMailParameters(f *testing.F) {
 		if env.Auth != nil {
 			require.NotContains(t, *env.Auth, "\r")
 			require.NotContains(t, *env.Auth, "\n")
+			if *env.Auth != "" {
+				again, err := ParseAddress(*env.Auth)
+				require.NoError(t, err)
+				require.Equal(t, again, *env.Auth)
+			}
 		}
 	})
 }
@@ -104,7 +109,7 @@ func FuzzRcptParameters(f *testing.F) {
 func FuzzXCLIENT(f *testing.F) {
 	for _, seed := range []string{
 		"NAME=spike.porcupine.org ADDR=168.100.189.2", "ADDR=IPV6:2001:db8::1 PORT=25 PROTO=ESMTP HELO=spike", "LOGIN=ann DESTADDR=[UNAVAILABLE] DESTPORT=25",
-		"NAME=[TEMPUNAVAIL] ADDR=[UNAVAILABLE]", "HELO=+5B192.0.2.1+5D", "ADDR=IPV6:::ffff:192.0.2.1 PORT=x", "NAME=+0D", "ADDR=IPV6:fe80::1%0", "PORT=1 PORT=2",
+		"NAME=[TEMPUNAVAIL] ADDR=[UNAVAILABLE]", "HELO=+5B192.0.2.1+5D", "HELO=a,b+28", "HELO=J+C3+BCrgens-PC", "HELO=[x]", "ADDR=IPV6:::ffff:192.0.2.1 PORT=x", "NAME=+0D", "ADDR=IPV6:fe80::1%0", "PORT=1 PORT=2",
 	} {
 		f.Add(seed)
 	}
@@ -115,7 +120,12 @@ func FuzzXCLIENT(f *testing.F) {
 			return
 		}
 		require.True(t, cl.name == "" || validHello(cl.name) && cl.name[0] != '[')
-		require.True(t, cl.peer.Hello == "" || validHello(cl.peer.Hello))
+		if cl.peer.Hello != "" {
+			name, ok := anyHello(cl.peer.Hello)
+			require.True(t, ok)
+			require.Equal(t, cl.peer.Hello, name)
+		}
+		require.Regexp(t, `^([A-Za-z0-9._?-]+|\[[0-9A-Fa-fIPVipv:.]+\])$`, helloIn(cl.peer.Hello))
 		require.Contains(t, []string{"", "SMTP", "ESMTP"}, cl.peer.Protocol)
 		for _, a := range []string{cl.peer.Addr.Addr().Zone(), cl.peer.Local.Addr().Zone()} {
 			require.Empty(t, a)

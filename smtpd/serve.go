@@ -31,7 +31,7 @@ func (s *Server) ListenAndServeTLS() error {
 // Serve takes connections from l, which it closes in the end, until Shutdown or Close; then it returns
 // [ErrServerClosed]. It may be called for several listeners at the same time. A listener that knows the client's address
 // from elsewhere (PROXY protocol) gives it as the connections' RemoteAddr, which is not called before the connection has
-// a goroutine of its own.
+// a goroutine of its own. If a connection has a method Ready() error, that is called before: with an error there is no session.
 func (s *Server) Serve(l net.Listener) error { return s.serve(l, false) }
 
 // ServeTLS is Serve for implicit TLS (RFC 8314): connections begin with a handshake.
