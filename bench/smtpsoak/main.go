@@ -33,7 +33,7 @@ type plan struct {
 
 var (
 	fullPlan  = plan{idle: 5000, slow: 500, honest: 200, runs: 5, quiet: 5 * time.Second, attack: 15 * time.Second, few: 1000, many: 5000, slowdown: maxSlowdown}
-	quickPlan = plan{idle: 200, slow: 50, honest: 20, runs: 1, quiet: time.Second, attack: time.Second, few: 100, many: 500, slowdown: maxSlowdown}
+	quickPlan = plan{idle: 200, slow: 50, honest: 20, runs: 1, quiet: time.Second, attack: time.Second, few: 100, many: 300, slowdown: maxSlowdown}
 )
 
 // roles are what children run.
