@@ -178,7 +178,8 @@ func authLater() *mailbricks.Reply {
 // passes says whether err says nothing about the client: it is a failure of this side, which may pass.
 func passes(err error) bool {
 	_, isPanic := errors.AsType[*serving.Panic](err)
-	return isPanic || errors.Is(err, mailbricks.ErrTemporary) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	return isPanic || errors.Is(err, mailbricks.ErrTemporary) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // asksToClose says whether err is the verdict that ends a session.

@@ -23,8 +23,9 @@ import (
 // deviations are the replies that differ from those of the server that the dialogues were written for, and why. The key is
 // the command that is answered, or its verb.
 var deviations = map[string]struct{ code, why string }{
-	"auth_multi_dialog AUTH SOMETHINGELSE":    {"504", "RFC 4954 §4 names 504 for an unknown mechanism"},
-	"auth_not_tls AUTH PLAIN":                 {"538", "RFC 4954 §6 names 538 for log-in without encryption"},
+	"auth_multi_dialog AUTH SOMETHINGELSE":        {"504", "RFC 4954 §4 names 504 for an unknown mechanism"},
+	"auth_not_tls AUTH PLAIN":                     {"538", "RFC 4954 §6 names 538 for log-in without encryption"},
+	"auth_too_many_failures AUTH PLAIN something": {"501", "a response that is not base64 is an error of which MaxErrors allows ten, and no log-in that failed"},
 	"bad_data .":                              {"250", "a line that is no field is no reason to refuse mail"},
 	"bad_data_dot xxx\\r\\n.\\r\\n":           {"550", "bare line ends get 550, the connection goes on"},
 	"bad_data_dot_2 \\r\\n.\\r\\n":            {"550", "as above"},
