@@ -12,14 +12,16 @@ import (
 	"github.com/mailbricks/mailbricks/bench/internal/raw"
 )
 
-// served gives a connection to a server that says text, and what it heard once it has closed.
-func served(t *testing.T, text string) (*raw.Conn, <-chan string) {
+// served gives a connection to a server that says text, and then perhaps hangs up, and what it heard once it has closed.
+func served(t *testing.T, hangUp bool, text string) (*raw.Conn, <-chan string) {
 	client, server := net.Pipe()
 	t.Cleanup(func() { client.Close() })
 	heard := make(chan string, 1)
 	go func() {
-		defer server.Close()
 		_, _ = io.WriteString(server, text)
+		if hangUp {
+			_ = server.Close()
+		}
 	}()
 	go func() {
 		got, _ := io.ReadAll(server)
@@ -30,7 +32,7 @@ func served(t *testing.T, text string) (*raw.Conn, <-chan string) {
 
 func TestReplies(t *testing.T) {
 	t.Parallel()
-	c, _ := served(t, "250-one\r\n250 two\r\n354 three\r\n421 4.3.2 busy\r\n25\r\n")
+	c, _ := served(t, true, "250-one\r\n250 two\r\n354 three\r\n421 4.3.2 busy\r\n25\r\n")
 	require.NoError(t, c.Expect(250, 354))
 	err := c.Expect(250)
 	require.Equal(t, &raw.UnexpectedReply{Want: 250, Code: 421, Text: "421 4.3.2 busy"}, err)
@@ -39,14 +41,14 @@ func TestReplies(t *testing.T) {
 	require.Error(t, err)
 	_, _, err = c.Reply()
 	require.ErrorIs(t, err, io.EOF)
-	c, _ = served(t, strings.Repeat("x", 5000))
+	c, _ = served(t, true, strings.Repeat("x", 5000))
 	_, _, err = c.Reply()
 	require.Error(t, err)
 }
 
 func TestHello(t *testing.T) {
 	t.Parallel()
-	c, heard := served(t, "220 hi\r\n250-x\r\n250 y\r\n")
+	c, heard := served(t, false, "220 hi\r\n250-x\r\n250 y\r\n")
 	require.NoError(t, c.Hello())
 	require.NoError(t, c.Close())
 	require.Equal(t, "EHLO client.example.net\r\n", <-heard)
