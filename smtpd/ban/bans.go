@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/smtpd/internal/expiring"
@@ -322,7 +323,7 @@ const maxReason = 200
 func clean(reason string) string {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxReason)], "")
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' { // the last two separate lines and paragraphs
 			return ' '
 		}
 		return r

@@ -10,8 +10,8 @@ import (
 	"github.com/mailbricks/mailbricks/smtpd"
 )
 
-// Check is the check. It refuses peers that are banned at the greeting, and at MAIL those that have been banned since and
-// have not logged in, and closes the connection: with 421 4.7.0 for a ban that ends, so that the mail of an honest server is
+// Check is the check. It refuses peers that are banned at the greeting, and at MAIL those that have been banned since, unless
+// a user has logged in, be it by XCLIENT, and closes the connection: with 421 4.7.0 for a ban that ends, so that the mail of an honest server is
 // kept and comes later, and with 554 5.7.1 for one that does not. It counts points for what goes wrong in a session.
 // Put it in front of all others, so that they are not asked about a peer that is banned.
 //
@@ -26,9 +26,6 @@ func (b *Bans) Check() smtpd.Check {
 		},
 		Mail: func(_ context.Context, tx *smtpd.Transaction) error {
 			b.settle(tx.Session)
-			if tx.Session.Peer.Identity != nil {
-				return nil
-			}
 			return b.refuse(tx.Session)
 		},
 		Disconnect: func(_ context.Context, s *smtpd.Session) {
@@ -37,8 +34,11 @@ func (b *Bans) Check() smtpd.Check {
 	}
 }
 
-// refuse is the refusal of a peer that is banned.
+// refuse is the refusal of a peer that is banned. At the greeting a user has logged in when XCLIENT has said so.
 func (b *Bans) refuse(s *smtpd.Session) error {
+	if s.Peer.Identity != nil {
+		return nil
+	}
 	ban, banned := b.Lookup(s.Peer.Addr.Addr())
 	if !banned {
 		return nil

@@ -21,10 +21,22 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		peer, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-		if err != nil || !l.bans.Banned(peer.Addr()) { // a Unix socket has no address
+		if !l.bans.Banned(addressOf(conn)) {
 			return conn, nil
 		}
 		_ = conn.Close() // there is nobody to tell
 	}
+}
+
+// addressOf gives the peer's address. A Unix socket has none, and a connection that is over already may have none left.
+func addressOf(conn net.Conn) netip.Addr {
+	remote := conn.RemoteAddr()
+	if remote == nil {
+		return netip.Addr{}
+	}
+	peer, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr()
 }

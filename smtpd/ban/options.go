@@ -2,6 +2,7 @@ package ban
 
 import (
 	"log/slog"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -97,6 +98,7 @@ func (o *Options) complete() {
 	if o.Checks == nil {
 		o.Checks = map[string]float64{"earlytalker": 25}
 	}
+	o.Checks = maps.Clone(o.Checks) // the caller may change his own while sessions run
 	o.MaxOffenders = orDefault(o.MaxOffenders, DefaultMaxOffenders)
 	o.MaxBans = orDefault(o.MaxBans, DefaultMaxBans)
 	if o.Own == nil {

@@ -61,7 +61,7 @@ const maxCount = 1000
 // are brought back.
 func (b *Bans) restore(r record) {
 	p, ok := normal(r.Prefix)
-	if !ok || p.Bits() == 0 {
+	if !ok || p.Bits() == 0 && r.Kind != kindUnban { // all may be lifted, but not banned, at once
 		return
 	}
 	b.mu.Lock()
