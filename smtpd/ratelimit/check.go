@@ -110,8 +110,15 @@ func refuse(p smtpd.Phase, rule string, wait int64) error {
 
 // ledger is what a session may get back.
 type ledger struct {
-	recipient []charge // of the RCPT that is asked about
-	message   []charge // of the transaction
+	recipient  []charge // of the RCPT that is asked about
+	message    []charge // of the MAIL
+	recipients []paid   // of the RCPTs that were taken
+}
+
+// paid is a charge for a recipient.
+type paid struct {
+	charge
+	address string
 }
 
 type ledgerKey struct{ l *Limiter }
@@ -147,8 +154,39 @@ func (l *Limiter) settle(s *smtpd.Session, refund bool) {
 	if refund {
 		giveBack(led.recipient)
 		giveBack(led.message)
+		for i := range led.recipients {
+			led.recipients[i].refund()
+		}
 	}
-	led.recipient, led.message = led.recipient[:0], led.message[:0]
+	clear(led.recipients) // addresses need not stay in memory
+	led.recipient, led.message, led.recipients = led.recipient[:0], led.message[:0], led.recipients[:0]
+}
+
+// settleMessage ends a transaction with the outcome of its message. One that was taken for some recipients only counts, and
+// gives back what the others cost: otherwise a recipient that always fails would lift the limit.
+func (l *Limiter) settleMessage(s *smtpd.Step, led *ledger, err error) {
+	if !refused(err) {
+		l.settle(s.Session, false)
+		return
+	}
+	rcpts := s.Transaction.Envelope.Recipients
+	failed, some := map[string]bool{}, false // a recipient that comes twice has failed when both have
+	for i, err := range mailbricks.ResultsOf(err, len(rcpts)) {
+		no, address := refused(err), rcpts[i].Address
+		before, known := failed[address]
+		failed[address] = no && (before || !known)
+		some = some || !no
+	}
+	if !some {
+		l.settle(s.Session, true)
+		return
+	}
+	for i := range led.recipients {
+		if p := &led.recipients[i]; failed[p.address] {
+			p.refund()
+		}
+	}
+	l.settle(s.Session, false)
 }
 
 func giveBack(charges []charge) {
@@ -165,13 +203,17 @@ func (l *Limiter) around(ctx context.Context, s *smtpd.Step, next func(context.C
 		return err
 	}
 	switch no := refused(err); {
-	case s.Phase == smtpd.PhaseMessage, s.Phase == smtpd.PhaseMail && no:
-		l.settle(s.Session, no)
+	case s.Phase == smtpd.PhaseMessage:
+		l.settleMessage(s, led, err)
+	case s.Phase == smtpd.PhaseMail && no:
+		l.settle(s.Session, true)
 	case s.Phase == smtpd.PhaseRcpt:
 		if no {
 			giveBack(led.recipient)
 		} else {
-			led.message = append(led.message, led.recipient...)
+			for _, c := range led.recipient { // its address is what checks behind have made of it
+				led.recipients = append(led.recipients, paid{c, s.Recipient.Address})
+			}
 		}
 		led.recipient = led.recipient[:0]
 	}

@@ -243,6 +243,25 @@ func TestRefund(t *testing.T) {
 			_ = l.rcpt(tx, "a@b", nil)
 			_ = l.message(tx, errNo)
 		}, 0, 0, 1, 1},
+		"message taken for some": {func(l *Limiter, s *smtpd.Session) {
+			tx := transaction(s, "")
+			_ = l.mail(tx)
+			for _, to := range []string{"a@b", "b@b", "c@b", "c@b", "d@b", "d@b"} {
+				_ = l.rcpt(tx, to, nil)
+				tx.Envelope.Recipients = append(tx.Envelope.Recipients, mailbricks.Recipient{Address: to})
+			}
+			_ = l.rcpt(tx, "e@b", smtpd.Discard("spam")) // is none of the envelope's
+			_ = l.message(tx, mailbricks.Results{nil, errNo, errNo, nil, errNo, errNo})
+		}, 1, 4, 1, 7}, // a, both of c, e
+		"message refused for each": {func(l *Limiter, s *smtpd.Session) {
+			tx := transaction(s, "")
+			_ = l.mail(tx)
+			for _, to := range []string{"a@b", "b@b"} {
+				_ = l.rcpt(tx, to, nil)
+				tx.Envelope.Recipients = append(tx.Envelope.Recipients, mailbricks.Recipient{Address: to})
+			}
+			_ = l.message(tx, mailbricks.Results{errNo, errNo})
+		}, 0, 0, 1, 2},
 		"given up": {func(l *Limiter, s *smtpd.Session) {
 			tx := transaction(s, "")
 			_ = l.mail(tx)

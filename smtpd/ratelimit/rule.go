@@ -50,8 +50,8 @@ type Rule struct {
 	// step is that of PhaseConnect, PhaseMail or PhaseRcpt.
 	Weight func(*smtpd.Step) int
 	// Refund gives the tokens back for what comes to nothing: a recipient that a check behind this one refuses, a message that
-	// is refused or given up, and the recipients of such a message. Without it attempts count. For Connections it means
-	// nothing.
+	// is given up or refused for all its recipients, and each recipient for which it is refused. Without it attempts count. For
+	// Connections it means nothing.
 	Refund bool
 }
 
