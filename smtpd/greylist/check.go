@@ -160,14 +160,15 @@ func refuse(what string, d Decision) error {
 
 // decide says what becomes of a recipient.
 func (g *Greylist) decide(ctx context.Context, tx *smtpd.Transaction, rcpt mailbricks.Recipient) Decision {
-	st, address := g.of(tx), strings.ToLower(given(rcpt))
+	address := strings.ToLower(given(rcpt))
 	var d Decision
-	switch {
-	case st.passes:
-		d.Reason = st.reason
-	case g.exempt.has(address):
+	// Options.Exempt is not asked for a recipient that passes anyway: the checks in front may not have looked at that one, and
+	// the answer is for the whole transaction.
+	if g.exempt.has(address) {
 		d.Reason = ListedRecipient
-	default:
+	} else if st := g.of(tx); st.passes {
+		d.Reason = st.reason
+	} else {
 		k := st.client.triplet(st.sender, address)
 		wait, reason := g.shard(k).ask(k, time.Now().Unix())
 		d = Decision{Wait: time.Duration(wait) * time.Second, Reason: reason}

@@ -36,6 +36,7 @@ func Open(file string, o Options) (*Greylist, error) {
 
 func open(fsys durable.FS, file string, o Options) (*Greylist, error) {
 	o.complete()
+	o.Clients = networks(o.Clients)
 	g := &Greylist{o: o, names: canonicals(o.ClientNames), exempt: newRecipients(o.Recipients), restart: time.Now().Unix()}
 	n := max(1, min(maxShards, min(o.MaxWaiting, o.MaxKnown, o.MaxClients)/minShardLimit))
 	for range n {

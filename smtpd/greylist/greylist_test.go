@@ -251,6 +251,8 @@ func TestNotGreylisted(t *testing.T) {
 		"loopback":              {change: func(tx *smtpd.Transaction) { tx.Session.Peer.Addr = netip.MustParseAddrPort("[::1]:1") }, pass: true},
 		"Unix socket":           {change: func(tx *smtpd.Transaction) { tx.Session.Peer.Addr = netip.AddrPort{} }, pass: true},
 		"network":               {o: Options{Clients: []netip.Prefix{net, netip.MustParsePrefix("203.0.113.0/28")}}, pass: true},
+		"IPv4 in IPv6":          {o: Options{Clients: []netip.Prefix{netip.MustParsePrefix("::ffff:203.0.113.0/124")}}, pass: true},
+		"no network":            {o: Options{Clients: []netip.Prefix{{}}}},
 		"other network":         {o: Options{Clients: []netip.Prefix{net}}},
 		"host name":             {o: Options{ClientNames: []string{"Example.NET."}}, change: named("mx1.example.net"), pass: true},
 		"domain":                {o: Options{ClientNames: []string{".example.net"}}, change: named("MX1.a.Example.net."), pass: true},

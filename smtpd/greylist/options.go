@@ -57,7 +57,8 @@ type Options struct {
 	// Recipients are those whose mail is not greylisted: addresses, "local@" for a local part in all domains, "@domain" or
 	// "domain" for a domain. Nil: postmaster@ and abuse@, which people write to when their mail does not get through.
 	Recipients []string
-	// Exempt, if not nil, says what other mail is not greylisted: that of a client on a DNSWL, say. It is asked last.
+	// Exempt, if not nil, says what other mail is not greylisted: that of a client on a DNSWL, say. It is asked last, and once
+	// in a transaction, at the first recipient that is not one of Recipients.
 	Exempt func(*smtpd.Transaction) bool
 	// Skip, if not nil, says which sessions the check is not for. Those of users who have logged in are never greylisted
 	// (RFC 6647 §5).
@@ -140,6 +141,21 @@ func canonical(domain string) string {
 		return form
 	}
 	return domain
+}
+
+// networks gives those that are some in the one form in which addresses are compared: IPv4 as itself, no zone.
+func networks(list []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range list {
+		addr, bits := p.Addr().WithZone(""), p.Bits()
+		if addr.Is4In6() && bits >= 96 {
+			addr, bits = addr.Unmap(), bits-96
+		}
+		if p = netip.PrefixFrom(addr, bits); p.IsValid() {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
 }
 
 func canonicals(domains []string) []string {
