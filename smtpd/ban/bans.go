@@ -69,7 +69,7 @@ func lengthOf(p netip.Prefix) length { return length{p.Addr().Is4(), p.Bits()} }
 const forever = int64(1) << 62
 
 // Open makes Bans that are kept in the file with that name, in a folder that there is, or with an empty name in memory only.
-// It fails when the file cannot be read, when a newer version of this package has written it, when it is open already, and
+// It fails when the file cannot be read, when it is not one of bans, when a newer version of this package has written it, when it is open already, and
 // when there is no such folder or it may not be used. What is damaged in it is left out, with a line in the log. When the disk
 // is full, or fails otherwise as it is written to, all is in memory until it works again, as it is later on.
 func Open(file string, o Options) (*Bans, error) {

@@ -27,8 +27,8 @@ type Greylist struct {
 }
 
 // Open makes a greylist that is kept in the file with that name, in a folder that there is, or with an empty name in memory
-// only. It fails when the file cannot be read, when a newer version of this package has written it, when it is open already,
-// and when there is no such folder or it may not be used. What is damaged in it is left out, with a line in the log. When the
+// only. It fails when the file cannot be read, when it is not one of a greylist, when a newer version of this package has written it,
+// when it is open already, and when there is no such folder or it may not be used. What is damaged in it is left out, with a line in the log. When the
 // disk is full, or fails otherwise as it is written to, all is in memory until it works again, as it is later on.
 func Open(file string, o Options) (*Greylist, error) {
 	return open(durable.OS(), file, o)

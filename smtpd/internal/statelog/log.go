@@ -71,8 +71,8 @@ type Log[R any] struct {
 	buf     []byte
 }
 
-// Open reads the file, if there is one, writes it anew and keeps it open. It fails when the file cannot be read, when a newer
-// version has written it (durable.ErrNewer), when somebody else has it open (durable.ErrLocked), and when there is no such
+// Open reads the file, if there is one, writes it anew and keeps it open. It fails when the file cannot be read, when its first
+// line is of another format (durable.ErrCorrupt), when a newer version has written it (durable.ErrNewer), when somebody else has it open (durable.ErrLocked), and when there is no such
 // folder or it may not be used. A disk that is full or fails otherwise as it is written to is none of its errors: the log then
 // is as it is after such a fault.
 func Open[R any](c Config[R]) (*Log[R], error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
@@ -41,10 +42,10 @@ func (l *Log[R]) read(r io.Reader) (bad int, err error) {
 		}
 		if first {
 			err := durable.CheckFormat(line, l.Format, l.Version)
-			if errors.Is(err, durable.ErrNewer) {
-				return bad, err
+			if err != nil && (errors.Is(err, durable.ErrNewer) || whole || !l.begins(line)) {
+				return bad, err // what somebody else keeps there would be lost when the file is written anew
 			}
-			if !whole || err != nil { // the lines below have checksums of their own
+			if !whole {
 				bad++
 			}
 			continue
@@ -56,6 +57,11 @@ func (l *Log[R]) read(r io.Reader) (bad int, err error) {
 		}
 		l.Restore(record)
 	}
+}
+
+// begins says whether a line that is not whole is the beginning of our first one. One that is too long is not.
+func (l *Log[R]) begins(line []byte) bool {
+	return len(line) > 0 && strings.HasPrefix(l.Format+" ", string(line))
 }
 
 // readLine gives the next line without its line feed; whole is false for one that is too long or has no line feed.
