@@ -15,14 +15,17 @@ import (
 )
 
 // Identifier is a session of a backend that can tell who has logged in. Without it the name is taken from what the client
-// sent, for the mechanisms that go-sasl has, and is as the client wrote it.
+// sent, for the mechanisms that go-sasl has, and is as the client wrote it; it is both Login and User of the identity, as
+// nobody here knows whether the backend has looked at whom else the client asked to act for (RFC 4616 §2).
 type Identifier interface {
 	// Identity is asked once an exchange has ended well.
 	Identity() mailbricks.Identity
 }
 
-// Mechanisms are those that the backend's session with this peer has named at EHLO. Peers without an address, as of Unix
-// sockets, are all one here: they are offered what the last one's session has named.
+// Mechanisms are those that the backend's session with this peer has named at EHLO. Sessions are told apart by
+// both ends of their connections. Those whose peers have no address, as of Unix sockets, are all one here, and so are those of
+// one client for which XCLIENT gave an ADDR but no PORT: they are offered what the last one's session has named. What a
+// session may use is asked of its own backend all the same.
 func (a *adapter) Mechanisms(peer mailbricks.Peer) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -170,7 +173,7 @@ func named(mechanism string, responses []string) *mailbricks.Identity {
 	switch mechanism {
 	case sasl.Plain: // RFC 4616 §2
 		if parts := strings.SplitN(last, "\x00", 3); len(parts) == 3 {
-			id.User, id.Login = parts[0], parts[1]
+			id.Login = parts[1]
 		}
 	case sasl.Login:
 		id.Login = first
@@ -185,12 +188,10 @@ func named(mechanism string, responses []string) *mailbricks.Identity {
 			}
 		}
 	}
-	if id.User == "" {
-		id.User = id.Login
-	}
-	if strings.ContainsFunc(id.Login+id.User, isControl) {
+	if strings.ContainsFunc(id.Login, isControl) {
 		return new(mailbricks.Identity)
 	}
+	id.User = id.Login
 	return id
 }
 

@@ -51,7 +51,7 @@ func TestNames(t *testing.T) {
 		login, user string
 	}{
 		{"PLAIN", []string{"\x00ann\x00pw"}, "ann", "ann"},
-		{"PLAIN", []string{"bob\x00ann\x00p\x00w"}, "ann", "bob"},
+		{"PLAIN", []string{"bob\x00ann\x00p\x00w"}, "ann", "ann"}, // whom to act for is the backend's to say
 		{"PLAIN", []string{"ann"}, "", ""},
 		{"PLAIN", []string{"\x00an\nn\x00pw"}, "", ""},
 		{"PLAIN", nil, "", ""},
