@@ -304,7 +304,7 @@ func TestWhoIsNotAskedAbout(t *testing.T) {
 	for _, addr := range []string{
 		"127.0.0.2", "::1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "fe80::1", "fd00::1", "100.64.0.1",
 		"100.127.255.255", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1", "::ffff:10.1.2.3", "::ffff:127.0.0.2",
-		"fe80::1%eth0",
+		"fe80::1%eth0", "0.1.2.3", "240.0.0.1", "255.255.255.254", "::ffff:250.1.2.3",
 	} {
 		dns := newDNS("a.example", "d.example")
 		dns.set("*.a.example", entry{codes: []string{someCode}})

@@ -7,6 +7,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // Class is what a list has entries for.
@@ -64,11 +65,11 @@ func reverse(addr netip.Addr) string {
 	return string(b[:len(b)-1])
 }
 
-// clientOf is the address of a session's client as a subject. An address that is not out there in public is none: private
-// and loopback addresses, those that carriers share (RFC 6598), and whatever else routers do not forward.
+// clientOf is the address of a session's client as a subject. One that cannot be that of a host on the Internet is none, see
+// package peer.
 func clientOf(s *smtpd.Session) (subject, bool) {
-	addr := s.Peer.Addr.Addr().Unmap().WithZone("")
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() || shared(addr) {
+	addr := peer.Plain(s.Peer.Addr.Addr())
+	if !peer.Reachable(addr) {
 		return subject{}, false
 	}
 	class := IPv4
@@ -76,15 +77,6 @@ func clientOf(s *smtpd.Session) (subject, bool) {
 		class = IPv6
 	}
 	return subject{kind: Client, class: class, text: addr.String(), entry: reverse(addr)}, true
-}
-
-// shared says whether an address is in 100.64.0.0/10.
-func shared(addr netip.Addr) bool {
-	if !addr.Is4() {
-		return false
-	}
-	a := addr.As4()
-	return a[0] == 100 && a[1]&0xc0 == 64
 }
 
 // namesOf are the names of a transaction as subjects, each once.
