@@ -56,8 +56,13 @@ func parseChunk(arg string) (size int64, last bool, reply *mailbricks.Reply) {
 	return size, last, nil
 }
 
-// tooMuch says whether size octets after those received are beyond limit; a negative limit is none.
-func tooMuch(received, size, limit int64) bool { return limit >= 0 && size > limit-received }
+// tooMuch says whether size octets after those received are beyond limit; a negative limit is all that can be counted.
+func tooMuch(received, size, limit int64) bool {
+	if limit < 0 {
+		limit = math.MaxInt64
+	}
+	return size > limit-received
+}
 
 // mayChunk says why there can be no chunk now.
 func (c *conn) mayChunk() *mailbricks.Reply {
@@ -175,15 +180,16 @@ func (c *conn) refuseChunk(reply *mailbricks.Reply, last bool) *mailbricks.Reply
 
 // dropChunk reads a chunk that is refused, and gives the reply to it. When it is too large for that the session ends.
 func (c *conn) dropChunk(size int64, reply *mailbricks.Reply) *mailbricks.Reply {
-	most := min(max(c.set.maxMessageSize, minDrain), math.MaxInt64/4)
-	room := most + max(c.set.maxMessageSize, 0) - c.dropped
+	limit := min(max(c.set.maxMessageSize, 0), math.MaxInt64/4) // so that nothing below overflows
+	room := limit + max(limit, minDrain) - c.dropped
 	if c.chunks != nil {
 		room -= c.chunks.received
 	}
-	if c.dropped += size; size > room || c.dropped < 0 {
+	if size > room {
 		c.end = errTold
 		return reply
 	}
+	c.dropped += size
 	if err := c.readChunk(size, time.Now(), 0, func([]byte) {}); err != nil {
 		return refusal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -37,6 +38,9 @@ func (c *conn) dataCommand(arg string) *mailbricks.Reply {
 		return refusal(err)
 	}
 	c.reply(startMessage)
+	if c.end != nil { // the peer does not get it: what has come already is no message
+		return nil
+	}
 	a := arrival{tx: tx, verb: "DATA", began: time.Now()}
 	w := c.set.spool.Writer()
 	var err error
@@ -81,21 +85,22 @@ type arrival struct {
 
 // conclude ends a transaction and answers for its message; err says why it is not taken.
 func (c *conn) conclude(a arrival, err error) {
-	c.report(a, err)
-	if c.end == nil || errors.Is(c.end, errTold) { // the peer has not left
+	taken := c.report(a, err)
+	switch {
+	case c.end == nil || errors.Is(c.end, errTold): // the peer has not left
 		c.answerMessage(a.verb, a.tx, err)
-	} else {
+	case err != nil && taken == 0:
 		c.refuse(PhaseMessage, nil)
 	}
 	c.endTransaction() // not before: the replies may have addresses in UTF-8
 }
 
-// report tells those who want to know of the outcome of a message, and counts.
-func (c *conn) report(a arrival, err error) {
+// report tells those who want to know of the outcome of a message, and counts. It gives for how many recipients it was taken.
+func (c *conn) report(a arrival, err error) (taken int) {
 	if t := c.set.Trace.Message; t != nil {
 		t(a.tx, a.size, time.Since(a.began), err)
 	}
-	taken := c.taken(a.tx, err)
+	taken = c.taken(a.tx, err)
 	c.decided(a.tx, taken, err)
 	if taken > 0 && !a.tx.thrownAway() {
 		c.logAccepted(a, taken)
@@ -105,6 +110,7 @@ func (c *conn) report(a arrival, err error) {
 		c.session.counts.Messages++
 		c.session.counts.Recipients += taken
 	}
+	return taken
 }
 
 // logAccepted is the line of the log for a message that was taken.
@@ -113,7 +119,10 @@ func (c *conn) logAccepted(a arrival, taken int) {
 		return
 	}
 	env := a.tx.Envelope
-	args := []any{"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", time.Since(a.began), "peer", c.session.Peer.Addr}
+	args := []any{
+		"id", env.ID, "from", env.From, "recipients", len(env.Recipients), "size", a.size, "took", time.Since(a.began),
+		"peer", c.session.Peer.Addr,
+	}
 	if env.Priority != nil {
 		args = append(args, "priority", *env.Priority) // RFC 6710 §4.1
 	}
@@ -128,8 +137,8 @@ func (c *conn) endTransaction() {
 	c.tx, c.chunks, c.unopened = nil, nil, false
 }
 
-// receive reads to the end of the message, which began with its command. An error says why the message is refused; when it was not read to its end,
-// c.end is set as well.
+// receive reads to the end of the message, which began with its command. An error says why the message is refused; there is one
+// whenever the message was not read to its end, and c.end is set as well then.
 func (c *conn) receive(w *mailbricks.SpoolWriter, began time.Time) (size int64, err error) {
 	scanner := dotScanner{out: &headWriter{out: w}, maxLine: c.set.maxLine}
 	if c.set.BareLineEnds == RepairBareLineEnds {
@@ -146,8 +155,8 @@ func (c *conn) receive(w *mailbricks.SpoolWriter, began time.Time) (size int64, 
 		if done {
 			break
 		}
-		if c.set.maxMessageSize > 0 && received > c.set.maxMessageSize+max(c.set.maxMessageSize, minDrain) {
-			c.end = errTold
+		if limit := c.set.maxMessageSize; limit > 0 && received-limit > max(limit, minDrain) { // limit may be all that an int64 holds
+			scanner.err, c.end = c.tooLarge(), errTold
 			break
 		}
 		c.widen()
@@ -177,9 +186,10 @@ func (c *conn) dataDeadline(began time.Time, received int64) time.Time {
 func (c *conn) slowest(now time.Time, wait time.Duration, began time.Time, received int64) time.Time {
 	deadline := now.Add(wait)
 	if c.set.minDataRate > 0 {
-		earned := time.Duration(received/int64(c.set.minDataRate)) * time.Second
-		if slowest := began.Add(wait + earned); slowest.Before(deadline) {
-			return slowest
+		const most = int64(math.MaxInt64 / time.Second)
+		earned := time.Duration(min(received/int64(c.set.minDataRate), most)) * time.Second
+		if late := now.Sub(began) - earned; late > 0 {
+			return deadline.Add(-late)
 		}
 	}
 	return deadline

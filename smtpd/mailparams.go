@@ -86,7 +86,11 @@ func (c *conn) size(env *mailbricks.Envelope, value string) *mailbricks.Reply {
 
 // tooLarge is the reply for a message above MaxMessageSize.
 func (c *conn) tooLarge() *mailbricks.Reply {
-	return &mailbricks.Reply{Code: 552, Enhanced: "5.3.4", Text: fmt.Sprintf("Message is larger than %d octets", c.set.maxMessageSize)}
+	text := "Message is too large"
+	if limit := c.set.maxMessageSize; limit > 0 {
+		text = fmt.Sprintf("Message is larger than %d octets", limit)
+	}
+	return &mailbricks.Reply{Code: 552, Enhanced: "5.3.4", Text: text}
 }
 
 // body is the BODY parameter (RFC 6152 §2, RFC 3030 §3).
