@@ -21,7 +21,7 @@ type Message struct {
 	header []byte // fields, each with its line end; replaced, never changed in place
 	sep    string // the blank line, where there is a header now and the tail has none
 	tail   *tail  // the blank line and all behind it
-	closed bool
+	closed atomic.Bool
 }
 
 // NewMessage makes a Message of the bytes of a complete message, which must not change afterwards.
@@ -82,18 +82,21 @@ func fieldsEnd(raw []byte, from int) (end, searched int) {
 	}
 }
 
-// Clone gives a message over the same body whose header can be edited on its own. Both must be closed.
+// Clone gives a message over the same body whose header can be edited on its own. Both must be closed. A clone of a closed
+// message has its header, but a body that cannot be read: the error is os.ErrClosed.
 func (m *Message) Clone() *Message {
-	m.tail.refs.Add(1)
-	return &Message{header: m.header, sep: m.sep, tail: m.tail}
+	shared := m.tail
+	if m.closed.Load() || !shared.retain() {
+		shared = newTail(nil, shared.size, nil)
+	}
+	return &Message{header: m.header, sep: m.sep, tail: shared}
 }
 
-// Close gives up the message; the spool file goes with its last clone. Further calls do nothing.
+// Close gives up the message; the spool file goes with its last clone. Further calls do nothing. Any goroutine may call it.
 func (m *Message) Close() error {
-	if m.closed {
+	if m.closed.Swap(true) {
 		return nil
 	}
-	m.closed = true
 	return m.tail.release()
 }
 
@@ -265,18 +268,33 @@ func (t *tail) blank() int64 {
 	return 0
 }
 
+// retain counts one more message over the tail, unless all is given up: what was there may be another's.
+func (t *tail) retain() bool {
+	for {
+		n := t.refs.Load()
+		if n <= 0 {
+			return false
+		}
+		if t.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release counts one message less. With the last one all is given up, once.
 func (t *tail) release() error {
 	if t.refs.Add(-1) != 0 {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.at = nil
 	if t.memory != nil {
 		t.spool.giveBack(t.memory)
 	}
-	if t.close == nil {
+	end := t.close
+	t.at, t.memory, t.close = nil, nil, nil
+	if end == nil {
 		return nil
 	}
-	return t.close()
+	return end()
 }

@@ -153,8 +153,9 @@ func (s *Spool) Writer() *SpoolWriter {
 	return w
 }
 
-// SpoolWriter takes a message piece by piece. It holds at most Spool.Threshold octets and, above that, the header.
-// One of Message and Abort must be called.
+// SpoolWriter takes a message piece by piece. Of the message it holds at most Spool.Threshold octets in memory and, above
+// that, the header. The memory is taken in steps (4 KiB, 32 KiB, the threshold), so it may be larger than what it holds.
+// One of Message, MessageWith and Abort must be called.
 type SpoolWriter struct {
 	spool     *Spool
 	threshold int64
