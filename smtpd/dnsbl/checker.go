@@ -7,6 +7,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/smtpd"
+	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // Checker asks lists. It is made by [New] and safe for use by several servers at once.
@@ -144,7 +145,7 @@ func (c *Checker) decide(ctx context.Context, tx *smtpd.Transaction, kept *sessi
 	s := tx.Session
 	c.wait(ctx, s, kept.client)
 	c.wait(ctx, s, kept.names)
-	r := c.evaluate(s.Peer.Addr.Addr().Unmap().WithZone(""), kept.client, kept.names)
+	r := c.evaluate(peer.Plain(s.Peer.Addr.Addr()), kept.client, kept.names)
 	s.Set(resultKey{}, r)
 	err := c.verdict(ctx, s, r)
 	if c.o.OnResult != nil {
