@@ -36,6 +36,9 @@ func plain(password string) string {
 	return "C: AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00ann\x00"+password)) + "\n"
 }
 
+// proxy is one that may use XCLIENT.
+const proxy = "192.0.2.9"
+
 // serve runs a server with the check, and gives a function that goes through a script on a new connection.
 func serve(t *testing.T, b *Bans, f func(talk func(from, script string))) {
 	recipients := smtpd.Check{Name: "recipients", Rcpt: func(_ context.Context, _ *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
@@ -58,7 +61,8 @@ func serve(t *testing.T, b *Bans, f func(talk func(from, script string))) {
 	network, inbox := mailtest.NewNetwork(), new(mailtest.Inbox)
 	srv := &smtpd.Server{
 		Hostname: "mail.example.com", Handler: inbox, Auth: users{}, AllowInsecureAuth: true,
-		Checks: []smtpd.Check{b.Check(), space, recipients}, Trace: smtpd.Trace{Outcome: b.Outcome},
+		TrustXCLIENT: func(p mailbricks.Peer) bool { return p.Addr.Addr() == addr(proxy) },
+		Checks:       []smtpd.Check{b.Check(), space, recipients}, Trace: smtpd.Trace{Outcome: b.Outcome},
 		MaxErrors: -1, MaxBadRecipients: -1, MaxAuthFailures: -1, MaxIdleCommands: -1,
 	}
 	l, err := network.Listen("tcp", "192.0.2.1:25")
@@ -159,6 +163,17 @@ func TestOpenSessions(t *testing.T) {
 			go func() { time.Sleep(30 * time.Second); ban() }()
 			talk(peer, hello+plain("secret")+"S* 235\nW: 1m\n"+mail+quit)
 			require.True(t, b.Banned(addr(peer)))
+		})
+	})
+}
+
+// A proxy tells of a user at an address that is banned: he goes on as one who has logged in here.
+func TestUserOfAProxy(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, b *Bans) {
+		b.fail(6, peer)
+		serve(t, b, func(talk func(from, script string)) {
+			talk(proxy, hello+"C: XCLIENT ADDR="+peer+"\n"+banned)
+			talk(proxy, hello+"C: XCLIENT ADDR="+peer+" LOGIN=ann\n"+hello+mail+quit)
 		})
 	})
 }
