@@ -18,6 +18,9 @@ var (
 	ErrHandshake = errors.New("TLS handshake failed") // nothing can be said over such a connection any more
 )
 
+// errBroken is the error of a Write after one that has failed.
+var errBroken = fmt.Errorf("an earlier write has failed: %w", net.ErrClosed)
+
 // How long, and for how many octets, a connection that this side ends is read from, so that the last reply is not lost
 // with what the peer had already sent (a TCP reset overtakes it).
 const (
@@ -184,6 +187,9 @@ func isTimeout(err error) bool {
 
 // Write sends p. Once that has failed nothing more is sent: what arrived may end anywhere.
 func (c *Conn) Write(p []byte) (int, error) {
+	if c.broken {
+		return 0, errBroken
+	}
 	n, err := 0, c.beginWrite()
 	if err == nil {
 		n, err = c.net.Write(p)
@@ -260,7 +266,7 @@ func (c *Conn) End(linger bool) {
 	if c.mute {
 		return
 	}
-	if t, ok := c.net.(*tls.Conn); ok {
+	if t, ok := c.net.(*tls.Conn); ok && !c.broken {
 		c.mu.Lock()
 		wait := c.writeTime()
 		c.mu.Unlock()

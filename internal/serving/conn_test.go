@@ -244,8 +244,15 @@ func TestWriteTimeout(t *testing.T) {
 			}
 		}
 		require.Equal(p.t, writeTimeout, time.Since(began))
+		n, err := p.conn.Write([]byte("late"))
+		require.Zero(p.t, n)
+		require.ErrorIs(p.t, err, net.ErrClosed)
 		p.conn.End(true)
 		require.Equal(p.t, writeTimeout, time.Since(began), "there is nothing to linger for")
+		require.NoError(p.t, p.raw.Close())
+		got, err := io.ReadAll(p.peer)
+		require.NoError(p.t, err)
+		require.NotContains(p.t, string(got), "late", "though there is room again")
 	})
 }
 
@@ -334,7 +341,7 @@ func TestAfterWatch(t *testing.T) {
 		p.line("QUIT\n")
 		_, err := p.conn.ReadLine(time.Now().Add(time.Minute), true)
 		require.ErrorIs(p.t, err, io.EOF)
-		require.NoError(p.t, p.watched(func() {}), "that it has left was seen")
+		require.ErrorIs(p.t, p.watched(func() {}), serving.ErrPeerLeft, "it has left, whoever asks")
 	})
 }
 
@@ -533,7 +540,7 @@ func TestClosedConnection(t *testing.T) {
 	inPair(t, func(p *pair) {
 		require.NoError(p.t, p.raw.Close())
 		require.ErrorIs(p.t, p.conn.Fill(time.Time{}, false), net.ErrClosed)
-		require.NoError(p.t, p.watched(func() {}))
+		require.ErrorIs(p.t, p.watched(func() {}), serving.ErrPeerLeft)
 		_, err := p.conn.Write([]byte("x"))
 		require.ErrorIs(p.t, err, net.ErrClosed)
 		p.conn.Out = []byte("x")

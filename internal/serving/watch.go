@@ -117,7 +117,13 @@ func (w *watched) Value(key any) any {
 // watch begins to read ahead, and calls cancel when the peer leaves; the function that it returns ends it.
 func (c *LineConn) watch(cancel context.CancelCauseFunc) (stop func()) {
 	c.SetBuffer(c.buf)
-	if c.err != nil || c.w == len(c.buf) || c.wakeBy(time.Time{}) != nil {
+	if c.err != nil { // there is nothing more to read
+		if c.left(c.err) {
+			cancel(ErrPeerLeft)
+		}
+		return func() {}
+	}
+	if c.w == len(c.buf) || c.wakeBy(time.Time{}) != nil {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -142,9 +148,14 @@ func (c *LineConn) readAhead(cancel context.CancelCauseFunc) {
 		if err == nil {
 			continue
 		}
-		if !isTimeout(err) && (!errors.Is(err, io.EOF) || c.waiting() == 0) {
+		if c.left(err) {
 			cancel(ErrPeerLeft)
 		}
 		return
 	}
+}
+
+// left says whether the peer has left when reading has ended with err.
+func (c *LineConn) left(err error) bool {
+	return !isTimeout(err) && (!errors.Is(err, io.EOF) || c.waiting() == 0)
 }

@@ -3,7 +3,9 @@ package serving_test
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,5 +183,64 @@ func TestWatchDeadline(t *testing.T) {
 				return nil
 			})
 		}
+	})
+}
+
+// reset is a connection whose peer has reset it behind the octets that it gives.
+type reset struct {
+	net.Conn
+	first string
+}
+
+func (c *reset) SetReadDeadline(time.Time) error { return nil }
+
+func (c *reset) Read(p []byte) (int, error) {
+	n := copy(p, c.first)
+	c.first = c.first[n:]
+	if n == 0 {
+		return 0, syscall.ECONNRESET
+	}
+	return n, nil
+}
+
+// cause is what a Watch ends with that waits for a minute at most.
+func cause(t *testing.T, conn *serving.LineConn) error {
+	t.Helper()
+	return conn.WatchFor(t.Context(), time.Minute, func(ctx context.Context) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+}
+
+// Steps that run after the peer has left are told, too, although commands wait.
+func TestWatchAgainAfterAReset(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		conn := new(serving.LineConn)
+		conn.Init(&reset{first: "one\ntwo\nthree\n"}, writeTimeout)
+		line, err := conn.ReadLine(time.Now().Add(time.Minute), true)
+		require.NoError(t, err)
+		require.Equal(t, "one\n", string(line))
+		began := time.Now()
+		for _, next := range []string{"two\n", "three\n", ""} {
+			require.ErrorIs(t, cause(t, conn), serving.ErrPeerLeft)
+			require.Equal(t, next, string(conn.NextLine()))
+		}
+		require.Zero(t, time.Since(began))
+	})
+}
+
+// Who closes its side behind commands waits for the replies, up to the last command.
+func TestWatchAgainAfterAHalfClose(t *testing.T) {
+	inPair(t, func(p *pair) {
+		p.send("one\ntwo\n")
+		halfClose(p.t, p.peer)
+		p.line("one\n")
+		require.ErrorIs(p.t, cause(p.t, p.conn), context.DeadlineExceeded)
+		require.ErrorIs(p.t, cause(p.t, p.conn), context.DeadlineExceeded)
+		require.Equal(p.t, "two\n", string(p.conn.NextLine()))
+		began := time.Now()
+		require.ErrorIs(p.t, cause(p.t, p.conn), serving.ErrPeerLeft)
+		require.Zero(p.t, time.Since(began))
 	})
 }
