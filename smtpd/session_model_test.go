@@ -25,8 +25,9 @@ type model struct {
 	options  options
 	written  int // octets of the last write
 	slept    time.Duration
-	requests int // commands so far
-	refusals int // replies that were no success
+	requests int  // commands so far
+	refusals int  // replies that were no success
+	flawed   bool // the last reply was that to a message with a bare line end or NUL, which is an error, too
 
 	mode     mode
 	secure   bool
@@ -118,6 +119,8 @@ func (m *model) run(settled bool) {
 		if asked := len(m.got.calls) > 0 && m.got.calls[0].code == "421"; !closed || asked || len(replies) > 1 {
 			u.judge(unit, replies)
 		}
+		last := replies[len(replies)-1]
+		m.flawed = last.code == "550" && strings.Contains(last.lines[0], "5.5.2")
 		if closed {
 			m.closing(replies)
 		}
@@ -125,7 +128,7 @@ func (m *model) run(settled bool) {
 	m.unasked()
 }
 
-// unasked looks at what the server says unasked: that it has waited too long.
+// unasked looks at what the server says unasked: that it has waited too long, or that a message was one error too many.
 func (m *model) unasked() {
 	most := 1
 	if m.options.lmtp && (m.mode == inData || m.chunking()) {
@@ -137,6 +140,10 @@ func (m *model) unasked() {
 			break
 		}
 		require.Equal(m.t, "421", reply[0].code, "a reply to nothing: %q", reply[0].lines)
+		if m.flawed && strings.Contains(reply[0].lines[0], "4.7.0 Too many errors") { // behind the last one allowed
+			m.closing(reply)
+			break
+		}
 		require.Contains(m.t, reply[0].lines[0], "4.4.2")
 		require.GreaterOrEqual(m.t, m.slept, time.Minute)
 		if most--; most == 0 || len(m.out) == 0 {
