@@ -119,8 +119,10 @@ func (m *model) run(settled bool) {
 		if asked := len(m.got.calls) > 0 && m.got.calls[0].code == "421"; !closed || asked || len(replies) > 1 {
 			u.judge(unit, replies)
 		}
-		last := replies[len(replies)-1]
-		m.flawed = last.code == "550" && strings.Contains(last.lines[0], "5.5.2")
+		m.flawed = false
+		if n := len(replies); n > 0 { // LMTP has none for a message that nobody is to get
+			m.flawed = replies[n-1].code == "550" && strings.Contains(replies[n-1].lines[0], "5.5.2")
+		}
 		if closed {
 			m.closing(replies)
 		}
