@@ -72,6 +72,9 @@ func (l *Listener) headerTimeout() time.Duration {
 	return l.HeaderTimeout
 }
 
+// mappedBits are those in front of an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2).
+const mappedBits = 96
+
 // trusts says whether a peer is a balancer.
 func (l *Listener) trusts(peer net.Addr) bool {
 	if peer == nil { // it has gone already
@@ -83,6 +86,9 @@ func (l *Listener) trusts(peer net.Addr) bool {
 	}
 	addr := at.Addr().Unmap().WithZone("")
 	for _, prefix := range l.From {
+		if prefix.Addr().Is4In6() {
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mappedBits) // invalid, and so empty, if it has less
+		}
 		if prefix.Contains(addr) {
 			return true
 		}

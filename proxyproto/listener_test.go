@@ -231,6 +231,24 @@ func TestNobodyIsBelievedByDefault(t *testing.T) {
 	require.Error(t, err)
 }
 
+// A network of IPv4 may be written as one of IPv6.
+func TestMappedNetworks(t *testing.T) {
+	t.Parallel()
+	mapped := make([]netip.Prefix, len(trusted))
+	for i, p := range trusted {
+		mapped[i] = p
+		if p.Addr().Is4() {
+			mapped[i] = netip.PrefixFrom(netip.AddrFrom16(p.Addr().As16()), p.Bits()+96)
+		}
+	}
+	network, l := listen(t, func(l *proxyproto.Listener) { l.From = mapped })
+	client := dial(t, network, balancer, "PROXY TCP4 203.0.113.7 192.0.2.1 4711 25\r\n")
+	defer client.Close()
+	conn, err := l.Accept()
+	require.NoError(t, err)
+	require.Equal(t, "203.0.113.7:4711", conn.RemoteAddr().String())
+}
+
 func TestBadHeaderClosesWithoutAReply(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{

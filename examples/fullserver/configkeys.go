@@ -184,8 +184,8 @@ func duration(to *time.Duration) setter {
 			return errors.New(`must be a time such as "90m" or "5d"`)
 		}
 		d, err := parseDuration(s)
-		if err != nil || d <= 0 {
-			return fmt.Errorf(`%q is not a time such as "90m" or "5d"`, s)
+		if err != nil || d < time.Second {
+			return fmt.Errorf(`%q is not a time such as "90m" or "5d", of one second at least`, s)
 		}
 		*to = d
 		return nil
@@ -200,13 +200,20 @@ func parseDuration(s string) (time.Duration, error) {
 	return time.ParseDuration(s)
 }
 
+// mappedBits are those in front of an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2).
+const mappedBits = 96
+
 // parseNetwork reads an address or a network.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
+		addr = addr.Unmap()
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(s)
-	if err != nil {
+	if err == nil && prefix.Addr().Is4In6() {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mappedBits)
+	}
+	if err != nil || !prefix.IsValid() {
 		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", s)
 	}
 	return prefix.Masked(), nil

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/smtpd"
 	"github.com/mailbricks/mailbricks/smtpd/ban"
@@ -47,6 +48,13 @@ func (a *app) setGuards(c *config) error {
 	}
 	a.guards.Store(next)
 	return err
+}
+
+// counting gives g with what others have counted, which were made of the same configuration.
+func (g *guards) counting(others *guards) *guards {
+	all := *g
+	all.inbound, all.outbound, all.lists = others.inbound, others.outbound, others.lists
+	return &all
 }
 
 // limit makes the limiters.
@@ -224,7 +232,7 @@ func (s *sessionConfig) set(srv *smtpd.Server) {
 
 // contains says whether the peer's address is in one of the networks.
 func contains(networks []netip.Prefix, peer mailbricks.Peer) bool {
-	return slices.ContainsFunc(networks, func(network netip.Prefix) bool { return network.Contains(peer.Addr.Addr().Unmap()) })
+	return smtpd.PeerIn(networks...)(peer)
 }
 
 // failedLogIn tells the bans of a log-in over IMAP or POP3 that failed for good.
@@ -237,8 +245,8 @@ func (a *app) failedLogIn(service string, peer mailbricks.Peer, err error) {
 // banned says whether a peer is kept out.
 func (a *app) banned(addr net.Addr) bool {
 	bans := a.guards.Load().bans.guard
-	ap, err := netip.ParseAddrPort(addr.String())
-	return bans != nil && err == nil && bans.Banned(ap.Addr().Unmap())
+	from := serving.AddrPort(addr)
+	return bans != nil && from.IsValid() && bans.Banned(from.Addr())
 }
 
 // keepOut gives a listener without the connections of peers that are banned. Those are closed without a word.

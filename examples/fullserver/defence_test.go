@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"strings"
@@ -16,7 +17,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/mailtest"
+	"github.com/mailbricks/mailbricks/smtpd/ban"
 )
 
 // defended is a server behind a balancer, so that its clients can have any address, with an account.
@@ -297,21 +300,54 @@ func TestDefenceKeys(t *testing.T) {
 		require.ErrorContains(t, err, "line 3: "+key+": ")
 	}
 	for text, want := range map[string]string{
-		"[greylist]\nwindow = \"1m\"":            "line 2: greylist.window: must be longer than greylist.delay, which is 5m",
-		"[greylist]\ndelay = \"3d\"":             "line 2: greylist.delay: must be shorter than greylist.window, which is 2d",
-		"[ban]\nlongest = \"1m\"":                "line 2: ban.longest: must not be shorter than ban.first, which is 1h",
-		"[ban]\nfirst = \"8d\"":                  "line 2: ban.first: must not be longer than ban.longest, which is 7d",
-		"[limits]\nuser_messages = \"many\"":     "line 2: limits.user_messages: \"many\" is not a rate",
-		"[limits]\nuser_messages = \"1/0s\"":     "line 2: limits.user_messages",
-		"[limits]\nuser_messages = \"1/1h+0\"":   "line 2: limits.user_messages",
-		"[limits]\nuser_messages = 5":            "line 2: limits.user_messages: must be a rate",
-		"[dnsbl]\nlists = [\"zen.example=300\"]": "line 2: dnsbl.lists",
-		"[policy]\nsender_fault = \"reject\"":    "line 2: policy.sender_fault: \"reject\" is not one of defer, junk, off, tag",
-		"[greylist]\nrecipients = [\"@\"]":       "line 2: greylist.recipients",
-		"[policy]\ngreet_delay = \"-1s\"":        "line 2: policy.greet_delay",
-		"[ban]\nnever = [\"everybody\"]":         "line 2: ban.never",
+		"[greylist]\nwindow = \"1m\"":                    "line 2: greylist.window: must be longer than greylist.delay, which is 5m",
+		"[greylist]\ndelay = \"3d\"":                     "line 2: greylist.delay: must be shorter than greylist.window, which is 2d",
+		"[ban]\nlongest = \"1m\"":                        "line 2: ban.longest: must not be shorter than ban.first, which is 1h",
+		"[ban]\nfirst = \"8d\"":                          "line 2: ban.first: must not be longer than ban.longest, which is 7d",
+		"[limits]\nuser_messages = \"many\"":             "line 2: limits.user_messages: \"many\" is not a rate",
+		"[limits]\nuser_messages = \"60/1ns\"":           "line 2: limits.user_messages",
+		"[limits]\nuser_messages = \"1000000000/1s\"":    "line 2: limits.user_messages",
+		"[limits]\nuser_messages = \"1/300d+100000000\"": "line 2: limits.user_messages",
+		"[limits]\ncommand_timeout = \"1ns\"":            "line 2: limits.command_timeout: \"1ns\" is not a time such as \"90m\" or \"5d\", of one second at least",
+		"[ban]\nnever = [\"::ffff:10.0.0.0/64\"]":        "line 2: ban.never",
+		"[listen]\nlmtp = [\":025\"]":                    "line 2: listen.lmtp",
+		"[limits]\nuser_messages = \"1/0s\"":             "line 2: limits.user_messages",
+		"[limits]\nuser_messages = \"1/1h+0\"":           "line 2: limits.user_messages",
+		"[limits]\nuser_messages = 5":                    "line 2: limits.user_messages: must be a rate",
+		"[dnsbl]\nlists = [\"zen.example=300\"]":         "line 2: dnsbl.lists",
+		"[policy]\nsender_fault = \"reject\"":            "line 2: policy.sender_fault: \"reject\" is not one of defer, junk, off, tag",
+		"[greylist]\nrecipients = [\"@\"]":               "line 2: greylist.recipients",
+		"[policy]\ngreet_delay = \"-1s\"":                "line 2: policy.greet_delay",
+		"[ban]\nnever = [\"everybody\"]":                 "line 2: ban.never",
 	} {
 		_, err := loadConfig(writeConfig(t, text+"\n"), []string{"FULLSERVER_HOSTNAME=a.b"}, false)
 		require.ErrorContains(t, err, want, text)
 	}
+}
+
+// IPv4 networks may be written as those of IPv6, and addresses may have a zone.
+func TestNetworksInOtherForms(t *testing.T) {
+	t.Parallel()
+	c, err := loadConfig(writeConfig(t, "hostname = \"a.b\"\n[policy]\ntrusted_networks = [\"::ffff:192.0.2.1\", \"::ffff:10.0.0.0/104\", \"fe80::/10\"]\n"), nil, false)
+	require.NoError(t, err)
+	for address, want := range map[string]bool{
+		"192.0.2.1": true, "::ffff:192.0.2.1": true, "192.0.2.2": false, "10.1.2.3": true, "11.1.2.3": false, "fe80::1%eth0": true, "::1": false,
+	} {
+		peer := mailbricks.Peer{Addr: netip.AddrPortFrom(netip.MustParseAddr(address), 25)}
+		require.Equal(t, want, isTrusted(c, peer), address)
+	}
+}
+
+// A peer that has gone before it was looked at has no address.
+func TestPeersWithoutAddressAreNotBanned(t *testing.T) {
+	t.Parallel()
+	a := new(app)
+	bans, err := ban.Open("", ban.Options{})
+	require.NoError(t, err)
+	defer bans.Close()
+	require.NoError(t, bans.Ban(netip.MustParsePrefix("203.0.113.7/32"), time.Hour, "test"))
+	a.guards.Store(&guards{bans: filed[*ban.Bans]{guard: bans}})
+	require.False(t, a.banned(nil))
+	require.True(t, a.banned(&net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 1}))
+	require.False(t, a.banned(&net.TCPAddr{IP: net.IPv4(203, 0, 113, 8), Port: 1}))
 }

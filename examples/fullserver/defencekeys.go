@@ -261,7 +261,7 @@ func rateKey(to *rate) setter {
 }
 
 // maxRate is the most that a rate can count.
-const maxRate = 1_000_000_000
+const maxRate = 100_000_000
 
 func parseRate(s string) (rate, error) {
 	if s == "off" || s == "0" {
@@ -283,8 +283,9 @@ func parseRate(s string) (rate, error) {
 			return rate{}, err
 		}
 	}
-	if r.count < 1 || r.count > maxRate || r.burst < 1 || r.burst > maxRate || r.per <= 0 {
+	if r.count < 1 || r.count > maxRate || r.burst < 1 || r.burst > maxRate || r.per < time.Second {
 		return rate{}, errors.New("out of range")
 	}
-	return r, nil
+	_, err = limiter(rates{clientConnections: r}.inbound(), nil) // whether it can be counted
+	return r, err
 }

@@ -70,7 +70,7 @@ func endpoints(listen map[string][]endpoint, service string) setter {
 			switch {
 			case e.network == "unix" && service != "lmtp":
 				return fmt.Errorf("%q: only lmtp listens on Unix sockets", e)
-			case e.port() == "25" && service == "lmtp": // RFC 2033 §5
+			case strings.TrimLeft(e.port(), "0") == "25" && service == "lmtp": // RFC 2033 §5
 				return fmt.Errorf("%q: LMTP must not be on port 25, where others expect SMTP; the port for it is 24", e)
 			}
 			list = append(list, e)

@@ -277,8 +277,10 @@ func (r *running) take(old, next *config) error {
 	if err := a.setReports(next, true); err != nil {
 		return errors.Join(err, a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
 	}
+	before := a.guards.Load()
 	if err := a.setGuards(next); err != nil {
 		err = errors.Join(err, a.setGuards(old), a.setReports(old, true), a.dir.Configure(a.directoryOptions(old)))
+		a.guards.Store(a.guards.Load().counting(before))
 		r.now.Store(a.settings(old, r.certs, a.dns.Load())) // with the guards as they are now
 		return err
 	}

@@ -104,7 +104,7 @@ func giveSocket(e endpoint, runUser string) error {
 	if err := errors.Join(errs[:]...); err != nil || uid < 0 && gid < 0 {
 		return err
 	}
-	return os.Chown(e.address, uid, gid)
+	return os.Lchown(e.address, uid, gid) // somebody may have put a link there
 }
 
 // numberOf is the number that a name stands for, or that is given.
