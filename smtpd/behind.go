@@ -13,7 +13,13 @@ var errBehind = errors.New("smtpd: behind a refusal")
 
 // startMail is MAIL, with a note for the commands behind it if it is refused.
 func (c *conn) startMail(arg string) *mailbricks.Reply {
+	before := c.transactions
 	reply := c.mail(arg)
+	if reply.Code >= 400 && c.transactions == before && !closes(reply) && !errors.Is(reply.Err, errProtocol) { // nothing else counts it
+		if tooMany := c.idle(); tooMany != nil {
+			reply = tooMany
+		}
+	}
 	if reply.Code >= 400 && (c.tx == nil || c.chunks != nil && c.chunks.failed) {
 		c.unopened, c.dropped = true, 0
 	}

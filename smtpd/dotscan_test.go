@@ -168,7 +168,7 @@ func TestLinesOfEveryLengthAtABufferEdge(t *testing.T) {
 
 func TestFullDiskIsNamed(t *testing.T) {
 	t.Parallel()
-	c := &conn{set: new(Server).settings(nil, false)}
+	c := &conn{set: new(Server).settings(new(Server), false)}
 	err := c.flaw(fmt.Errorf("spool: %w", syscall.ENOSPC), nil)
 	require.EqualError(t, err, "452 4.3.1 Insufficient system storage: spool: "+syscall.ENOSPC.Error())
 }

@@ -83,7 +83,8 @@ type Server struct {
 
 	// PerConnection, if not nil, is asked at each new connection for the Server whose fields hold for it; nil: this one's.
 	// Only the fields of what it returns are used, and they must not change: to change limits, checks or Handler while
-	// the server runs, return another (an atomic.Pointer[Server] does it). Sessions that run keep what they began with.
+	// the server runs, return another (an atomic.Pointer[Server] does it). Sessions that run keep what they began with. Make each
+	// as a new value (&Server{...}): a Server must not be copied. Those without a Spool share one.
 	PerConnection func() *Server
 
 	// RequireAuth refuses MAIL with 530 5.7.0 before log-in, as a submission server does (RFC 6409 §4.3). EHLO may then have any
@@ -143,8 +144,9 @@ type Server struct {
 	// MaxAuthFailures is how many log-ins of a session may fail; the last one gets 421 4.7.0. Default
 	// DefaultMaxAuthFailures.
 	MaxAuthFailures int
-	// MaxIdleCommands is how many commands in a row may pass without a message (NOOP, RSET, EHLO, AUTH and the like, and BDAT
-	// without octets); a further one gets 421 4.7.0. Default DefaultMaxIdleCommands.
+	// MaxIdleCommands is how many commands may pass before a message is taken, which begins the count anew: NOOP, RSET, EHLO, AUTH
+	// and the like, BDAT without octets, and MAIL that is refused before any check is asked although nothing is wrong with it, as
+	// for its SIZE. A further one gets 421 4.7.0. Default DefaultMaxIdleCommands.
 	MaxIdleCommands int
 	// MaxTransactions is how many MAIL commands a session may have; a further one gets 421 4.7.0. Default
 	// DefaultMaxTransactions.
@@ -218,6 +220,7 @@ type Server struct {
 	StressMaxIdleCommands int
 
 	buffers buffers
+	spool   mailbricks.Spool // while Spool is nil
 
 	life serving.Life
 }
@@ -283,7 +286,7 @@ func (s *Server) settings(home *Server, implicitTLS bool) *settings {
 	}
 	c.Trace = s.Trace.guarded(c.logger)
 	if c.spool == nil {
-		c.spool = new(mailbricks.Spool)
+		c.spool = &home.spool // not of s, which PerConnection may make anew for each connection
 	}
 	c.maxPerNetwork = perNetwork(s.MaxConnectionsPerNetwork, c.maxPerIP)
 	c.stressAt, c.calmAt = s.thresholds(c.maxConnections)
