@@ -292,8 +292,12 @@ func isDiscard(err error) bool {
 	return ok && v.Action == DiscardMail
 }
 
-// tarpit lets the peer wait.
+// tarpit lets the peer wait, who gets the replies to what came before: so one that has gone, with commands pending, is found.
 func (c *conn) tarpit(ctx context.Context, delay time.Duration) error {
+	if err := c.Flush(); err != nil {
+		c.end = cmp.Or(c.end, c.unread(err))
+		return c.end
+	}
 	began := time.Now()
 	delay = min(delay, c.set.maxTarpit)
 	timer := time.NewTimer(delay)
