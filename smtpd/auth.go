@@ -72,7 +72,7 @@ func startReply(err error) *mailbricks.Reply {
 	return misuse(504, "5.5.4", "Unrecognized authentication mechanism")
 }
 
-// startExchange begins the exchange if the mechanism is one of those on offer.
+// startExchange begins the exchange, if the Authenticator lets the client have the mechanism.
 func (c *conn) startExchange(mechanism string) (exchange mailbricks.Exchange, err error) {
 	err = c.runStep("smtpd: auth", c.set.checkTime, func(ctx context.Context) (err error) {
 		exchange, err = c.set.Auth.Start(ctx, mechanism, c.session.Peer)

@@ -125,7 +125,8 @@ func (c *Check) ask(ctx context.Context, s *Step) error {
 
 // Authenticator lets users log in with SASL (RFC 4954).
 type Authenticator interface {
-	// Mechanisms names the mechanisms to offer to this peer, in upper case; they may depend on peer.TLS.
+	// Mechanisms names the mechanisms to offer to this peer, in upper case; they may depend on peer.TLS. It is not asked whether
+	// a client may have one that it names: Start must refuse those that are not for this peer.
 	Mechanisms(peer mailbricks.Peer) []string
 	// Start begins an exchange. The mechanism is in upper case as the client named it. An error means that it is not to be had
 	// (504), and why is for the log; but one that is [mailbricks.ErrTemporary] or that of ctx, and a panic, are failures for now

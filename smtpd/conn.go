@@ -17,7 +17,8 @@ import (
 // errTold says that the session ended by a reply.
 var errTold = errors.New("smtpd: session ended by a reply")
 
-// conn is the engine's side of a session. All of it belongs to the session's goroutine.
+// conn is the engine's side of a session. It belongs to the session's goroutine, but for what LineConn lets
+// others do.
 type conn struct {
 	serving.LineConn
 	set     *settings
