@@ -290,8 +290,7 @@ func isPlainDomain(domain string) bool {
 // isLDH says whether s has letters, digits and hyphens only.
 func isLDH(s string) bool {
 	for i := range len(s) {
-		b := s[i]
-		if b != '-' && (b < '0' || b > '9') && (b < 'A' || b > 'Z') && (b < 'a' || b > 'z') {
+		if s[i] != '-' && !isAlnum(s[i]) {
 			return false
 		}
 	}
@@ -354,12 +353,7 @@ func validHello(name string) bool {
 		literal, ok = strings.CutSuffix(literal, "]")
 		return ok && literal != "" && strings.Trim(literal, "0123456789abcdefABCDEFIPVipv:.") == ""
 	}
-	for i := range len(name) {
-		if b := name[i]; b != '.' && b != '_' && !isLDH(name[i:i+1]) {
-			return false
-		}
-	}
-	return true
+	return isHostname(name)
 }
 
 // anyHello gives a name that is not fit for EHLO as it is kept: any word of printable characters will do. Clients have also such

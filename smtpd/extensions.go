@@ -154,12 +154,7 @@ func wholeSeconds(d time.Duration) int64 {
 
 // policyName is name if it can stand behind MT-PRIORITY (RFC 6710 §7), otherwise empty.
 func policyName(name string) string {
-	for i := range len(name) {
-		if b := name[i]; b != '_' && b != '.' && !isLDH(name[i:i+1]) {
-			return ""
-		}
-	}
-	if len(name) > 20 {
+	if len(name) > 20 || !isHostname(name) {
 		return ""
 	}
 	return name
