@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
@@ -15,7 +16,7 @@ import (
 func PeerIn(networks ...netip.Prefix) func(mailbricks.Peer) bool {
 	networks = slices.Clone(networks)
 	return func(peer mailbricks.Peer) bool {
-		addr := peer.Addr.Addr().Unmap().WithZone("")
+		addr := ipaddr.Plain(peer.Addr.Addr())
 		return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr) })
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd/internal/expiring"
 	"github.com/mailbricks/mailbricks/smtpd/internal/statelog"
 )
@@ -115,17 +116,13 @@ func (b *Bans) Close() error {
 
 // normal gives the one form of a network: IPv4 as itself, no zone, no bits behind its length.
 func normal(p netip.Prefix) (netip.Prefix, bool) {
-	addr, bits := p.Addr().WithZone(""), p.Bits()
-	if addr.Is4In6() && bits >= 96 {
-		addr, bits = addr.Unmap(), bits-96
-	}
-	p = netip.PrefixFrom(addr, bits).Masked()
+	p = ipaddr.Network(p)
 	return p, p.IsValid()
 }
 
 // unit is what is banned for an address.
 func (b *Bans) unit(addr netip.Addr) (netip.Prefix, bool) {
-	addr = addr.Unmap().WithZone("")
+	addr = ipaddr.Plain(addr)
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = b.o.IPv6Bits
@@ -182,7 +179,7 @@ func (b *Bans) Banned(addr netip.Addr) bool {
 
 // Lookup gives the ban of an address, of several the one that holds longest: after [Bans.Unban] one of a larger network.
 func (b *Bans) Lookup(addr netip.Addr) (Ban, bool) {
-	addr = addr.Unmap().WithZone("")
+	addr = ipaddr.Plain(addr)
 	found, ok := b.lookup(addr)
 	if !ok || b.never(netip.PrefixFrom(addr, addr.BitLen())) {
 		return Ban{}, false

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
 
 // ownEvery is the least time between two looks at the machine's addresses.
@@ -26,7 +28,7 @@ func (o *own) now() []netip.Addr {
 	if now := time.Now(); o.asked.IsZero() || now.Sub(o.asked) >= ownEvery || now.Before(o.asked) {
 		o.asked, o.addrs = now, nil
 		for _, a := range o.ask() {
-			o.addrs = append(o.addrs, a.Unmap().WithZone(""))
+			o.addrs = append(o.addrs, ipaddr.Plain(a))
 		}
 	}
 	return o.addrs

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // Checker asks lists. It is made by [New] and safe for use by several servers at once.
@@ -145,7 +145,7 @@ func (c *Checker) decide(ctx context.Context, tx *smtpd.Transaction, kept *sessi
 	s := tx.Session
 	c.wait(ctx, s, kept.client)
 	c.wait(ctx, s, kept.names)
-	r := c.evaluate(peer.Plain(s.Peer.Addr.Addr()), kept.client, kept.names)
+	r := c.evaluate(ipaddr.Plain(s.Peer.Addr.Addr()), kept.client, kept.names)
 	s.Set(resultKey{}, r)
 	err := c.verdict(ctx, s, r)
 	if c.o.OnResult != nil {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // Class is what a list has entries for.
@@ -68,8 +68,8 @@ func reverse(addr netip.Addr) string {
 // clientOf is the address of a session's client as a subject. One that cannot be that of a host on the Internet is none, see
 // package peer.
 func clientOf(s *smtpd.Session) (subject, bool) {
-	addr := peer.Plain(s.Peer.Addr.Addr())
-	if !peer.Reachable(addr) {
+	addr := ipaddr.Plain(s.Peer.Addr.Addr())
+	if !ipaddr.Reachable(addr) {
 		return subject{}, false
 	}
 	class := IPv4

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd/internal/expiring"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // The defaults of Clients.
@@ -35,7 +35,7 @@ func (c *Clients) Has(client netip.Addr) bool {
 	if c.table == nil {
 		return false
 	}
-	entry := c.table.Get(peer.Plain(client))
+	entry := c.table.Get(ipaddr.Plain(client))
 	return entry != nil && entry.Until() > c.now()
 }
 
@@ -48,7 +48,7 @@ func (c *Clients) Add(client netip.Addr) {
 	if most <= 0 {
 		most = DefaultMaxClients
 	}
-	if client = peer.Plain(client); ttl < 0 || !client.IsValid() {
+	if client = ipaddr.Plain(client); ttl < 0 || !client.IsValid() {
 		return
 	}
 	c.mu.Lock()
@@ -66,7 +66,7 @@ func (c *Clients) Remove(client netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.table != nil {
-		c.table.Delete(peer.Plain(client))
+		c.table.Delete(ipaddr.Plain(client))
 	}
 }
 

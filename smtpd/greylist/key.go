@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
 
 // A key stands for a triplet or, with a last part of zeros, for a client. It begins with what stands for the client, so that
@@ -23,7 +25,7 @@ func (o *Options) clientKey(name string, addr netip.Addr) key {
 		h = append(append(h, "name "...), canonical(name)...)
 	} else {
 		bits := o.IPv6Bits
-		if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		if addr = ipaddr.Plain(addr); addr.Is4() {
 			bits = o.IPv4Bits
 		}
 		network, _ := addr.Prefix(bits) // an address without any gives a prefix without any

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/smtpd"
 )
@@ -147,12 +148,8 @@ func canonical(domain string) string {
 func networks(list []netip.Prefix) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range list {
-		addr, bits := p.Addr().WithZone(""), p.Bits()
-		if addr.Is4In6() && bits >= 96 {
-			addr, bits = addr.Unmap(), bits-96
-		}
-		if p = netip.PrefixFrom(addr, bits); p.IsValid() {
-			out = append(out, p.Masked())
+		if p = ipaddr.Network(p); p.IsValid() {
+			out = append(out, p)
 		}
 	}
 	return out

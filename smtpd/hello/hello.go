@@ -9,8 +9,8 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // MaxTime is how long the look-ups of one name may take. What is not known then is a Fault.
@@ -74,7 +74,7 @@ func Check(o Options) smtpd.Check {
 		}
 	}
 	for _, a := range o.Addrs {
-		c.addrs[peer.Plain(a)] = true
+		c.addrs[ipaddr.Plain(a)] = true
 	}
 	if o.AtHello {
 		return smtpd.Check{Name: "hello", Hello: c.hello}

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 type findingKey struct{}
@@ -74,8 +74,8 @@ func (c *checker) literal(s *smtpd.Session, text string) Rule {
 		text = text[5:]
 	}
 	a, err := netip.ParseAddr(text)
-	client := peer.Plain(s.Peer.Addr.Addr())
-	switch a = peer.Plain(a); {
+	client := ipaddr.Plain(s.Peer.Addr.Addr())
+	switch a = ipaddr.Plain(a); {
 	case err != nil:
 		return c.first(Malformed)
 	case a == client:
@@ -88,7 +88,7 @@ func (c *checker) literal(s *smtpd.Session, text string) Rule {
 
 // address is the rule for an address that is not the client's.
 func address(a netip.Addr) Rule {
-	if peer.Reachable(a) {
+	if ipaddr.Reachable(a) {
 		return ForeignAddress
 	}
 	return PrivateAddress
@@ -114,14 +114,14 @@ func (c *checker) first(rules ...Rule) Rule {
 
 // here says whether the client is on this host, whose names are its names.
 func (c *checker) here(s *smtpd.Session) bool {
-	client := peer.Plain(s.Peer.Addr.Addr())
+	client := ipaddr.Plain(s.Peer.Addr.Addr())
 	return client.IsLoopback() || c.own(s, client)
 }
 
 // own says whether an address is this server's.
 func (c *checker) own(s *smtpd.Session, a netip.Addr) bool {
-	a = peer.Plain(a)
-	return a == peer.Plain(s.Peer.Local.Addr()) || c.addrs[a]
+	a = ipaddr.Plain(a)
+	return a == ipaddr.Plain(s.Peer.Local.Addr()) || c.addrs[a]
 }
 
 // ownName says whether a name is this server's, given by a client that is elsewhere. An empty one is not.

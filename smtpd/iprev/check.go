@@ -6,8 +6,8 @@ import (
 	"net"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // Action is what is done about a client.
@@ -121,7 +121,7 @@ func OfSession(ctx context.Context, resolver Resolver, s *smtpd.Session) Result 
 // Of gives what has been found out about the client of a session. False: nobody has looked it up yet.
 func Of(s *smtpd.Session) (Result, bool) {
 	r, known := s.Value(resultKey{}).(Result)
-	if known && r.Addr != peer.Plain(s.Peer.Addr.Addr()) { // a trusted proxy has told of another client since
+	if known && r.Addr != ipaddr.Plain(s.Peer.Addr.Addr()) { // a trusted proxy has told of another client since
 		return Result{}, false
 	}
 	return r, known

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
 
 // The limits of a look-up.
@@ -48,7 +48,7 @@ type Result struct {
 
 // LookUp looks an address up.
 func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
-	addr = peer.Plain(addr)
+	addr = ipaddr.Plain(addr)
 	if !addr.IsValid() {
 		return Result{}
 	}
@@ -68,7 +68,7 @@ func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
 			continue
 		}
 		addrs, err := resolver.LookupNetIP(ctx, family(addr), name+".")
-		if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return peer.Plain(a) == addr }) {
+		if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return ipaddr.Plain(a) == addr }) {
 			return Result{Value: Pass, Addr: addr, Name: name}
 		}
 		if err != nil && !notFound(err) {

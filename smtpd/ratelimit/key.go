@@ -9,8 +9,8 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
 )
 
 // Key is by what a rule counts. The functions of this package make it. What has no value of a key, as a peer on a Unix socket
@@ -123,7 +123,7 @@ func (k *Key) of(s *smtpd.Step, seeds *seeds) (v value, text string, ok bool) {
 func cut(text string) string { return text[:min(len(text), maxText)] }
 
 func (k *Key) network(addr netip.Addr) (value, bool) {
-	addr = peer.Plain(addr)
+	addr = ipaddr.Plain(addr)
 	bits := k.v6
 	if addr.Is4() {
 		bits = k.v4

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/domainname"
-	"github.com/mailbricks/mailbricks/smtpd/internal/peer"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
 
 // judge finds out about a domain as it stands in the reverse-path. What is Off is not found.
@@ -54,7 +54,7 @@ func (c *checker) literal(text string) Finding {
 		text = text[5:]
 	}
 	a, err := netip.ParseAddr(text)
-	if err != nil || !peer.Reachable(a) {
+	if err != nil || !ipaddr.Reachable(a) {
 		return c.found(Unroutable, Literal)
 	}
 	return c.found(Literal)
@@ -73,7 +73,7 @@ func (c *checker) hosts(ctx context.Context, mxs []*net.MX) Finding {
 	for _, mx := range mxs[:min(len(mxs), MaxHosts)] {
 		addrs, err := c.Resolver.LookupNetIP(ctx, "ip", strings.TrimSuffix(mx.Host, ".")+".")
 		switch {
-		case slices.ContainsFunc(addrs, peer.Reachable):
+		case slices.ContainsFunc(addrs, ipaddr.Reachable):
 			return Fine
 		case err != nil && !isNotFound(err):
 			finding = Fault
@@ -89,7 +89,7 @@ func (c *checker) hosts(ctx context.Context, mxs []*net.MX) Finding {
 func (c *checker) implicit(ctx context.Context, name string) Finding {
 	addrs, err := c.Resolver.LookupNetIP(ctx, "ip", name+".")
 	switch {
-	case slices.ContainsFunc(addrs, peer.Reachable):
+	case slices.ContainsFunc(addrs, ipaddr.Reachable):
 		return Fine
 	case len(addrs) > 0:
 		return c.found(Unroutable)
