@@ -2,13 +2,13 @@ package dmarc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"time"
 
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 	"github.com/mailbricks/mailbricks/internal/domainname"
 )
 
@@ -38,18 +38,13 @@ type ExactResolver interface {
 // absolute keeps resolvers from trying a search list.
 func absolute(name string) string { return name + "." }
 
-func notFound(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
-}
-
 // text gives the TXT records of a name; none when it does not exist or would be too long.
 func (e *Evaluator) text(ctx context.Context, name string) ([]string, error) {
 	if len(name) > domainname.MaxName {
 		return nil, nil
 	}
 	txts, err := e.resolver().LookupTXT(ctx, absolute(name))
-	if err != nil && !notFound(err) {
+	if err != nil && !dnserror.NotFound(err) {
 		return nil, lookupError(name, err)
 	}
 	return txts, nil
@@ -66,7 +61,7 @@ func (e *Evaluator) resolver() Resolver {
 func (s *session) exists(ctx context.Context, name string) (bool, error) {
 	if r, ok := s.resolver().(ExactResolver); ok {
 		answer, err := r.Lookup(ctx, absolute(name), "A")
-		if err != nil && !notFound(err) {
+		if err != nil && !dnserror.NotFound(err) {
 			return false, lookupError(name, err)
 		}
 		alias := !strings.EqualFold(strings.TrimSuffix(answer.Name, "."), name) // has a CNAME record, whatever it leads to
@@ -77,7 +72,7 @@ func (s *session) exists(ctx context.Context, name string) (bool, error) {
 		switch found, err := probe(ctx, absolute(name)); {
 		case found:
 			return true, nil
-		case err != nil && !notFound(err):
+		case err != nil && !dnserror.NotFound(err):
 			return false, lookupError(name, err)
 		}
 		able = true

@@ -3,13 +3,14 @@ package relay
 import (
 	"cmp"
 	"context"
-	"errors"
 	"iter"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 )
 
 // mxHost is one host of a domain with its addresses.
@@ -91,7 +92,7 @@ func (m *MX) lookupMX(ctx context.Context, domain string) ([]*net.MX, error) {
 	}
 	records, err := m.resolver().LookupMX(ctx, domain+".")
 	if err != nil && len(records) == 0 {
-		if notFound(err) {
+		if dnserror.NotFound(err) {
 			return []*net.MX{{Host: domain, Pref: implicit}}, nil
 		}
 		return nil, temporary("4.4.3", "Mail servers of "+domain+" cannot be looked up now", err)
@@ -112,9 +113,9 @@ func (m *MX) lookupAddrs(ctx context.Context, host string, itself bool) ([]netip
 	}
 	ips, err := m.resolver().LookupNetIP(ctx, "ip", host+".")
 	switch {
-	case err != nil && notFound(err) && itself:
+	case err != nil && dnserror.NotFound(err) && itself:
 		return nil, permanent(550, "5.1.2", "Domain "+host+" does not exist or has no mail server")
-	case err != nil && notFound(err):
+	case err != nil && dnserror.NotFound(err):
 		return nil, permanent(550, "5.4.4", "Mail server "+host+" has no address")
 	case err != nil:
 		return nil, temporary("4.4.3", "Address of "+host+" cannot be looked up now", err)
@@ -155,9 +156,4 @@ func (m *MX) resolver() Resolver {
 		return net.DefaultResolver
 	}
 	return m.Resolver
-}
-
-func notFound(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
 }

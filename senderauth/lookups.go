@@ -2,7 +2,6 @@ package senderauth
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -93,9 +92,4 @@ func (l *exactLookups) Lookup(ctx context.Context, name, rrtype string) (exactAn
 	return l.exact.get(ctx, rrtype+" "+strings.ToLower(name), func(ctx context.Context) (exactAnswer, error) {
 		return l.resolver.Lookup(ctx, name, rrtype)
 	})
-}
-
-func notFound(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
 }

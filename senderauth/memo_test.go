@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 	"github.com/stretchr/testify/require"
 )
 
@@ -168,7 +169,7 @@ func TestSharedLookups(t *testing.T) {
 				require.NoError(t, err)
 				want["NS a.example."] = 1
 			} else {
-				require.True(t, notFound(err))
+				require.True(t, dnserror.NotFound(err))
 			}
 		}
 		known, isExact := shared.(dmarc.ExactResolver)

@@ -11,6 +11,7 @@ import (
 	"github.com/mailbricks/mailbricks/dkim"
 	"github.com/mailbricks/mailbricks/dkim/arc"
 	"github.com/mailbricks/mailbricks/dmarc"
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 	"github.com/mailbricks/mailbricks/spf"
 )
 
@@ -98,7 +99,7 @@ func discover(ctx context.Context, evaluator *dmarc.Evaluator, from []string) {
 	}
 	look := func(domain string) {
 		txts, err := evaluator.Resolver.LookupTXT(ctx, "_dmarc."+domain+".")
-		if err != nil && !notFound(err) || slices.ContainsFunc(txts, isRecord) {
+		if err != nil && !dnserror.NotFound(err) || slices.ContainsFunc(txts, isRecord) {
 			return
 		}
 		_, _ = evaluator.OrganizationalDomain(ctx, domain)

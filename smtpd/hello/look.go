@@ -2,11 +2,10 @@ package hello
 
 import (
 	"context"
-	"errors"
-	"net"
 	"net/netip"
 	"strings"
 
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/internal/ipaddr"
 	"github.com/mailbricks/mailbricks/smtpd"
@@ -159,6 +158,5 @@ func (c *checker) lookUp(ctx context.Context, name string) Rule {
 
 // isFault says whether err is one that may pass.
 func isFault(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return err != nil && !(ok && dns.IsNotFound)
+	return err != nil && !dnserror.NotFound(err)
 }

@@ -2,12 +2,11 @@ package iprev
 
 import (
 	"context"
-	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
@@ -56,7 +55,7 @@ func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
 	defer cancel()
 	names, err := resolver.LookupAddr(ctx, addr.String())
 	switch {
-	case err != nil && names == nil && !notFound(err): // names beside an error are the valid ones of an answer
+	case err != nil && names == nil && !dnserror.NotFound(err): // names beside an error are the valid ones of an answer
 		return Result{Value: TempError, Addr: addr}
 	case len(names) == 0:
 		return Result{Value: PermError, Addr: addr}
@@ -71,7 +70,7 @@ func LookUp(ctx context.Context, resolver Resolver, addr netip.Addr) Result {
 		if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return ipaddr.Plain(a) == addr }) {
 			return Result{Value: Pass, Addr: addr, Name: name}
 		}
-		if err != nil && !notFound(err) {
+		if err != nil && !dnserror.NotFound(err) {
 			r.Value = TempError
 		}
 	}
@@ -84,9 +83,4 @@ func family(a netip.Addr) string {
 		return "ip4"
 	}
 	return "ip6"
-}
-
-func notFound(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
 }

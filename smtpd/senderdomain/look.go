@@ -2,12 +2,12 @@ package senderdomain
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/mailbricks/mailbricks/internal/dnserror"
 	"github.com/mailbricks/mailbricks/internal/domainname"
 	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
@@ -30,7 +30,7 @@ func (c *checker) judge(ctx context.Context, domain string) Finding {
 	switch {
 	case len(mxs) > 0:
 		return c.hosts(ctx, mxs)
-	case err == nil, isNotFound(err):
+	case err == nil, dnserror.NotFound(err):
 		return c.implicit(ctx, name)
 	case mxs != nil: // there are MX records, and none of them names a host
 		return c.found(Unroutable)
@@ -75,7 +75,7 @@ func (c *checker) hosts(ctx context.Context, mxs []*net.MX) Finding {
 		switch {
 		case slices.ContainsFunc(addrs, ipaddr.Reachable):
 			return Fine
-		case err != nil && !isNotFound(err):
+		case err != nil && !dnserror.NotFound(err):
 			finding = Fault
 		}
 	}
@@ -93,7 +93,7 @@ func (c *checker) implicit(ctx context.Context, name string) Finding {
 		return Fine
 	case len(addrs) > 0:
 		return c.found(Unroutable)
-	case err != nil && !isNotFound(err):
+	case err != nil && !dnserror.NotFound(err):
 		return c.found(Fault)
 	case c.action(Nonexistent) != c.action(Unknown) && c.isNonexistent(ctx, name):
 		return c.found(Nonexistent, Unknown)
@@ -109,9 +109,4 @@ func (c *checker) isNonexistent(ctx context.Context, name string) bool {
 	}
 	answer, err := exact.Lookup(ctx, name+".", "MX")
 	return err == nil && answer.NXDomain
-}
-
-func isNotFound(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound
 }
