@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"errors"
-	"net"
 	"net/netip"
 	"reflect"
 	"slices"
 
 	"github.com/mailbricks/mailbricks"
-	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/resolver"
 	"github.com/mailbricks/mailbricks/smtpd"
 	"github.com/mailbricks/mailbricks/smtpd/ban"
@@ -243,25 +241,7 @@ func (a *app) failedLogIn(service string, peer mailbricks.Peer, err error) {
 }
 
 // banned says whether a peer is kept out.
-func (a *app) banned(addr net.Addr) bool {
+func (a *app) banned(addr netip.Addr) bool {
 	bans := a.guards.Load().bans.guard
-	from := serving.AddrPort(addr)
-	return bans != nil && from.IsValid() && bans.Banned(from.Addr())
-}
-
-// keepOut gives a listener without the connections of peers that are banned. Those are closed without a word.
-type keepOut struct {
-	net.Listener
-	banned func(net.Addr) bool
-}
-
-// Accept waits for a connection of a peer that is not banned.
-func (l keepOut) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil || !l.banned(conn.RemoteAddr()) {
-			return conn, err
-		}
-		_ = conn.Close() // there is nothing to lose
-	}
+	return bans != nil && bans.Banned(addr)
 }

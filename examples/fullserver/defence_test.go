@@ -347,7 +347,7 @@ func TestPeersWithoutAddressAreNotBanned(t *testing.T) {
 	defer bans.Close()
 	require.NoError(t, bans.Ban(netip.MustParsePrefix("203.0.113.7/32"), time.Hour, "test"))
 	a.guards.Store(&guards{bans: filed[*ban.Bans]{guard: bans}})
-	require.False(t, a.banned(nil))
-	require.True(t, a.banned(&net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 1}))
-	require.False(t, a.banned(&net.TCPAddr{IP: net.IPv4(203, 0, 113, 8), Port: 1}))
+	require.False(t, a.banned(netip.Addr{}))
+	require.True(t, a.banned(netip.MustParseAddr("203.0.113.7")))
+	require.False(t, a.banned(netip.MustParseAddr("203.0.113.8")))
 }

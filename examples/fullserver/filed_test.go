@@ -71,7 +71,7 @@ func TestAFailedReloadKeepsTheBans(t *testing.T) {
 	banned("203.0.113.1")
 	require.Equal(t, 100, a.guards.Load().of.ban.threshold, "the old configuration stays in force")
 	ban("203.0.113.2")
-	require.True(t, a.banned(&netAddr{"203.0.113.2:4711"}))
+	require.True(t, a.banned(netip.MustParseAddr("203.0.113.2")))
 	require.Error(t, take(withGreylist, lowThreshold), "it can be tried again")
 	banned("203.0.113.1", "203.0.113.2")
 	require.NoError(t, os.Remove(bans))
@@ -94,12 +94,6 @@ func TestAFailedReloadKeepsTheBans(t *testing.T) {
 	banned("203.0.113.1", "203.0.113.2")
 }
 
-// netAddr is an address as text.
-type netAddr struct{ text string }
-
-func (netAddr) Network() string  { return "tcp" }
-func (a netAddr) String() string { return a.text }
-
 // What is kept out and what is not by default, and how that is shown.
 func TestWhoCanBeBanned(t *testing.T) {
 	t.Parallel()
@@ -109,7 +103,7 @@ func TestWhoCanBeBanned(t *testing.T) {
 		for range 10 {
 			a.failedLogIn("IMAP", mailbricks.Peer{Addr: netip.MustParseAddrPort(addr)}, mailbricks.ErrAuth)
 		}
-		return a.banned(&netAddr{addr})
+		return a.banned(netip.MustParseAddrPort(addr).Addr())
 	}
 	for _, addr := range []string{
 		"10.20.0.6:1", "172.17.0.1:1", "192.168.1.1:1", "100.64.0.1:1", "[fd00::1]:1", // of many hosts

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/proxyproto"
+	"github.com/mailbricks/mailbricks/smtpd/ban"
 )
 
 // Times of serve.
@@ -197,7 +198,7 @@ func (r *running) guarded(s service) net.Listener {
 	case len(s.at.proxyFrom) > 0:
 		return &proxyproto.Listener{Listener: s.ln, From: s.at.proxyFrom, Logger: r.app.log}
 	case !smtpServices[s.name]: // those tell peers that they are banned
-		return keepOut{s.ln, r.app.banned}
+		return ban.KeepOut(s.ln, r.app.banned)
 	}
 	return s.ln
 }
