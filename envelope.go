@@ -73,6 +73,14 @@ type Recipient struct {
 	ValidSinceOptional bool
 }
 
+// Given is the address that the peer gave: Alias or, without one, Address.
+func (r Recipient) Given() string {
+	if r.Alias != "" {
+		return r.Alias
+	}
+	return r.Address
+}
+
 // Domain is the part of Address behind its last "@"; empty when there is none.
 func (r Recipient) Domain() string {
 	_, domain := SplitAddress(r.Address)

@@ -45,10 +45,7 @@ func single(err error, rcpts []mailbricks.Recipient) error {
 
 // name puts the recipient in front of a reply's text, if it is not there already.
 func name(rcpt mailbricks.Recipient, text string) string {
-	address := rcpt.Address
-	if rcpt.Alias != "" {
-		address = rcpt.Alias // what the client knows
-	}
+	address := rcpt.Given() // what the client knows
 	if strings.Contains(text, "<"+address+">") {
 		return text
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-
-	"github.com/mailbricks/mailbricks"
 )
 
 // received is the value of the trace field for a message (RFC 5321 §4.4, with the tls clause of RFC 8314 §4.3 and the
@@ -25,7 +23,7 @@ func received(tx *Transaction, hide bool) string {
 	b = append(append(b, " with "...), env.Peer.Protocol...)
 	b = append(append(b, " id "...), env.ID...)
 	if len(env.Recipients) == 1 { // more would tell one recipient of another: RFC 5321 §7.2
-		b = append(append(append(b, "\r\n\tfor <"...), given(&env.Recipients[0])...), '>')
+		b = append(append(append(b, "\r\n\tfor <"...), env.Recipients[0].Given()...), '>')
 	}
 	if state := env.Peer.TLS; state != nil {
 		b = append(append(b, "\r\n\ttls "...), clean(tls.CipherSuiteName(state.CipherSuite))...)
@@ -48,14 +46,6 @@ func helloIn(name string) string {
 		return name
 	}
 	return clean(name)
-}
-
-// given is the address that the client gave for a recipient.
-func given(rcpt *mailbricks.Recipient) string {
-	if rcpt.Alias != "" {
-		return rcpt.Alias
-	}
-	return rcpt.Address
 }
 
 // appendTCPInfo puts behind b what the connection says of the client: its confirmed name and its address.

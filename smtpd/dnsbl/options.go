@@ -96,7 +96,7 @@ type Options struct {
 
 // Postmaster says whether the recipient is a postmaster: whoever is listed by mistake can write there (RFC 5321 §4.5.1).
 func Postmaster(rcpt mailbricks.Recipient) bool {
-	local, _ := mailbricks.SplitAddress(cmp.Or(rcpt.Alias, rcpt.Address))
+	local, _ := mailbricks.SplitAddress(rcpt.Given())
 	return strings.EqualFold(local, "postmaster")
 }
 

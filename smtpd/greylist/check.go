@@ -121,7 +121,7 @@ func (g *Greylist) rcpt(ctx context.Context, tx *smtpd.Transaction, rcpt *mailbr
 	if d.Wait == 0 {
 		return nil
 	}
-	return refuse("<"+given(*rcpt)+">: Recipient address rejected: ", d)
+	return refuse("<"+rcpt.Given()+">: Recipient address rejected: ", d)
 }
 
 // data is for the null reverse-path.
@@ -145,14 +145,6 @@ func (g *Greylist) data(ctx context.Context, tx *smtpd.Transaction) error {
 	return refuse("", shortest)
 }
 
-// given is the address that the client knows.
-func given(rcpt mailbricks.Recipient) string {
-	if rcpt.Alias != "" {
-		return rcpt.Alias
-	}
-	return rcpt.Address
-}
-
 func refuse(what string, d Decision) error {
 	return &mailbricks.Reply{Code: 450, Enhanced: "4.2.0",
 		Text: fmt.Sprintf("%sGreylisted, please try again in %d seconds", what, int(d.Wait/time.Second))}
@@ -160,7 +152,7 @@ func refuse(what string, d Decision) error {
 
 // decide says what becomes of a recipient.
 func (g *Greylist) decide(ctx context.Context, tx *smtpd.Transaction, rcpt mailbricks.Recipient) Decision {
-	address := strings.ToLower(given(rcpt))
+	address := strings.ToLower(rcpt.Given())
 	var d Decision
 	// Options.Exempt is not asked for a recipient that passes anyway: the checks in front may not have looked at that one, and
 	// the answer is for the whole transaction.
@@ -181,7 +173,7 @@ func (g *Greylist) decide(ctx context.Context, tx *smtpd.Transaction, rcpt mailb
 	g.o.Logger.DebugContext(ctx, "greylist", "id", tx.Envelope.ID, "client", tx.Session.Peer.Addr.Addr(),
 		"sender", tx.Envelope.From, "recipient", address, "wait", d.Wait, "reason", d.Reason.String())
 	if g.o.OnDecision != nil {
-		g.o.OnDecision(ctx, tx, given(rcpt), d)
+		g.o.OnDecision(ctx, tx, rcpt.Given(), d)
 	}
 	return d
 }

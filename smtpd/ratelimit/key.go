@@ -65,12 +65,12 @@ func SenderDomain() Key {
 
 // Recipient is the recipient's address as the client gave it, in lower case.
 func Recipient() Key {
-	return text("recipient", smtpd.PhaseRcpt, func(s *smtpd.Step) string { return strings.ToLower(given(s.Recipient)) })
+	return text("recipient", smtpd.PhaseRcpt, func(s *smtpd.Step) string { return strings.ToLower(s.Recipient.Given()) })
 }
 
 // RecipientDomain is the domain of that address.
 func RecipientDomain() Key {
-	return text("recipient domain", smtpd.PhaseRcpt, func(s *smtpd.Step) string { return domain(given(s.Recipient)) })
+	return text("recipient domain", smtpd.PhaseRcpt, func(s *smtpd.Step) string { return domain(s.Recipient.Given()) })
 }
 
 // Everything is one value for all: the rule is for the server as a whole.
@@ -88,13 +88,6 @@ func text(name string, from smtpd.Phase, f func(*smtpd.Step) string) Key {
 
 // phase is from which on the key has a value.
 func (k Key) phase() smtpd.Phase { return k.from }
-
-func given(r *mailbricks.Recipient) string {
-	if r.Alias != "" {
-		return r.Alias
-	}
-	return r.Address
-}
 
 func domain(address string) string {
 	_, d := mailbricks.SplitAddress(address)
