@@ -20,13 +20,16 @@ func Over[N int | int64](n, limit N) bool { return limit >= 0 && n > limit }
 // Reached says whether n is the last that limit allows, or beyond it; a negative limit is never reached.
 func Reached[N int | int64](n, limit N) bool { return limit >= 0 && n >= limit }
 
-// Timeout gives the value of a time-out: its default for 0 or less.
-func Timeout(given, otherwise time.Duration) time.Duration {
+// Positive gives the value of what cannot be switched off: its default for 0 or less.
+func Positive[T int | float64 | time.Duration](given, otherwise T) T {
 	if given <= 0 {
 		return otherwise
 	}
 	return given
 }
+
+// Timeout gives the value of a time-out: its default for 0 or less.
+func Timeout(given, otherwise time.Duration) time.Duration { return Positive(given, otherwise) }
 
 // Hostname is the name given or, if that is empty, the system's name for itself.
 func Hostname(given string) string {

@@ -69,13 +69,6 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-func orDefault[T time.Duration | int | float64](v, def T) T {
-	if v <= 0 {
-		return def
-	}
-	return v
-}
-
 // points is v, the default for 0, or none for what is negative.
 func points(v, def float64) float64 {
 	if v == 0 {
@@ -86,12 +79,12 @@ func points(v, def float64) float64 {
 
 // complete fills in the defaults.
 func (o *Options) complete() {
-	o.Threshold = orDefault(o.Threshold, DefaultThreshold)
-	o.HalfLife = max(orDefault(o.HalfLife, DefaultHalfLife), time.Second)
-	o.FirstBan = max(orDefault(o.FirstBan, DefaultFirstBan), time.Second)
-	o.MaxBan = max(orDefault(o.MaxBan, DefaultMaxBan), o.FirstBan)
-	o.ForgetAfter = orDefault(o.ForgetAfter, DefaultForgetAfter)
-	o.IPv6Bits = min(orDefault(o.IPv6Bits, DefaultIPv6Bits), 128)
+	o.Threshold = serving.Positive(o.Threshold, DefaultThreshold)
+	o.HalfLife = max(serving.Positive(o.HalfLife, DefaultHalfLife), time.Second)
+	o.FirstBan = max(serving.Positive(o.FirstBan, DefaultFirstBan), time.Second)
+	o.MaxBan = max(serving.Positive(o.MaxBan, DefaultMaxBan), o.FirstBan)
+	o.ForgetAfter = serving.Positive(o.ForgetAfter, DefaultForgetAfter)
+	o.IPv6Bits = min(serving.Positive(o.IPv6Bits, DefaultIPv6Bits), 128)
 	o.AuthFailure = points(o.AuthFailure, DefaultAuthFailure)
 	o.BadRecipient = points(o.BadRecipient, DefaultBadRecipient)
 	o.Error = points(o.Error, DefaultError)
@@ -99,8 +92,8 @@ func (o *Options) complete() {
 		o.Checks = map[string]float64{"earlytalker": 25}
 	}
 	o.Checks = maps.Clone(o.Checks) // the caller may change his own while sessions run
-	o.MaxOffenders = orDefault(o.MaxOffenders, DefaultMaxOffenders)
-	o.MaxBans = orDefault(o.MaxBans, DefaultMaxBans)
+	o.MaxOffenders = serving.Positive(o.MaxOffenders, DefaultMaxOffenders)
+	o.MaxBans = serving.Positive(o.MaxBans, DefaultMaxBans)
 	if o.Own == nil {
 		o.Own = machine
 	}

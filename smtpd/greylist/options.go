@@ -83,31 +83,23 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// orDefault is v or, if that is no limit, the default.
-func orDefault[T time.Duration | int](v, def T) T {
-	if v <= 0 {
-		return def
-	}
-	return v
-}
-
 // complete fills in the defaults.
 func (o *Options) complete() {
-	o.Delay = orDefault(o.Delay, DefaultDelay)
-	o.Window = max(orDefault(o.Window, DefaultWindow), o.Delay)
-	o.MaxAge = orDefault(o.MaxAge, DefaultMaxAge)
+	o.Delay = serving.Positive(o.Delay, DefaultDelay)
+	o.Window = max(serving.Positive(o.Window, DefaultWindow), o.Delay)
+	o.MaxAge = serving.Positive(o.MaxAge, DefaultMaxAge)
 	if o.AutoWhitelist == 0 {
 		o.AutoWhitelist = DefaultAutoWhitelist
 	}
 	if o.SuccessEvery == 0 {
 		o.SuccessEvery = DefaultSuccessEvery
 	}
-	o.IPv4Bits = min(orDefault(o.IPv4Bits, DefaultIPv4Bits), 32)
-	o.IPv6Bits = min(orDefault(o.IPv6Bits, DefaultIPv6Bits), 128)
-	o.MaxWaiting = orDefault(o.MaxWaiting, DefaultMaxWaiting)
-	o.MaxPerClient = orDefault(o.MaxPerClient, DefaultMaxPerClient)
-	o.MaxKnown = orDefault(o.MaxKnown, DefaultMaxKnown)
-	o.MaxClients = orDefault(o.MaxClients, DefaultMaxClients)
+	o.IPv4Bits = min(serving.Positive(o.IPv4Bits, DefaultIPv4Bits), 32)
+	o.IPv6Bits = min(serving.Positive(o.IPv6Bits, DefaultIPv6Bits), 128)
+	o.MaxWaiting = serving.Positive(o.MaxWaiting, DefaultMaxWaiting)
+	o.MaxPerClient = serving.Positive(o.MaxPerClient, DefaultMaxPerClient)
+	o.MaxKnown = serving.Positive(o.MaxKnown, DefaultMaxKnown)
+	o.MaxClients = serving.Positive(o.MaxClients, DefaultMaxClients)
 	if o.Recipients == nil {
 		o.Recipients = []string{"postmaster@", "abuse@"}
 	}
