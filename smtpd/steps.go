@@ -24,7 +24,7 @@ var errByHandler = errors.New("smtpd: a Handler cannot ask for mail to be thrown
 
 // walk goes through the checks of a step.
 type walk struct {
-	*conn
+	c       *conn
 	step    *Step
 	given   string // the recipient of the step, before checks have changed it
 	current string // the check that is asked, or ByHandler
@@ -56,7 +56,7 @@ func (c *conn) anyone(p Phase) bool {
 
 // within asks the checks of a step, and the Handler at Message, within a time.
 func (c *conn) within(step *Step, atMost time.Duration) error {
-	w := &walk{conn: c, step: step}
+	w := &walk{c: c, step: step}
 	if step.Recipient != nil {
 		w.given = step.Recipient.Address
 	}
@@ -103,8 +103,8 @@ func (w *walk) panicked(err error) {
 
 // from asks the checks from the i-th on.
 func (w *walk) from(ctx context.Context, i int) error {
-	for ; i < len(w.set.Checks); i++ {
-		check := &w.set.Checks[i]
+	for ; i < len(w.c.set.Checks); i++ {
+		check := &w.c.set.Checks[i]
 		if check.has(w.step.Phase) {
 			w.current = w.name(i)
 			over, err := w.judge(ctx, w.current, check.ask(ctx, w.step))
@@ -124,7 +124,7 @@ func (w *walk) from(ctx context.Context, i int) error {
 
 // name is what the i-th check is called.
 func (w *walk) name(i int) string {
-	if name := w.set.Checks[i].Name; name != "" {
+	if name := w.c.set.Checks[i].Name; name != "" {
 		return name
 	}
 	return fmt.Sprintf("check %d", i+1)
@@ -148,7 +148,7 @@ func (w *walk) around(ctx context.Context, i int) error {
 			return errTwice
 		}
 		defer close(finished)
-		inner = serving.Guard(w.logger, "smtpd: "+w.step.Phase.String(), func() error { return w.from(ctx, i+1) })
+		inner = serving.Guard(w.c.logger, "smtpd: "+w.step.Phase.String(), func() error { return w.from(ctx, i+1) })
 		w.panicked(inner)
 		w.current = name
 		return inner
@@ -164,7 +164,7 @@ func (w *walk) around(ctx context.Context, i int) error {
 // goAround calls Around of the i-th check, and then wait in any case: Around may have panicked while next runs elsewhere.
 func (w *walk) goAround(ctx context.Context, i int, wait func(), next func(context.Context) error) error {
 	defer wait()
-	return w.set.Checks[i].Around(ctx, w.step, next)
+	return w.c.set.Checks[i].Around(ctx, w.step, next)
 }
 
 // stored says whether the Handler has taken the message for all of its recipients.
@@ -172,7 +172,7 @@ func (w *walk) stored() bool { return w.asked && w.outcome == nil }
 
 // late tells of a verdict that comes when the Handler has the message already.
 func (w *walk) late(name string, verdict error) {
-	w.logger.Warn("smtpd: a verdict comes too late, the Handler has the message", "id", w.step.Transaction.Envelope.ID,
+	w.c.logger.Warn("smtpd: a verdict comes too late, the Handler has the message", "id", w.step.Transaction.Envelope.ID,
 		"check", name, "verdict", verdict)
 }
 
@@ -214,7 +214,7 @@ func (w *walk) judge(ctx context.Context, name string, err error) (over bool, _ 
 		}
 		w.note(name, v)
 		// What the Handler has said of a message stands, also when the wait ends early: it must not come twice.
-		if err = w.tarpit(ctx, v.Delay); err == nil || w.asked {
+		if err = w.c.tarpit(ctx, v.Delay); err == nil || w.asked {
 			err = v.Err
 		}
 	}
@@ -240,8 +240,8 @@ func (w *walk) rest(ctx context.Context) error {
 // handle gives the message to the Handler.
 func (w *walk) handle(ctx context.Context) error {
 	env := w.step.Transaction.Envelope
-	err := w.set.Handler.Handle(ctx, env, w.step.Message)
-	if !w.set.LMTP {
+	err := w.c.set.Handler.Handle(ctx, env, w.step.Message)
+	if !w.c.set.LMTP {
 		err = single(err, env.Recipients)
 	}
 	if isDiscard(err) {
@@ -255,7 +255,7 @@ func (w *walk) note(name string, v *Verdict) Outcome {
 	o := Outcome{
 		Phase: w.step.Phase, Transaction: w.step.Transaction, Check: name, Action: v.Action, Recipient: w.given, Err: v,
 	}
-	w.tell(o)
+	w.c.tell(o)
 	return o
 }
 
@@ -265,7 +265,7 @@ func (w *walk) quarantine(name string, v *Verdict) {
 	if tx := w.step.Transaction; tx != nil {
 		tx.Envelope.Quarantine = cmp.Or(tx.Envelope.Quarantine, reason)
 	} else {
-		all := w.session.standing(w.step.Phase)
+		all := w.c.session.standing(w.step.Phase)
 		all.quarantine = cmp.Or(all.quarantine, reason)
 	}
 	w.note(name, v)
@@ -281,7 +281,7 @@ func (w *walk) discard(err error) error {
 	case tx != nil:
 		tx.discard = &o
 	default:
-		w.session.standing(w.step.Phase).discard = &o
+		w.c.session.standing(w.step.Phase).discard = &o
 	}
 	return nil
 }
