@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
 
 // DefaultHeaderTimeout is the default of Listener.HeaderTimeout. Balancers send the header with the connection.
@@ -72,9 +74,6 @@ func (l *Listener) headerTimeout() time.Duration {
 	return l.HeaderTimeout
 }
 
-// mappedBits are those in front of an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2).
-const mappedBits = 96
-
 // trusts says whether a peer is a balancer.
 func (l *Listener) trusts(peer net.Addr) bool {
 	if peer == nil { // it has gone already
@@ -84,12 +83,13 @@ func (l *Listener) trusts(peer net.Addr) bool {
 	if err != nil {
 		return l.Unix
 	}
-	addr := at.Addr().Unmap().WithZone("")
+	addr := ipaddr.Plain(at.Addr())
 	for _, prefix := range l.From {
-		if prefix.Addr().Is4In6() {
-			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mappedBits) // invalid, and so empty, if it has less
+		network := ipaddr.Network(prefix)
+		if prefix.Addr().Is4In6() && !network.Addr().Is4() { // such as ::ffff:0:0/64, which nobody can mean
+			continue
 		}
-		if prefix.Contains(addr) {
+		if network.Contains(addr) {
 			return true
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/internal/ipaddr"
 )
 
 // setter takes the value of a key: as TOML has it, or a variable.
@@ -200,9 +201,6 @@ func parseDuration(s string) (time.Duration, error) {
 	return time.ParseDuration(s)
 }
 
-// mappedBits are those in front of an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2).
-const mappedBits = 96
-
 // parseNetwork reads an address or a network.
 func parseNetwork(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
@@ -210,13 +208,11 @@ func parseNetwork(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	prefix, err := netip.ParsePrefix(s)
-	if err == nil && prefix.Addr().Is4In6() {
-		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mappedBits)
-	}
-	if err != nil || !prefix.IsValid() {
+	network := ipaddr.Network(prefix)
+	if err != nil || prefix.Addr().Is4In6() && !network.Addr().Is4() { // such as ::ffff:0:0/64, which nobody can mean
 		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", s)
 	}
-	return prefix.Masked(), nil
+	return network, nil
 }
 
 // inDays is a duration as the configuration has it.

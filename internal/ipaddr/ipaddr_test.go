@@ -31,3 +31,14 @@ func TestPlain(t *testing.T) {
 	require.Equal(t, netip.MustParseAddr("fe80::1"), ipaddr.Plain(netip.MustParseAddr("fe80::1%eth0")))
 	require.Equal(t, netip.Addr{}, ipaddr.Plain(netip.Addr{}))
 }
+
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"192.0.2.77/24": "192.0.2.0/24", "::ffff:192.0.2.77/120": "192.0.2.0/24", "::ffff:10.0.0.0/64": "::/64", "2001:db8::1/32": "2001:db8::/32",
+		"0.0.0.0/0": "0.0.0.0/0", "::/0": "::/0",
+	} {
+		require.Equal(t, netip.MustParsePrefix(want), ipaddr.Network(netip.MustParsePrefix(given)), given)
+	}
+	require.False(t, ipaddr.Network(netip.Prefix{}).IsValid())
+}
