@@ -75,6 +75,9 @@ type RecentKeeper interface {
 
 // Status counts what is in a mailbox.
 type Status struct {
+	// ID names the mailbox for ever: through renames, and no other one of the account after it (RFC 8474 §4), in the form
+	// that ValidID wants; empty if the store has none.
+	ID          string
 	UIDValidity uint32
 	// UIDNext is larger than every UID given so far.
 	UIDNext UID
@@ -99,6 +102,8 @@ type Meta struct {
 	Flags []Flag
 	// InternalDate is when the message came, or what Append was told.
 	InternalDate time.Time
+	// SaveDate is when it was put into this mailbox (RFC 8514); zero if the store does not know.
+	SaveDate time.Time
 	// Size is the length of the content in octets, as RFC822.SIZE.
 	Size int64
 }

@@ -55,3 +55,34 @@ func Above(name string) []string {
 
 // IsBelow says whether a mailbox stands under another, at any depth.
 func IsBelow(name, above string) bool { return strings.HasPrefix(name, above+Delimiter) }
+
+// MaxID is the longest id of a mailbox in octets (RFC 8474 §7).
+const MaxID = 255
+
+// ValidID says whether id has the form of an object id (RFC 8474 §7).
+func ValidID(id string) bool {
+	for i := range len(id) {
+		c := id[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return id != "" && len(id) <= MaxID
+}
+
+// CleanEntry gives the form of an annotation's name that stores use: in lower case. It fails with [ErrAnnotation] for one
+// that RFC 5464 §3.2 does not allow: it does not begin with "/private/" or "/shared/", ends with a slash or has two in a row,
+// holds "*", "%", control characters or octets above 127, or is longer than [MaxEntry].
+func CleanEntry(entry string) (string, error) {
+	clean := strings.ToLower(entry)
+	if len(entry) > MaxEntry || !strings.HasPrefix(clean, "/private/") && !strings.HasPrefix(clean, "/shared/") ||
+		strings.HasSuffix(clean, "/") || strings.Contains(clean, "//") {
+		return "", fmt.Errorf("%w: name %.100q", ErrAnnotation, entry)
+	}
+	for i := range len(entry) {
+		if c := entry[i]; c < ' ' || c >= 0x7f || c == '*' || c == '%' {
+			return "", fmt.Errorf("%w: name %.100q", ErrAnnotation, entry)
+		}
+	}
+	return clean, nil
+}

@@ -31,6 +31,10 @@ var (
 	ErrTooOld = errors.New("mailbox: change log does not reach back that far")
 	// ErrFlags: the store cannot keep so many or such keywords.
 	ErrFlags = errors.New("mailbox: keyword cannot be stored")
+	// ErrAnnotation: the store cannot keep so many or such annotations.
+	ErrAnnotation = errors.New("mailbox: annotation cannot be stored")
+	// ErrLocked: the mail is encrypted and nobody has given the key.
+	ErrLocked = errors.New("mailbox: mail is encrypted and locked")
 )
 
 // Store is the mail of one account, as one session sees it.
@@ -61,6 +65,8 @@ type Organizer interface {
 // Info is a line of Store.List.
 type Info struct {
 	Name string
+	// ID is that of Status; empty for what cannot be opened and where the store has none.
+	ID string
 	// Uses are the special uses of the mailbox (RFC 6154).
 	Uses []Use
 	// Subscribed says that the name is subscribed.
