@@ -26,8 +26,8 @@ type account struct {
 	folders map[string]*folder // in memory, by folder name
 
 	quotaMu  sync.Mutex
-	quota    int64
-	reserved int64 // under quotaMu: on the way in
+	quota    mailbox.Limit
+	reserved usage // under quotaMu: on the way in
 }
 
 // Files of the account as a whole, in INBOX's folder.

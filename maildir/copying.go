@@ -40,11 +40,11 @@ func (s *session) transfer(ctx context.Context, uids []mailbox.UID, dest string,
 		return out, nil
 	}
 	if !move {
-		var size int64
+		var more usage
 		for _, m := range messages {
-			size += m.size
+			more = more.plus(usage{m.size, 1})
 		}
-		free, err := a.reserve(size)
+		free, err := a.reserve(more)
 		if err != nil {
 			return out, discardAll(a, messages, err)
 		}

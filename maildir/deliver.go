@@ -56,7 +56,7 @@ func (m *Maildir) deliver(ctx context.Context, env *mailbricks.Envelope, rcpt *m
 	msg.Prepend("Delivered-To", rcpt.Address)
 	msg.Prepend("Return-Path", "<"+env.From+">")
 
-	free, err := a.reserve(msg.Size())
+	free, err := a.reserve(usage{msg.Size(), 1})
 	if err != nil {
 		return err
 	}

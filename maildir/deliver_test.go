@@ -83,7 +83,7 @@ func TestDeliveryReplies(t *testing.T) {
 		case "broken":
 			return maildir.Account{}, broken
 		case "small":
-			return maildir.Account{Quota: 20}, nil
+			return maildir.Account{Limit: mailbox.Limit{Octets: 20}}, nil
 		}
 		return maildir.Account{}, nil
 	}))

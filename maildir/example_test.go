@@ -24,7 +24,7 @@ func Example() {
 		if address != "ann@example.com" {
 			return maildir.Account{}, maildir.ErrNoAccount
 		}
-		return maildir.Account{Quota: 5 << 30}, nil
+		return maildir.Account{Limit: mailbox.Limit{Octets: 5 << 30}}, nil
 	}))
 	defer local.Close()
 

@@ -338,11 +338,11 @@ func FuzzSubscriptions(f *testing.F) {
 
 func TestSizeFile(t *testing.T) {
 	t.Parallel()
-	u, ok := parseSize("1000S\n500 2\n-100 -1\n", 1000)
+	u, ok := parseSize("1000S\n500 2\n-100 -1\n", mailbox.Limit{Octets: 1000})
 	require.True(t, ok)
 	require.Equal(t, usage{400, 1}, u)
 	for _, bad := range []string{"", "1000S\n", "999S\n5 1\n", "1000S,10C\n5 1\n", "1000S\n5\n", "1000S\nx 1\n", "1000S\n5 1", "1000S\n-5 1\n", "1000S\n5 1\n6 1 1\n"} {
-		_, ok := parseSize(bad, 1000)
+		_, ok := parseSize(bad, mailbox.Limit{Octets: 1000})
 		require.False(t, ok, "%q", bad)
 	}
 }

@@ -24,8 +24,8 @@ var ErrClosed = errors.New("maildir: closed")
 type Account struct {
 	// Path is the folder, seen from Maildir.Root unless it is absolute; empty: AccountPath of the address.
 	Path string
-	// Quota is the most that the messages may have together, in octets; 0: any size.
-	Quota int64
+	// Limit is the most mail that it may have; the zero value limits nothing.
+	Limit mailbox.Limit
 }
 
 // Accounts knows which addresses have mail here.
@@ -200,7 +200,7 @@ func (m *Maildir) acquire(ctx context.Context, address string) (*account, error)
 	a.refs++
 	ready := m.ready[dir]
 	m.mu.Unlock()
-	a.setQuota(found.Quota)
+	a.setQuota(found.Limit)
 	if !ready {
 		if err := a.make(); err != nil {
 			m.release(a)

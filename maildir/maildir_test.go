@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // everyone has an account with this quota.
 func everyone(quota int64) maildir.Accounts {
 	return maildir.AccountsFunc(func(context.Context, string) (maildir.Account, error) {
-		return maildir.Account{Quota: quota}, nil
+		return maildir.Account{Limit: mailbox.Limit{Octets: quota}}, nil
 	})
 }
 

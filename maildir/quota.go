@@ -13,8 +13,8 @@ import (
 )
 
 // The file maildirsize of an account with a quota has how much mail there is, as Maildir++ describes it: the quota in the
-// first line ("<octets>S"), then lines "<octets> <messages>" whose sum it is. It is counted anew when it is old or long
-// or says that there is no room.
+// first line ("<octets>S,<messages>C", with what is limited of it), then lines "<octets> <messages>" whose sum it is. It is
+// counted anew when it is old or long or says that there is no room.
 const sizeFile = "maildirsize"
 
 const (
@@ -27,54 +27,64 @@ const (
 // usage counts mail.
 type usage struct{ bytes, messages int64 }
 
-func (a *account) setQuota(quota int64) {
+func (u usage) plus(v usage) usage { return usage{u.bytes + v.bytes, u.messages + v.messages} }
+
+// limits says whether there is a quota.
+func limits(l mailbox.Limit) bool { return l.Octets > 0 || l.Messages > 0 }
+
+func (a *account) setQuota(quota mailbox.Limit) {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	a.quota = quota
+	a.quota = mailbox.Limit{Octets: max(quota.Octets, 0), Messages: max(quota.Messages, 0)}
 }
 
-// reserve makes room for size more octets until release, or fails with mailbox.ErrQuota.
-func (a *account) reserve(size int64) (release func(), err error) {
+// reserve makes room for more mail until release, or fails with mailbox.ErrQuota.
+func (a *account) reserve(more usage) (release func(), err error) {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if a.quota <= 0 {
+	if !limits(a.quota) {
 		return func() {}, nil
 	}
-	if size > a.quota {
+	if !a.fits(more) {
 		return nil, mailbox.ErrQuota
 	}
 	used, counted, err := a.readSize()
 	if err != nil {
 		return nil, err
 	}
-	if used.bytes+a.reserved+size > a.quota && !counted {
+	if !a.fits(used.plus(a.reserved).plus(more)) && !counted {
 		if used, err = a.count(); err != nil {
 			return nil, err
 		}
 	}
-	if used.bytes+a.reserved+size > a.quota {
+	if !a.fits(used.plus(a.reserved).plus(more)) {
 		return nil, mailbox.ErrQuota
 	}
-	a.reserved += size
+	a.reserved = a.reserved.plus(more)
 	return func() {
 		a.quotaMu.Lock()
 		defer a.quotaMu.Unlock()
-		a.reserved -= size
+		a.reserved = a.reserved.plus(usage{-more.bytes, -more.messages})
 	}, nil
+}
+
+// fits says whether the account may have so much mail. quotaMu is held.
+func (a *account) fits(u usage) bool {
+	return a.quota.Allows(mailbox.Usage{Octets: u.bytes, Messages: u.messages})
 }
 
 // limit is the most that a message of unknown size may have; 0: any size.
 func (a *account) limit() int64 {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	return max(a.quota, 0)
+	return a.quota.Octets
 }
 
 // used is how much mail there is.
 func (a *account) used() (usage, error) {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if a.quota <= 0 {
+	if !limits(a.quota) {
 		return a.countFiles()
 	}
 	u, _, err := a.readSize()
@@ -88,7 +98,7 @@ func (a *account) addUsage(u usage) {
 	}
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if a.quota <= 0 {
+	if !limits(a.quota) {
 		return
 	}
 	path := filepath.Join(a.dir, sizeFile)
@@ -127,7 +137,7 @@ func (a *account) readSize() (u usage, counted bool, err error) {
 }
 
 // parseSize adds up the lines. The file is not believed if it was made for another quota.
-func parseSize(data string, quota int64) (usage, bool) {
+func parseSize(data string, quota mailbox.Limit) (usage, bool) {
 	header, rest, ok := strings.Cut(data, "\n")
 	if !ok || header != sizeHeader(quota) || rest == "" {
 		return usage{}, false
@@ -149,7 +159,16 @@ func parseSize(data string, quota int64) (usage, bool) {
 	return sum, sum.bytes >= 0 && sum.messages >= 0
 }
 
-func sizeHeader(quota int64) string { return strconv.FormatInt(quota, 10) + "S" }
+func sizeHeader(quota mailbox.Limit) string {
+	var parts []string
+	if quota.Octets > 0 {
+		parts = append(parts, strconv.FormatInt(quota.Octets, 10)+"S")
+	}
+	if quota.Messages > 0 {
+		parts = append(parts, strconv.FormatInt(quota.Messages, 10)+"C")
+	}
+	return strings.Join(parts, ",")
+}
 
 // count counts anew and writes the file.
 func (a *account) count() (usage, error) {

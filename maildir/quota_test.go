@@ -1,6 +1,7 @@
 package maildir_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,6 +86,56 @@ func TestSizeFileIsCountedAnewWhenItMayBeWrong(t *testing.T) {
 	err := m.Handle(t.Context(), env, mailbricks.NewMessage([]byte(strings.Repeat("x", 150))))
 	require.Equal(t, 552, mailbricks.ReplyTo(mailbricks.ResultsOf(err, 1)[0]).Code)
 	require.Equal(t, [2]int64{900, 3}, usageOf(t, m))
+}
+
+// A quota can limit the number of messages as well, and maildirsize says so as Maildir++ and Dovecot have it.
+func TestQuotaOfMessages(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		limit  mailbox.Limit
+		header string
+	}{
+		{mailbox.Limit{Messages: 3}, "3C"},
+		{mailbox.Limit{Octets: 100, Messages: 3}, "100S,3C"},
+		{mailbox.Limit{Octets: 300, Messages: 300}, "300S,300C"},
+	} {
+		m := maildir.New(t.TempDir(), maildir.AccountsFunc(func(context.Context, string) (maildir.Account, error) {
+			return maildir.Account{Limit: test.limit}, nil
+		}))
+		t.Cleanup(func() { require.NoError(t, m.Close()) })
+		b := open(t, m, mailbox.Inbox)
+		var uids []mailbox.UID
+		for range 3 {
+			uid, err := b.Append(t.Context(), strings.NewReader(strings.Repeat("x", 20)), mailbox.AppendOptions{Size: -1})
+			require.NoError(t, err)
+			uids = append(uids, uid)
+		}
+		file := filepath.Join(m.Root, "example.com", "ann", "maildirsize")
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		header, _, _ := strings.Cut(string(data), "\n")
+		require.Equal(t, test.header, header)
+		require.Equal(t, [2]int64{60, 3}, usageOf(t, m))
+		if test.limit.Messages > 3 {
+			continue
+		}
+		for _, size := range []int64{1, -1} {
+			_, err = b.Append(t.Context(), strings.NewReader("x"), mailbox.AppendOptions{Size: size})
+			require.ErrorIs(t, err, mailbox.ErrQuota)
+		}
+		_, err = b.Copy(t.Context(), uids[:1], "Archive")
+		require.ErrorIs(t, err, mailbox.ErrQuota)
+		env := &mailbricks.Envelope{Recipients: []mailbricks.Recipient{{Address: ann}}}
+		err = m.Handle(t.Context(), env, mailbricks.NewMessage([]byte("x")))
+		require.Equal(t, 552, mailbricks.ReplyTo(mailbricks.ResultsOf(err, 1)[0]).Code)
+		_, err = b.Move(t.Context(), uids[:1], "Archive")
+		require.NoError(t, err, "which needs no room")
+		_, err = b.Expunge(t.Context(), uids[1:2])
+		require.NoError(t, err)
+		_, err = b.Copy(t.Context(), uids[2:], "Archive")
+		require.NoError(t, err)
+		require.Equal(t, [2]int64{60, 3}, usageOf(t, m))
+	}
 }
 
 // A folder that nobody has open goes out of memory, and what was found out about its messages is kept.

@@ -27,7 +27,7 @@ func (s *session) Append(ctx context.Context, r io.Reader, opts mailbox.AppendOp
 		return 0, err
 	}
 	if opts.Size >= 0 {
-		free, err := a.reserve(opts.Size)
+		free, err := a.reserve(usage{opts.Size, 1})
 		if err != nil {
 			return 0, err
 		}
@@ -40,7 +40,7 @@ func (s *session) Append(ctx context.Context, r io.Reader, opts mailbox.AppendOp
 		return 0, s.f.noFolder(err)
 	}
 	if opts.Size < 0 {
-		free, err := a.reserve(msg.size)
+		free, err := a.reserve(usage{msg.size, 1})
 		if err != nil {
 			msg.discard(a.fs())
 			return 0, err

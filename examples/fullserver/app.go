@@ -13,6 +13,7 @@ import (
 	"github.com/mailbricks/mailbricks/auth"
 	"github.com/mailbricks/mailbricks/auth/directory"
 	"github.com/mailbricks/mailbricks/dmarc/reporting"
+	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/maildir"
 	"github.com/mailbricks/mailbricks/relay"
 	"github.com/mailbricks/mailbricks/resolver"
@@ -143,5 +144,5 @@ func (a *app) account(_ context.Context, address string) (maildir.Account, error
 	if !a.dir.IsAccount(address) {
 		return maildir.Account{}, maildir.ErrNoAccount
 	}
-	return maildir.Account{Quota: a.dir.Quota(address)}, nil
+	return maildir.Account{Limit: mailbox.Limit{Octets: a.dir.Quota(address)}}, nil
 }
