@@ -1,0 +1,317 @@
+package archive_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/mailbox/archive"
+	"github.com/mailbricks/mailbricks/mailbox/memory"
+)
+
+// newStore is an empty account.
+func newStore() mailbox.Store { return memory.New(0).Store() }
+
+// day is a date in the tests' past.
+func day(n int) time.Time { return time.Date(2026, 1, n, 10, 11, 12, 0, time.UTC) }
+
+// put stores a message.
+func put(t testing.TB, store mailbox.Store, name, content string, date time.Time, flags ...mailbox.Flag) mailbox.UID {
+	t.Helper()
+	box, err := store.Open(t.Context(), name)
+	if errors.Is(err, mailbox.ErrNoMailbox) {
+		require.NoError(t, store.(mailbox.Organizer).Create(t.Context(), name, ""))
+		box, err = store.Open(t.Context(), name)
+	}
+	require.NoError(t, err)
+	defer box.Close()
+	uid, err := box.Append(t.Context(), strings.NewReader(content), mailbox.AppendOptions{Flags: flags, InternalDate: date, Size: int64(len(content))})
+	require.NoError(t, err)
+	return uid
+}
+
+// fill makes an account with all that archives keep.
+func fill(t testing.TB, store mailbox.Store) {
+	t.Helper()
+	organizer := store.(mailbox.Organizer)
+	require.NoError(t, organizer.Create(t.Context(), "Trash", mailbox.UseTrash))
+	require.NoError(t, organizer.Create(t.Context(), "Empty", ""))
+	require.NoError(t, organizer.Subscribe(t.Context(), "Trash", true))
+	require.NoError(t, organizer.Subscribe(t.Context(), "Gone/Away", true))
+	put(t, store, "INBOX", "Return-Path: <bob@example.com>\r\nSubject: one\r\n\r\nHello\r\n", day(1), mailbox.Seen, mailbox.Answered)
+	put(t, store, "INBOX", "Subject: From lines\r\n\r\nFrom here\r\n>From there\r\n>>From everywhere\r\nFrom x Thu Jan  1 00:00:00 2026\r\n\r\n\r\n", day(2), "$Forwarded", "work")
+	put(t, store, "INBOX", "Subject: no body\r\n", day(3), mailbox.Flagged, mailbox.Draft, mailbox.Deleted)
+	put(t, store, "INBOX", "Subject: empty body\r\n\r\n", day(4))
+	put(t, store, "INBOX", "Subject: long line\r\n\r\n"+strings.Repeat("x", 200_000)+"\r\n\r\nFrom\tme\r\n", day(5))
+	put(t, store, "INBOX", "Subject: equal\r\n\r\n\r\n", day(6))
+	put(t, store, "INBOX", "Subject: equal\r\n\r\n\r\n", day(6))
+	put(t, store, "Entwürfe & mehr/2026.05/a:b", "Subject: =?utf-8?q?=C3=BC?=\r\n\r\n\xff\x00binary\r\n", day(7), "work")
+	put(t, store, "Trash", "Subject: 8-bit \xe4\r\n\r\nbody\r\n", day(8))
+}
+
+// snapshot has a line for all that an account has, without what is not kept in every format.
+func snapshot(t testing.TB, store mailbox.Store) []string {
+	t.Helper()
+	var out []string
+	infos, err := store.List(t.Context())
+	require.NoError(t, err)
+	slices.SortFunc(infos, func(a, b mailbox.Info) int { return strings.Compare(a.Name, b.Name) })
+	for _, info := range infos {
+		if info.NoSelect || info.NonExistent {
+			continue
+		}
+		box, err := store.Open(t.Context(), info.Name)
+		require.NoError(t, err)
+		uids, _, err := box.UIDs(t.Context())
+		require.NoError(t, err)
+		metas, err := box.Messages(t.Context(), uids)
+		require.NoError(t, err)
+		out = append(out, "mailbox "+info.Name)
+		for _, m := range metas {
+			c, err := box.Content(t.Context(), m.UID)
+			require.NoError(t, err)
+			content, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+			flags := slices.Sorted(slices.Values(m.Flags))
+			out = append(out, fmt.Sprintf("%s %s %v %.300q %d", info.Name, m.InternalDate.UTC().Format(time.RFC3339), flags, content, len(content)))
+		}
+		require.NoError(t, box.Close())
+	}
+	return out
+}
+
+// listing has the subscriptions and uses.
+func listing(t testing.TB, store mailbox.Store) []mailbox.Info {
+	t.Helper()
+	infos, err := store.List(t.Context())
+	require.NoError(t, err)
+	for i := range infos {
+		infos[i].ID = ""
+	}
+	slices.SortFunc(infos, func(a, b mailbox.Info) int { return strings.Compare(a.Name, b.Name) })
+	return infos
+}
+
+// move copies an archive and closes both.
+func move(t testing.TB, to archive.Writer, from archive.Reader) archive.Stats {
+	t.Helper()
+	stats, err := archive.Copy(t.Context(), to, from, nil)
+	require.NoError(t, err)
+	require.NoError(t, to.Close())
+	require.NoError(t, from.Close())
+	return stats
+}
+
+func TestEveryFormatGivesBackWhatItGot(t *testing.T) {
+	t.Parallel()
+	for _, format := range []archive.Format{archive.Mbox, archive.Maildir, archive.Tar} {
+		t.Run(string(format), func(t *testing.T) {
+			t.Parallel()
+			store, path := newStore(), filepath.Join(t.TempDir(), "out.gz")
+			fill(t, store)
+			w, err := archive.Create(path, archive.CreateOptions{Format: format})
+			require.NoError(t, err)
+			stats := move(t, w, archive.FromStore(store))
+			require.Equal(t, 4, stats.Mailboxes)
+			require.Equal(t, 9, stats.Messages)
+			n, err := archive.Count(t.Context(), store)
+			require.NoError(t, err)
+			require.Equal(t, 9, n)
+			entries, err := os.ReadDir(filepath.Dir(path))
+			require.NoError(t, err)
+			require.Len(t, entries, 1, "nothing partial is left")
+
+			back := newStore()
+			r, err := archive.Open(path, format, archive.Options{})
+			require.NoError(t, err)
+			again := move(t, archive.IntoStore(back, archive.ImportOptions{}), r)
+			require.Equal(t, stats, again)
+			want := snapshot(t, store)
+			require.Equal(t, want, snapshot(t, back))
+			if format != archive.Mbox {
+				require.Equal(t, subscriptions(t, store), subscriptions(t, back))
+			}
+			if format == archive.Tar {
+				require.Equal(t, listing(t, store), listing(t, back))
+			}
+
+			r, err = archive.Open(path, format, archive.Options{})
+			require.NoError(t, err)
+			again = move(t, archive.IntoStore(back, archive.ImportOptions{}), r)
+			require.Equal(t, archive.Stats{Mailboxes: 4, Present: 9}, again, "a second import changes nothing")
+			require.Equal(t, want, snapshot(t, back))
+		})
+	}
+}
+
+func subscriptions(t testing.TB, store mailbox.Store) (names []string) {
+	for _, info := range listing(t, store) {
+		if info.Subscribed {
+			names = append(names, info.Name)
+		}
+	}
+	return names
+}
+
+// An import that ends in the middle, at any message, is given again and leaves nothing double.
+func TestInterruptedImportGoesOn(t *testing.T) {
+	t.Parallel()
+	store := newStore()
+	fill(t, store)
+	var tar bytes.Buffer
+	move(t, archive.NewTarWriter(&tar, false), archive.FromStore(store))
+	want := snapshot(t, store)
+	broken := errors.New("the cable is out")
+	for n := 512; n < tar.Len(); n += 9999 {
+		back := newStore()
+		part := io.MultiReader(bytes.NewReader(tar.Bytes()[:n]), failing{broken})
+		_, err := archive.Copy(t.Context(), archive.IntoStore(back, archive.ImportOptions{}), archive.NewTarReader(part, archive.Options{}), nil)
+		require.ErrorIs(t, err, broken, n)
+		for _, line := range snapshot(t, back) {
+			require.Contains(t, want, line, "every message is whole")
+		}
+		move(t, archive.IntoStore(back, archive.ImportOptions{}), archive.NewTarReader(bytes.NewReader(tar.Bytes()), archive.Options{}))
+		require.Equal(t, want, snapshot(t, back))
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestImportUnderAMailboxAndAgain(t *testing.T) {
+	t.Parallel()
+	from, to := newStore(), newStore()
+	fill(t, from)
+	fill(t, to)
+	var told []string
+	opts := archive.ImportOptions{Under: "Old", Imported: func(name string, a, b mailbox.UID) { told = append(told, fmt.Sprint(name, a, b)) }}
+	stats := move(t, archive.IntoStore(to, opts), archive.FromStore(from, "Trash", "inbox"))
+	require.Equal(t, archive.Stats{Mailboxes: 2, Messages: 8, Octets: stats.Octets}, stats)
+	require.Contains(t, told, "Old/Trash1 1")
+	infos := listing(t, to)
+	at := slices.IndexFunc(infos, func(i mailbox.Info) bool { return i.Name == "Old/Trash" })
+	require.Equal(t, mailbox.Info{Name: "Old/Trash", Subscribed: true}, infos[at], "the use belongs to another already")
+
+	stats = move(t, archive.IntoStore(to, archive.ImportOptions{Again: true}), archive.FromStore(from, "Trash"))
+	require.Equal(t, 1, stats.Messages)
+
+	_, err := archive.Copy(t.Context(), archive.IntoStore(to, archive.ImportOptions{}), archive.FromStore(from, "None"), nil)
+	require.ErrorIs(t, err, mailbox.ErrNoMailbox)
+	_, err = archive.Copy(t.Context(), archive.IntoStore(to, archive.ImportOptions{Under: "a//b"}), archive.FromStore(from), nil)
+	require.ErrorIs(t, err, mailbox.ErrName)
+}
+
+func TestQuotaEndsAnImportAndNothingIsHalf(t *testing.T) {
+	t.Parallel()
+	from := newStore()
+	fill(t, from)
+	to := quotaStore(1000)
+	_, err := archive.Copy(t.Context(), archive.IntoStore(to, archive.ImportOptions{}), archive.FromStore(from), nil)
+	require.ErrorIs(t, err, mailbox.ErrQuota)
+	require.ErrorContains(t, err, `mailbox "INBOX", UID 5`)
+	want := snapshot(t, from)
+	for _, line := range snapshot(t, to) {
+		require.Contains(t, want, line)
+	}
+}
+
+func TestTheContextEndsACopy(t *testing.T) {
+	t.Parallel()
+	from := newStore()
+	fill(t, from)
+	ctx, cancel := context.WithCancel(t.Context())
+	w, err := archive.Create(filepath.Join(t.TempDir(), "x"), archive.CreateOptions{Format: archive.Maildir})
+	require.NoError(t, err)
+	stats, err := archive.Copy(ctx, w, archive.FromStore(from), func(s archive.Stats) {
+		if s.Messages == 3 {
+			cancel()
+		}
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 3, stats.Messages)
+	require.NoError(t, w.Close())
+}
+
+// expunging removes the message behind each odd one that is opened.
+type expunging struct{ mailbox.Store }
+
+func (s expunging) Open(ctx context.Context, name string) (mailbox.Mailbox, error) {
+	box, err := s.Store.Open(ctx, name)
+	return expungingBox{box}, err
+}
+
+type expungingBox struct{ mailbox.Mailbox }
+
+func (b expungingBox) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content, error) {
+	if uid%2 == 1 {
+		if _, err := b.Expunge(ctx, []mailbox.UID{uid + 1}); err != nil {
+			return nil, err
+		}
+	}
+	return b.Mailbox.Content(ctx, uid)
+}
+
+func TestMessagesThatGoMeanwhileAreLeftOut(t *testing.T) {
+	t.Parallel()
+	from, to := newStore(), newStore()
+	fill(t, from)
+	stats := move(t, archive.IntoStore(to, archive.ImportOptions{}), archive.FromStore(expunging{from}, "INBOX"))
+	require.Equal(t, 4, stats.Messages)
+}
+
+func TestLargeMessagesAreNotKeptInMemory(t *testing.T) {
+	t.Parallel()
+	temp, store := t.TempDir(), newStore()
+	text := "Subject: large\r\n\r\n" + strings.Repeat("0123456789abcdef\r\n", 200_000)
+	put(t, store, "INBOX", text, day(1))
+	var box bytes.Buffer
+	move(t, archive.NewMboxWriter(&box), archive.FromStore(store))
+	back := newStore()
+	for range 2 {
+		move(t, archive.IntoStore(back, archive.ImportOptions{TempDir: temp}), archive.NewMboxReader(bytes.NewReader(box.Bytes()), archive.Options{TempDir: temp}))
+	}
+	require.Equal(t, snapshot(t, store), snapshot(t, back))
+	entries, err := os.ReadDir(temp)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+
+	_, err = archive.Copy(t.Context(), archive.IntoStore(newStore(), archive.ImportOptions{}),
+		archive.NewMboxReader(bytes.NewReader(box.Bytes()), archive.Options{MaxMessage: 1000}), nil)
+	require.ErrorIs(t, err, archive.ErrTooLarge)
+	require.ErrorContains(t, err, `message 1 of mailbox "INBOX"`)
+}
+
+func TestFoldersAreNotOverwritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "letter"), nil, 0o600))
+	for _, format := range []archive.Format{archive.Mbox, archive.Maildir} {
+		_, err := archive.Create(dir, archive.CreateOptions{Format: format})
+		require.ErrorIs(t, err, archive.ErrExists)
+	}
+	_, err := archive.Create(dir, archive.CreateOptions{Format: archive.Tar})
+	require.ErrorIs(t, err, archive.ErrExists)
+	_, err = archive.Create(filepath.Join(dir, "x"), archive.CreateOptions{Format: "zip"})
+	require.ErrorContains(t, err, "zip")
+	_, err = archive.Open(dir, archive.Maildir, archive.Options{})
+	require.ErrorIs(t, err, archive.ErrFormat)
+	_, err = archive.Open(dir, archive.Mbox, archive.Options{})
+	require.ErrorIs(t, err, archive.ErrFormat)
+	_, err = archive.Open(dir, archive.Tar, archive.Options{})
+	require.ErrorIs(t, err, archive.ErrFormat)
+	_, err = archive.Open(filepath.Join(dir, "none"), archive.Tar, archive.Options{})
+	require.ErrorIs(t, err, os.ErrNotExist)
+}

@@ -1,0 +1,231 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// metaBatch is how many messages a store is asked about at once.
+const metaBatch = 200
+
+// storeReader reads a store.
+type storeReader struct {
+	store mailbox.Store
+	names []string // the only ones; nil: all
+
+	begun bool
+	infos []mailbox.Info // still to come
+	name  string
+	box   mailbox.Mailbox // open now, or nil
+	uids  []mailbox.UID   // still to come
+	metas []mailbox.Meta  // still to come, before uids
+	open  mailbox.Content // of the message given last
+}
+
+// FromStore reads the mail of an account: the mailboxes with these names or, if none is named, all, each sorted by UID. Next
+// fails with mailbox.ErrNoMailbox for a name without a mailbox. Messages and mailboxes that go meanwhile are left out, and what
+// comes to a mailbox after it was begun. Closing the Reader does not close the store.
+func FromStore(store mailbox.Store, names ...string) Reader {
+	return &storeReader{store: store, names: names}
+}
+
+// Count is how many messages FromStore would give now.
+func Count(ctx context.Context, store mailbox.Store, names ...string) (int, error) {
+	r := &storeReader{store: store, names: names}
+	if _, err := r.begin(ctx); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, info := range r.infos {
+		box, err := store.Open(ctx, info.Name)
+		if errors.Is(err, mailbox.ErrNoMailbox) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		uids, _, err := box.UIDs(ctx)
+		if err := errors.Join(err, box.Close()); err != nil {
+			return 0, err
+		}
+		n += len(uids)
+	}
+	return n, nil
+}
+
+// Close implements Reader.
+func (r *storeReader) Close() error {
+	err := r.closeContent()
+	if r.box != nil {
+		err = errors.Join(err, r.box.Close())
+		r.box = nil
+	}
+	return err
+}
+
+func (r *storeReader) closeContent() error {
+	if r.open == nil {
+		return nil
+	}
+	c := r.open
+	r.open = nil
+	return c.Close()
+}
+
+// Next implements Reader.
+func (r *storeReader) Next(ctx context.Context) (Entry, error) {
+	if err := r.closeContent(); err != nil {
+		return Entry{}, err
+	}
+	if !r.begun {
+		r.begun = true
+		return r.begin(ctx)
+	}
+	for {
+		if r.box != nil {
+			if e, ok, err := r.nextMessage(ctx); ok || err != nil {
+				return e, err
+			}
+		}
+		if len(r.infos) == 0 {
+			return Entry{}, io.EOF
+		}
+		info := r.infos[0]
+		r.infos = r.infos[1:]
+		if e, ok, err := r.enter(ctx, info); ok || err != nil {
+			return e, err
+		}
+	}
+}
+
+// begin lists the mailboxes and gives what belongs to the account.
+func (r *storeReader) begin(ctx context.Context) (Entry, error) {
+	infos, err := r.store.List(ctx)
+	if err != nil {
+		return Entry{}, fmt.Errorf("archive: list: %w", err)
+	}
+	slices.SortFunc(infos, func(a, b mailbox.Info) int { return strings.Compare(a.Name, b.Name) })
+	account := &Account{}
+	wanted := map[string]bool{}
+	for _, name := range r.names {
+		clean, err := mailbox.CleanName(name)
+		if err != nil {
+			return Entry{}, err
+		}
+		wanted[clean] = true
+	}
+	found := map[string]bool{}
+	for _, info := range infos {
+		switch {
+		case len(wanted) > 0 && !wanted[info.Name]:
+		case info.NonExistent || info.NoSelect:
+			if info.Subscribed && len(wanted) == 0 {
+				account.Subscriptions = append(account.Subscriptions, info.Name)
+			}
+		default:
+			found[info.Name] = true
+			r.infos = append(r.infos, info)
+		}
+	}
+	for name := range wanted {
+		if !found[name] {
+			return Entry{}, fmt.Errorf("%w: %.100q", mailbox.ErrNoMailbox, name)
+		}
+	}
+	if len(wanted) == 0 {
+		if account.Annotations, err = annotations(ctx, r.store, ""); err != nil {
+			return Entry{}, err
+		}
+	}
+	return Entry{Account: account}, nil
+}
+
+func annotations(ctx context.Context, store mailbox.Store, name string) ([]mailbox.Annotation, error) {
+	a, ok := store.(mailbox.Annotator)
+	if !ok {
+		return nil, nil
+	}
+	list, err := a.Annotations(ctx, name)
+	if errors.Is(err, mailbox.ErrNoMailbox) {
+		return nil, nil // it is gone: opening it tells
+	}
+	if err != nil {
+		return nil, fmt.Errorf("archive: annotations of %.100q: %w", name, err)
+	}
+	return list, nil
+}
+
+// enter opens a mailbox; ok is false if it is gone.
+func (r *storeReader) enter(ctx context.Context, info mailbox.Info) (e Entry, ok bool, err error) {
+	if r.box != nil {
+		err := r.box.Close()
+		r.box = nil
+		if err != nil {
+			return Entry{}, false, err
+		}
+	}
+	notes, err := annotations(ctx, r.store, info.Name)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	r.box, err = r.store.Open(ctx, info.Name)
+	if errors.Is(err, mailbox.ErrNoMailbox) {
+		r.box = nil
+		return Entry{}, false, nil
+	}
+	if err != nil {
+		r.box = nil
+		return Entry{}, false, fmt.Errorf("archive: mailbox %.100q: %w", info.Name, err)
+	}
+	status, err := r.box.Status(ctx)
+	if err == nil {
+		r.uids, _, err = r.box.UIDs(ctx)
+	}
+	if err != nil {
+		return Entry{}, false, fmt.Errorf("archive: mailbox %.100q: %w", info.Name, err)
+	}
+	r.name, r.metas = info.Name, nil
+	return Entry{Mailbox: &Mailbox{
+		Name: info.Name, ID: status.ID, UIDValidity: status.UIDValidity, UIDNext: status.UIDNext, ModSeq: status.ModSeq,
+		Uses: info.Uses, Subscribed: info.Subscribed, Annotations: notes,
+	}}, true, nil
+}
+
+// nextMessage gives the next message that is still there; ok is false at the mailbox's end.
+func (r *storeReader) nextMessage(ctx context.Context) (e Entry, ok bool, err error) {
+	for {
+		for len(r.metas) == 0 {
+			if len(r.uids) == 0 {
+				return Entry{}, false, nil
+			}
+			n := min(metaBatch, len(r.uids))
+			if r.metas, err = r.box.Messages(ctx, r.uids[:n]); err != nil {
+				return Entry{}, false, fmt.Errorf("archive: mailbox %.100q: %w", r.name, err)
+			}
+			r.uids = r.uids[n:]
+		}
+		meta := r.metas[0]
+		r.metas = r.metas[1:]
+		where := fmt.Sprintf("mailbox %.100q, UID %d", r.name, meta.UID)
+		r.open, err = r.box.Content(ctx, meta.UID)
+		if errors.Is(err, mailbox.ErrExpunged) {
+			r.open = nil
+			continue
+		}
+		if err != nil {
+			r.open = nil
+			return Entry{}, false, fmt.Errorf("archive: %s: %w", where, err)
+		}
+		size := r.open.Size()
+		return Entry{Message: &Message{
+			UID: meta.UID, ModSeq: meta.ModSeq, Flags: meta.Flags, InternalDate: meta.InternalDate, SaveDate: meta.SaveDate,
+			Size: size, Content: io.NewSectionReader(r.open, 0, size), Where: where,
+		}}, true, nil
+	}
+}
