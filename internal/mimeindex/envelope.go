@@ -8,6 +8,8 @@ type Envelope struct {
 	Date, Subject, InReplyTo, MessageID NString
 	// From and the others are kept as they are written and read with [AddressList.All].
 	From, Sender, ReplyTo, To, Cc, Bcc AddressList
+
+	written []byte // by Append, if it comes from a Summary
 }
 
 // Envelope collects the envelope of a message from its header.

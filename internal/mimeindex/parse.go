@@ -9,30 +9,30 @@ import (
 // Parse reads a message to its end and returns its structure, in one pass and without keeping its body. An error is
 // always the reader's, wrapped.
 func Parse(r io.Reader, limits Limits) (*Part, error) {
-	p := &parser{
-		scanner: scanner{r: r},
-		limits:  limits.withDefaults(),
+	p := newParser(limits)
+	if err := readInto(p, r); err != nil {
+		return nil, fmt.Errorf("mimeindex: read message: %w", err)
 	}
-	root := p.open(true)
-	for {
-		piece, first := p.next()
-		if piece == nil {
-			break
-		}
-		p.line(piece, first)
-	}
-	if p.err != io.EOF {
-		return nil, fmt.Errorf("mimeindex: read message: %w", p.err)
-	}
-	p.finish()
-	return root, nil
+	return p.finish(), nil
+}
+
+func newParser(limits Limits) *parser {
+	p := &parser{limits: limits.withDefaults()}
+	p.root = p.open(true)
+	return p
 }
 
 // parser is the state between two lines: the parts that are open, each inside the one before.
 type parser struct {
-	scanner
+	lineCutter
 	limits Limits
-	stack  []frame
+	// crlf counts a bare LF as the CRLF that it stands for: all is as if the line ends had been repaired before.
+	crlf bool
+	// listing, if there is one, takes fields of the message's header.
+	listing *listingFields
+
+	root  *Part
+	stack []frame
 
 	at    mark // start of the line in hand, or of the next
 	eol   mark // of the line end just before at: its size, and what it counts; zero where there is none
@@ -91,9 +91,14 @@ func (p *parser) advance(piece []byte) {
 		p.eol = mark{}
 		return
 	}
-	p.eol = mark{off: 1, lines: 1, bare: 1}
-	if n > 1 && piece[n-2] == '\r' {
+	switch {
+	case n > 1 && piece[n-2] == '\r':
 		p.eol = mark{off: 2, lines: 1}
+	case p.crlf:
+		p.eol = mark{off: 2, lines: 1}
+		p.at.off++
+	default:
+		p.eol = mark{off: 1, lines: 1, bare: 1}
 	}
 	p.at.lines += p.eol.lines
 	p.at.bare += p.eol.bare
@@ -101,6 +106,14 @@ func (p *parser) advance(piece []byte) {
 
 // keep collects the header as far as the limits allow.
 func (p *parser) keep(piece []byte) {
+	if n := len(piece); p.crlf && piece[n-1] == '\n' && (n == 1 || piece[n-2] != '\r') {
+		p.keepOctets(piece[:n-1])
+		piece = []byte("\r\n")
+	}
+	p.keepOctets(piece)
+}
+
+func (p *parser) keepOctets(piece []byte) {
 	n := min(len(piece), p.limits.HeaderBytes-len(p.header), p.limits.TotalHeaderBytes-p.kept)
 	p.header = append(p.header, piece[:n]...)
 	p.kept += n
@@ -130,6 +143,9 @@ func (p *parser) endHeader(at mark) {
 	p.inHeader = false
 	fields := contentFields{part: part}
 	fields.read(Header(p.header))
+	if p.listing != nil && part == p.root {
+		p.listing.read(Header(p.header))
+	}
 	if !fields.typed && len(p.stack) > 1 && p.stack[len(p.stack)-2].part.Is("multipart", "digest") {
 		part.Type, part.Subtype = "message", "rfc822" // RFC 2046 §5.1.5
 	}
@@ -217,6 +233,7 @@ func (p *parser) closePart(f frame, end mark) {
 }
 
 // finish ends everything at the end of input. A delimiter without line end starts no part: its rest is missing.
-func (p *parser) finish() {
+func (p *parser) finish() *Part {
 	p.closeAbove(-1, p.at)
+	return p.root
 }

@@ -64,6 +64,9 @@ func AppendNString(dst []byte, s NString) []byte {
 
 // Append appends the envelope with its parentheses (RFC 3501 §9: envelope).
 func (e *Envelope) Append(dst []byte) []byte {
+	if e.written != nil {
+		return append(dst, e.written...)
+	}
 	dst = append(dst, '(')
 	dst = AppendNString(dst, e.Date)
 	dst = append(dst, ' ')
