@@ -50,7 +50,12 @@ func (a *account) path(name string) string {
 	return filepath.Join(a.dir, name)
 }
 
+// fs is the layer that all files of the account are used through.
 func (a *account) fs() durable.FS { return a.maildir.files }
+
+// syncDir returns when the names in a folder of the account, or in one above it, are on disk. Who waits for the same folder
+// shares one sync.
+func (a *account) syncDir(dir string) error { return a.maildir.syncDir(dir) }
 
 // make makes what is missing of an account.
 func (a *account) make() error {
@@ -127,7 +132,7 @@ func (a *account) welcome(isNew bool) error {
 func (a *account) syncChain() error {
 	root := filepath.Clean(a.maildir.Root)
 	for dir := a.dir; ; dir = filepath.Dir(dir) {
-		if err := a.maildir.syncDir(dir); err != nil {
+		if err := a.syncDir(dir); err != nil {
 			return err
 		}
 		rel, err := filepath.Rel(root, dir)

@@ -92,7 +92,7 @@ func (s *session) stageAll(to *folder, uids []mailbox.UID) ([]*staged, []mailbox
 		}
 		var msg *staged
 		err := s.withFile(e, func(path string) (err error) {
-			msg, err = a.maildir.stageLink(path, e, to.dir())
+			msg, err = a.stageLink(path, e, to.dir())
 			return err
 		})
 		if err != nil {

@@ -75,7 +75,7 @@ func (m *Maildir) deliver(ctx context.Context, env *mailbricks.Envelope, rcpt *m
 
 // deliver puts a message into new of INBOX or of the mailbox for junk.
 func (a *account) deliver(msg *mailbricks.Message, junk bool) error {
-	m, name := a.maildir, ""
+	name := ""
 	if junk {
 		var err error
 		if name, err = a.useFolder(mailbox.UseJunk); err != nil {
@@ -83,7 +83,7 @@ func (a *account) deliver(msg *mailbricks.Message, junk bool) error {
 		}
 	}
 	dir := a.path(name)
-	s, err := m.stage(dir, time.Time{}, msg.Size(), func(w io.Writer) error {
+	s, err := a.stage(dir, time.Time{}, msg.Size(), func(w io.Writer) error {
 		_, err := msg.WriteTo(w)
 		return err
 	})
@@ -91,12 +91,12 @@ func (a *account) deliver(msg *mailbricks.Message, junk bool) error {
 		return err
 	}
 	path := filepath.Join(dir, "new", s.base)
-	if err := m.files.Rename(s.temp, path); err != nil {
-		s.discard(m.files)
+	if err := a.fs().Rename(s.temp, path); err != nil {
+		s.discard(a.fs())
 		return err
 	}
-	if err := m.syncDir(filepath.Join(dir, "new")); err != nil {
-		_ = m.files.Remove(path) // the sender tries again
+	if err := a.syncDir(filepath.Join(dir, "new")); err != nil {
+		_ = a.fs().Remove(path) // the sender tries again
 		return err
 	}
 	a.addUsage(usage{s.size, 1})

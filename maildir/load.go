@@ -245,7 +245,7 @@ func (tx *tx) writeAll() error {
 
 	// Files that are removed but not for certain would come back as new messages if their lines went.
 	for _, sub := range []string{"cur", "new"} {
-		if err := f.account.maildir.syncDir(filepath.Join(tx.dir, sub)); err != nil {
+		if err := f.account.syncDir(filepath.Join(tx.dir, sub)); err != nil {
 			return err
 		}
 	}

@@ -66,7 +66,7 @@ func (a *account) delete(folder string) error {
 	}
 	f.retire(fmt.Errorf("%w: it was deleted", mailbox.ErrNoMailbox))
 	a.maildir.distrust(a.path(folder), false)
-	if err := a.maildir.syncDir(a.dir); err != nil {
+	if err := a.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: delete: %w", err)
 	}
 	a.addUsage(freed)
@@ -207,7 +207,7 @@ func (a *account) move(moves []renaming) error {
 		}
 	}
 	a.mu.Unlock()
-	if err := a.maildir.syncDir(a.dir); err != nil {
+	if err := a.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: rename: %w", err)
 	}
 	return nil

@@ -31,10 +31,10 @@ const bufferSize = 64 << 10
 
 // stage writes a message into the tmp of the folder dir and syncs it. A zero date is now. expect is about how long the
 // message is.
-func (m *Maildir) stage(dir string, date time.Time, expect int64, write func(io.Writer) error) (*staged, error) {
-	name := m.names.next()
+func (a *account) stage(dir string, date time.Time, expect int64, write func(io.Writer) error) (*staged, error) {
+	name := a.maildir.names.next()
 	s := &staged{temp: filepath.Join(dir, "tmp", name), date: date.Unix()}
-	f, err := m.files.OpenFile(s.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, messagePerm)
+	f, err := a.fs().OpenFile(s.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, messagePerm)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (m *Maildir) stage(dir string, date time.Time, expect int64, write func(io.
 		err = buf.Flush()
 	}
 	if err == nil && !date.IsZero() {
-		err = m.files.Chtimes(s.temp, date)
+		err = a.fs().Chtimes(s.temp, date)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -53,11 +53,11 @@ func (m *Maildir) stage(dir string, date time.Time, expect int64, write func(io.
 		err = closeErr
 	}
 	if err != nil {
-		s.discard(m.files)
+		s.discard(a.fs())
 		return nil, err
 	}
 	if date.IsZero() {
-		s.date = m.now().Unix()
+		s.date = a.maildir.now().Unix()
 	}
 	s.size, s.crlf = count.size, count.size+count.bare
 	s.base = withSizes(name, s.size, s.crlf)
@@ -96,18 +96,18 @@ func countBare(p []byte, cr *bool) int {
 
 // stageLink puts one more name of a message's file into the tmp of the folder dir, or a copy where files have one name
 // only.
-func (m *Maildir) stageLink(path string, e *entry, dir string) (*staged, error) {
-	name := m.names.next()
+func (a *account) stageLink(path string, e *entry, dir string) (*staged, error) {
+	name := a.maildir.names.next()
 	s := &staged{temp: filepath.Join(dir, "tmp", name), date: e.date}
-	if err := m.files.Link(path, s.temp); err != nil {
+	if err := a.fs().Link(path, s.temp); err != nil {
 		if isNotExist(err) {
 			return nil, err
 		}
-		return m.stageCopy(path, e, dir)
+		return a.stageCopy(path, e, dir)
 	}
-	err := m.measure(s, e)
+	err := a.measure(s, e)
 	if err != nil {
-		s.discard(m.files)
+		s.discard(a.fs())
 		return nil, err
 	}
 	if s.crlf < 0 {
@@ -120,8 +120,8 @@ func (m *Maildir) stageLink(path string, e *entry, dir string) (*staged, error) 
 
 // measure finds the sizes of a message that got one more name: Dovecot refuses to read a file of another length than its
 // name says. Where the old name was wrong about that, it is not believed in its other size either.
-func (m *Maildir) measure(s *staged, e *entry) error {
-	info, err := m.files.Lstat(s.temp)
+func (a *account) measure(s *staged, e *entry) error {
+	info, err := a.fs().Lstat(s.temp)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (m *Maildir) measure(s *staged, e *entry) error {
 	if (!ok || named == s.size) && (s.crlf < 0 || s.crlf >= s.size) {
 		return nil
 	}
-	c, err := openContent(m.files, s.temp, -1)
+	c, err := openContent(a.fs(), s.temp, -1)
 	if err != nil {
 		return err
 	}
@@ -138,13 +138,13 @@ func (m *Maildir) measure(s *staged, e *entry) error {
 	return c.Close()
 }
 
-func (m *Maildir) stageCopy(path string, e *entry, dir string) (*staged, error) {
-	f, err := m.files.OpenFile(path, os.O_RDONLY, 0)
+func (a *account) stageCopy(path string, e *entry, dir string) (*staged, error) {
+	f, err := a.fs().OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return m.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
+	return a.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
 		_, err := io.Copy(w, f)
 		return err
 	})

@@ -223,7 +223,7 @@ func (a *account) create(name string, use mailbox.Use) error {
 		}
 		return fmt.Errorf("maildir: create: %w", err)
 	}
-	if err := a.maildir.syncDir(a.dir); err != nil {
+	if err := a.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: create: %w", err)
 	}
 	if use == "" {

@@ -209,7 +209,7 @@ func (tx *tx) commit() error {
 func (tx *tx) write() error {
 	syncs := make([]func() error, 0, 4)
 	for dir := range tx.dirs {
-		syncs = append(syncs, func() error { return tx.f.account.maildir.syncDir(dir) })
+		syncs = append(syncs, func() error { return tx.f.account.syncDir(dir) })
 	}
 	if tx.whole {
 		if err := inParallel(syncs); err != nil {
@@ -355,9 +355,9 @@ func (tx *tx) unlink() {
 	if len(tx.st.doomed) > 0 {
 		return
 	}
-	syncs := []func() error{func() error { return f.account.maildir.syncDir(filepath.Join(tx.dir, "cur")) }}
+	syncs := []func() error{func() error { return f.account.syncDir(filepath.Join(tx.dir, "cur")) }}
 	if f.newDirty || tx.fresh {
-		syncs = append(syncs, func() error { return f.account.maildir.syncDir(filepath.Join(tx.dir, "new")) })
+		syncs = append(syncs, func() error { return f.account.syncDir(filepath.Join(tx.dir, "new")) })
 	}
 	err := inParallel(syncs)
 	if err == nil {

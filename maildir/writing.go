@@ -33,7 +33,7 @@ func (s *session) Append(ctx context.Context, r io.Reader, opts mailbox.AppendOp
 		}
 		defer free()
 	}
-	msg, err := a.maildir.stage(s.f.dir(), opts.InternalDate, opts.Size, func(w io.Writer) error {
+	msg, err := a.stage(s.f.dir(), opts.InternalDate, opts.Size, func(w io.Writer) error {
 		return copySized(w, r, opts.Size, a.limit())
 	})
 	if err != nil {
