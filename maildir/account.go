@@ -28,6 +28,9 @@ type account struct {
 	quotaMu  sync.Mutex
 	quota    mailbox.Limit
 	reserved usage // under quotaMu: on the way in
+
+	ids      ids
+	watching watching
 }
 
 // Files of the account as a whole, in INBOX's folder.
@@ -125,6 +128,23 @@ func (a *account) welcome(isNew bool) error {
 		return err
 	}
 	return a.writeUses(uses)
+}
+
+// complete makes what another program has left out of a mailbox's folder. Without cur there is no mailbox.
+func (a *account) complete(dir string) error {
+	if _, err := a.fs().Stat(filepath.Join(dir, "cur")); err != nil {
+		return err
+	}
+	for _, sub := range []string{"new", "tmp"} {
+		path := filepath.Join(dir, sub)
+		if info, err := statOrNil(a.fs(), path); err != nil || info != nil {
+			continue // who reads it finds out
+		}
+		if err := a.fs().Mkdir(path, folderPerm); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncChain syncs the account's folder and those above it up to the root: a process before may have ended between making

@@ -102,6 +102,8 @@ func (a *account) deliver(msg *mailbricks.Message, junk bool) error {
 	a.addUsage(usage{s.size, 1})
 	if f := a.loaded(name); f != nil {
 		f.deliver(delivery{base: s.base, date: s.date, size: s.crlf})
+	} else {
+		a.changedFolder(name)
 	}
 	return nil
 }

@@ -144,8 +144,7 @@ func TestQuarantineGoesToJunk(t *testing.T) {
 	require.NoError(t, o.Delete(t.Context(), "Spam/ungelesen ü"))
 	send()
 	require.Len(t, uidsOf(t, open(t, m, "Junk")), 1, "made again on need")
-	infos, err := s.List(t.Context())
-	require.NoError(t, err)
+	infos := listIn(t, s)
 	require.Contains(t, infos, mailbox.Info{Name: "Junk", Uses: []mailbox.Use{mailbox.UseJunk}, Subscribed: true})
 
 	// A second mailbox for a use takes nothing from the first.
@@ -153,8 +152,7 @@ func TestQuarantineGoesToJunk(t *testing.T) {
 	require.NoError(t, o.Create(t.Context(), "My spam", mailbox.UseJunk))
 	check := func(names ...string) {
 		t.Helper()
-		infos, err = s.List(t.Context())
-		require.NoError(t, err)
+		infos = listIn(t, s)
 		var have []string
 		for _, info := range infos {
 			if slices.Contains(info.Uses, mailbox.UseJunk) {
@@ -201,8 +199,7 @@ func TestManyMailboxesWithOneUse(t *testing.T) {
 	}
 	put(t, filepath.Join(dir, "mailbricks-special-use"), uses)
 	require.NoError(t, s.(mailbox.Organizer).Create(t.Context(), "One more", mailbox.UseArchive))
-	infos, err := s.List(t.Context())
-	require.NoError(t, err)
+	infos := listIn(t, s)
 	with := 0
 	for _, info := range infos {
 		if slices.Equal([]mailbox.Use{mailbox.UseArchive}, info.Uses) {
@@ -218,8 +215,7 @@ func TestNewAccountHasFolders(t *testing.T) {
 	s, err := m.Store(t.Context(), mailbricks.Identity{User: ann})
 	require.NoError(t, err)
 	defer s.Close()
-	infos, err := s.List(t.Context())
-	require.NoError(t, err)
+	infos := listIn(t, s)
 	require.Equal(t, []mailbox.Info{
 		{Name: "Archive", Uses: []mailbox.Use{mailbox.UseArchive}, Subscribed: true},
 		{Name: "Drafts", Uses: []mailbox.Use{mailbox.UseDrafts}, Subscribed: true},
@@ -236,8 +232,7 @@ func TestNewAccountHasFolders(t *testing.T) {
 	s, err = m.Store(t.Context(), mailbricks.Identity{User: ann})
 	require.NoError(t, err)
 	defer s.Close()
-	infos, err = s.List(t.Context())
-	require.NoError(t, err)
+	infos = listIn(t, s)
 	require.Contains(t, infos, mailbox.Info{Name: "Archive", Subscribed: true, NonExistent: true}, "what the user deletes stays deleted")
 }
 

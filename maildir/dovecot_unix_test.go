@@ -117,8 +117,7 @@ func TestDovecotAndBack(t *testing.T) {
 	c, err := b.Changes(t.Context(), before.ModSeq)
 	require.NoError(t, err)
 	require.Len(t, c.Changed, 2, "a client that was away hears of what Dovecot did")
-	infos, err := mustStore(t, m).List(t.Context())
-	require.NoError(t, err)
+	infos := listOf(t, m)
 	require.Contains(t, infos, mailbox.Info{Name: "Von Dovecot/ü", Subscribed: true})
 }
 

@@ -32,10 +32,20 @@ func foreign(t *testing.T, root string, folders ...string) string {
 	return dir
 }
 
+// listOf lists the mailboxes of ann without their ids.
 func listOf(t *testing.T, m *maildir.Maildir) []mailbox.Info {
 	t.Helper()
-	infos, err := mustStore(t, m).List(t.Context())
+	return listIn(t, mustStore(t, m))
+}
+
+func listIn(t *testing.T, s mailbox.Store) []mailbox.Info {
+	t.Helper()
+	infos, err := s.List(t.Context())
 	require.NoError(t, err)
+	for i := range infos {
+		require.Equal(t, infos[i].NoSelect || infos[i].NonExistent, infos[i].ID == "", infos[i].Name)
+		infos[i].ID = ""
+	}
 	return infos
 }
 

@@ -1,7 +1,9 @@
 package maildir
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -53,4 +55,42 @@ func Loaded(m *Maildir) int {
 		n += len(a.folders)
 	}
 	return n
+}
+
+// PollCalls counts the calls to the file system of the first and the second look at an account that nobody has open.
+func PollCalls(t interface{ Fatal(...any) }, m *Maildir, address string) (first, second int) {
+	counter := &callCounter{FS: m.files}
+	m.files = counter
+	a, err := m.acquire(context.Background(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.release(a)
+	p := &poller{account: a, marks: map[string]folderMark{}}
+	counter.calls = 0
+	p.look(nil)
+	first = counter.calls
+	p.look(nil)
+	return first, counter.calls - first
+}
+
+// callCounter counts the calls that a look makes.
+type callCounter struct {
+	durable.FS
+	calls int
+}
+
+func (c *callCounter) Stat(name string) (fs.FileInfo, error) {
+	c.calls++
+	return c.FS.Stat(name)
+}
+
+func (c *callCounter) ReadDir(name string) ([]fs.DirEntry, error) {
+	c.calls++
+	return c.FS.ReadDir(name)
+}
+
+func (c *callCounter) OpenFile(name string, flag int, perm fs.FileMode) (durable.File, error) {
+	c.calls++
+	return c.FS.OpenFile(name, flag, perm)
 }

@@ -128,6 +128,13 @@ func newFolder(a *account, name string) *folder {
 
 func (f *folder) fs() durable.FS { return f.account.maildir.fsys() }
 
+// folderName is the folder's name now.
+func (f *folder) folderName() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.name
+}
+
 // dir is the folder's path.
 func (f *folder) dir() string {
 	f.mu.Lock()
@@ -238,9 +245,11 @@ func (f *folder) reload(dir string, validity uint32) (*tx, error) {
 	if validity != 0 && tx.st.validity != validity {
 		err := fmt.Errorf("%w: it was replaced", mailbox.ErrNoMailbox)
 		f.retire(err)
+		f.account.changedFolder(f.folderName())
 		return nil, err
 	}
 	tx.whole = tx.whole || f.account.maildir.distrusts(dir)
+	tx.again = validity != 0
 	return tx, nil
 }
 

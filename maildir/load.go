@@ -23,7 +23,7 @@ const tempAge = 36 * time.Hour
 
 // load reads a folder and gives a transaction with what it found. Its files have not been looked at yet.
 func (f *folder) load(dir string) (*tx, error) {
-	if _, err := f.fs().Stat(filepath.Join(dir, "cur")); err != nil {
+	if err := f.account.complete(dir); err != nil {
 		return nil, err
 	}
 	list, listInfo, err := f.loadList(dir)

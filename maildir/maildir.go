@@ -263,6 +263,7 @@ func (m *Maildir) Close() error {
 	}
 	m.mu.Unlock()
 	for _, a := range accounts {
+		a.stopWatching()
 		a.unload()
 	}
 	m.work.Wait()

@@ -65,6 +65,7 @@ func (a *account) delete(folder string) error {
 		return fmt.Errorf("maildir: delete: %w", err)
 	}
 	f.retire(fmt.Errorf("%w: it was deleted", mailbox.ErrNoMailbox))
+	a.changedFolder(folder)
 	a.maildir.distrust(a.path(folder), false)
 	if err := a.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: delete: %w", err)
@@ -207,6 +208,11 @@ func (a *account) move(moves []renaming) error {
 		}
 	}
 	a.mu.Unlock()
+	a.renameIDs(moves)
+	for _, m := range moves {
+		a.changedFolder(m.from)
+		a.changedFolder(m.to)
+	}
 	if err := a.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: rename: %w", err)
 	}

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -89,6 +90,20 @@ func (a *account) used() (usage, error) {
 	}
 	u, _, err := a.readSize()
 	return u, err
+}
+
+// Quota implements mailbox.QuotaKeeper.
+func (s *store) Quota(ctx context.Context) (mailbox.Quota, error) {
+	if err := ctx.Err(); err != nil {
+		return mailbox.Quota{}, err
+	}
+	u, err := s.used()
+	if err != nil {
+		return mailbox.Quota{}, fmt.Errorf("maildir: quota: %w", err)
+	}
+	s.quotaMu.Lock()
+	defer s.quotaMu.Unlock()
+	return mailbox.Quota{Used: mailbox.Usage{Octets: u.bytes, Messages: u.messages}, Limit: s.quota}, nil
 }
 
 // addUsage notes a change.

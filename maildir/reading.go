@@ -19,7 +19,9 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 		return mailbox.Status{}, err
 	}
 	var out mailbox.Status
+	guid := ""
 	err := s.f.read(func(st *state) {
+		guid = st.guid
 		out = mailbox.Status{
 			UIDValidity: st.validity,
 			UIDNext:     mailbox.UID(st.next),
@@ -47,6 +49,9 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 		}
 		out.Keywords = keywordsOf(st.keywords, all, rest)
 	})
+	if err == nil {
+		out.ID = s.f.account.id(s.f.folderName(), guid)
+	}
 	return out, err
 }
 

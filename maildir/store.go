@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +27,9 @@ type store struct {
 var _ interface {
 	mailbox.Store
 	mailbox.Organizer
+	mailbox.AccountWatcher
+	mailbox.QuotaKeeper
+	mailbox.Annotator
 } = (*store)(nil)
 
 // Close implements mailbox.Store.
@@ -148,9 +152,10 @@ func (s *store) List(ctx context.Context) ([]mailbox.Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	infos := map[string]*mailbox.Info{mailbox.Inbox: {Name: mailbox.Inbox}}
-	for name := range folders {
-		infos[name] = &mailbox.Info{Name: name, Uses: uses[name]}
+	ids := s.idsOf(append(slices.Collect(maps.Values(folders)), ""))
+	infos := map[string]*mailbox.Info{mailbox.Inbox: {Name: mailbox.Inbox, ID: ids[""]}}
+	for name, folder := range folders {
+		infos[name] = &mailbox.Info{Name: name, ID: ids[folder], Uses: uses[name]}
 	}
 	for name := range folders {
 		for _, level := range mailbox.Above(name) {
@@ -223,6 +228,7 @@ func (a *account) create(name string, use mailbox.Use) error {
 		}
 		return fmt.Errorf("maildir: create: %w", err)
 	}
+	a.changed(name)
 	if err := a.syncDir(a.dir); err != nil {
 		return fmt.Errorf("maildir: create: %w", err)
 	}

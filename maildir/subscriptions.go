@@ -90,5 +90,10 @@ func (a *account) subscribe(name string, on bool) error {
 	default:
 		names = append(names, name)
 	}
-	return durable.WriteFile(a.fs(), filepath.Join(a.dir, subscriptionsFile), formatSubscriptions(names), messagePerm)
+	path := filepath.Join(a.dir, subscriptionsFile)
+	if err := durable.WriteFile(a.fs(), path, formatSubscriptions(names), messagePerm); err != nil {
+		return err
+	}
+	a.changed(name)
+	return nil
 }

@@ -25,8 +25,10 @@ type tx struct {
 	unknown     []uint32
 	guessRecent bool
 	scanned     bool
-	hadDoomed   bool // files of expunged messages may have been there when st was read
-	compact     bool // write the files anew
+	began       uint64 // the modseq of what was there before
+	again       bool   // there was a state before st was read
+	hadDoomed   bool   // files of expunged messages may have been there when st was read
+	compact     bool   // write the files anew
 
 	changed  map[uint32]entry
 	added    []entry
@@ -57,6 +59,7 @@ func newTx(f *folder, dir string, st *state) *tx {
 func (tx *tx) reset() {
 	st := tx.st
 	tx.next, tx.recent, tx.modseq, tx.keywords = st.next, st.recent, st.modseq, st.keywords
+	tx.began = st.modseq
 	tx.changed, tx.removed, tx.dirs = map[uint32]entry{}, map[uint32]entry{}, map[string]bool{}
 }
 
@@ -201,6 +204,9 @@ func (tx *tx) commit() error {
 	tx.mark()
 	if news {
 		tx.f.wake()
+	}
+	if tx.modseq != tx.began || tx.again {
+		tx.f.account.changedFolder(tx.f.folderName())
 	}
 	return nil
 }

@@ -37,8 +37,8 @@ func testCreate(w *world) {
 	require.ErrorIs(w, o.Create(w.ctx, "t-a", ""), mailbox.ErrExists)
 	require.ErrorIs(w, o.Create(w.ctx, "inbox", ""), mailbox.ErrExists)
 	l := w.list()
-	require.Equal(w, mailbox.Info{Name: "t-a"}, l["t-a"])
-	require.Equal(w, mailbox.Info{Name: "t-b/c/d"}, l["t-b/c/d"])
+	require.Equal(w, mailbox.Info{Name: "t-a", ID: l["t-a"].ID}, l["t-a"])
+	require.Equal(w, mailbox.Info{Name: "t-b/c/d", ID: l["t-b/c/d"].ID}, l["t-b/c/d"])
 	for _, level := range []string{"t-b", "t-b/c"} { // made by the store, or not
 		require.Contains(w, l, level)
 		_, err := w.store.Open(w.ctx, level)
