@@ -38,8 +38,9 @@ const (
 // fetchRequest is a parsed FETCH.
 type fetchRequest struct {
 	items []fetchItem
-	// metas and content say that something needs the store's Meta, or the message itself.
-	metas, content bool
+	// metas and content say that something needs the store's Meta, or the message itself. listing says that a summary has
+	// something of the latter, tree that its tree of parts is of use.
+	metas, content, listing, tree bool
 	// flags says that FLAGS is among the items, seen that reading sets \Seen.
 	flags, seen bool
 }
@@ -157,17 +158,24 @@ func (r *fetchRequest) add(it fetchItem) {
 		r.metas = r.metas || !it.section.peek
 		r.seen = r.seen || !it.section.peek
 		r.content = true
+		r.tree = r.tree || len(it.section.path) > 0
+		r.listing = r.listing || r.tree || it.section.listed()
 	default:
-		r.content = true
+		r.content, r.listing = true, true
+		r.tree = r.tree || it.kind == fetchBody
 	}
 }
 
 // fetchAll answers for the messages of spans. Messages that are gone are passed over, and so are those that cannot be read.
 func (c *conn) fetchAll(ctx context.Context, spans []span, req fetchRequest) error {
 	var outcome fetchOutcome
+	size := metaChunk
+	if req.listing = req.listing && c.sel.summarizer() != nil; req.listing {
+		size, req.metas = summaryChunk, true
+	}
 	for _, sp := range spans {
-		for from := sp.from; from < sp.to; from += metaChunk {
-			chunk := c.sel.uids[from:min(from+metaChunk, sp.to)]
+		for from := sp.from; from < sp.to; from += size {
+			chunk := c.sel.uids[from:min(from+size, sp.to)]
 			if err := c.fetchChunk(ctx, from+1, chunk, req, &outcome); err != nil {
 				return err
 			}
@@ -204,6 +212,10 @@ func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req 
 			return err
 		}
 	}
+	var listing summaries
+	if req.listing {
+		listing = c.summaries(ctx, uids)
+	}
 	for i, uid := range uids {
 		if err := c.broken(); err != nil {
 			return err
@@ -216,7 +228,7 @@ func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req 
 			}
 			meta, metas = metas[0], metas[1:]
 		}
-		err := c.fetchOne(ctx, seq+i, meta, req)
+		err := c.fetchOne(ctx, seq+i, meta, req, listing.of(uid))
 		switch {
 		case errors.Is(err, mailbox.ErrExpunged):
 			outcome.missing = true
@@ -230,11 +242,12 @@ func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req 
 }
 
 // fetchOne answers for one message. All that can fail is done before the first octet is written.
-func (c *conn) fetchOne(ctx context.Context, seq int, meta mailbox.Meta, req fetchRequest) error {
+func (c *conn) fetchOne(ctx context.Context, seq int, meta mailbox.Meta, req fetchRequest, summary []byte) error {
 	var m *message
 	if req.content {
 		m = &message{box: c.sel.box, uid: meta.UID, cache: &c.sel.parsed}
 		defer m.close()
+		m.summarize(summary, meta.Size)
 		if err := m.prepare(ctx, req.items); err != nil {
 			return err
 		}

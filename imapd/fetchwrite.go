@@ -46,8 +46,12 @@ func (c *conn) writeItem(meta mailbox.Meta, m *message, kind fetchKind) {
 		c.enc.Raw("RFC822.SIZE ").Number(meta.Size)
 	case fetchEnvelope:
 		c.enc.Raw("ENVELOPE ")
+		if m.summarized {
+			_, _ = c.enc.Write(m.sum.Envelope) // the encoder keeps the error
+			return
+		}
 		c.scratch = m.envelope().Append(c.scratch[:0])
-		_, _ = c.enc.Write(c.scratch) // the encoder keeps the error
+		_, _ = c.enc.Write(c.scratch)
 	case fetchBody:
 		c.writeStructure("BODY ", m, mimeindex.Basic)
 	case fetchBodyStructure:
@@ -57,8 +61,12 @@ func (c *conn) writeItem(meta mailbox.Meta, m *message, kind fetchKind) {
 
 func (c *conn) writeStructure(name string, m *message, format mimeindex.BodyFormat) {
 	c.enc.Raw(name)
+	if m.summarized && format == mimeindex.Extended {
+		_, _ = c.enc.Write(m.sum.Structure) // the encoder keeps the error
+		return
+	}
 	c.scratch = m.root.AppendBody(c.scratch[:0], format)
-	_, _ = c.enc.Write(c.scratch) // the encoder keeps the error
+	_, _ = c.enc.Write(c.scratch)
 }
 
 // flags writes FLAGS with \Recent where the message is.

@@ -32,8 +32,9 @@ func skippedScripts() map[string]string {
 // stores are the stores that the engine is tested on, as what starts a server over one.
 func stores() map[string]func(testing.TB) *world {
 	return map[string]func(testing.TB) *world{
-		"memory":  func(t testing.TB) *world { return start(t, nil) },
-		"maildir": func(t testing.TB) *world { return startOnMaildir(t) },
+		"memory":            func(t testing.TB) *world { w, _ := startSummarized(t, nil); return w },
+		"without summaries": startPlain,
+		"maildir":           func(t testing.TB) *world { return startOnMaildir(t) },
 	}
 }
 

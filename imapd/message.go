@@ -17,9 +17,13 @@ type message struct {
 	uid   mailbox.UID
 	cache *parsedMessage // nil: none
 
+	// sum is its summary, if it is summarized.
+	sum        mimeindex.Summary
+	summarized bool
+
 	content mailbox.Content
 	header  mimeindex.Header // its start, if it is longer than the limit
-	bodyAt  int64            // where the body starts; -1 while it is not known
+	bodyAt  int64            // where the body starts; -1 while the header was not read
 	root    *mimeindex.Part
 	env     *mimeindex.Envelope
 	// sections are those of the items that it was prepared for, by their place.
@@ -33,6 +37,7 @@ type parsedMessage struct {
 	root *mimeindex.Part
 }
 
+// open opens the content. It fails with mimeindex.ErrSummary, but has opened it, if the summary is not that of this content.
 func (m *message) open(ctx context.Context) error {
 	if m.content != nil {
 		return nil
@@ -42,6 +47,9 @@ func (m *message) open(ctx context.Context) error {
 		return err
 	}
 	m.content, m.bodyAt = content, -1
+	if m.summarized && content.Size() != m.sum.Size {
+		return mimeindex.ErrSummary
+	}
 	return nil
 }
 
@@ -51,41 +59,38 @@ func (m *message) close() {
 	}
 }
 
-// prepare reads what the items need, so that writing them cannot fail any more but by a broken disk.
+// prepare reads what the items need, so that writing them cannot fail any more but by a broken disk. What the summary has is
+// not read.
 func (m *message) prepare(ctx context.Context, items []fetchItem) error {
-	if err := m.open(ctx); err != nil {
-		return err
-	}
-	m.sections = make([]sectionData, len(items))
-	for i := range items {
-		if err := m.prepareItem(&items[i]); err != nil {
-			return err
+	return m.withoutSummary(func() error {
+		for i := range items {
+			if err := m.prepareItem(ctx, items, i); err != nil {
+				return err
+			}
 		}
-		if items[i].kind != fetchSection {
-			continue
-		}
-		var err error
-		if m.sections[i], err = m.section(&items[i].section); err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
-func (m *message) prepareItem(it *fetchItem) error {
-	switch it.kind {
+func (m *message) prepareItem(ctx context.Context, items []fetchItem, i int) error {
+	switch it := &items[i]; it.kind {
 	case fetchEnvelope:
-		return m.readHeader()
-	case fetchBody, fetchBodyStructure:
-		return m.parse()
-	case fetchSection:
-		s := &it.section
-		switch {
-		case len(s.path) > 0:
-			return m.parse()
-		case s.spec != mimeindex.Body:
-			return m.readHeader()
+		if !m.summarized {
+			return m.readHeader(ctx)
 		}
+	case fetchBodyStructure:
+		if !m.summarized {
+			return m.parse(ctx)
+		}
+	case fetchBody:
+		return m.parse(ctx)
+	case fetchSection:
+		if m.sections == nil {
+			m.sections = make([]sectionData, len(items))
+		}
+		var err error
+		m.sections[i], err = m.section(ctx, &it.section)
+		return err
 	}
 	return nil
 }
@@ -102,14 +107,21 @@ func headerSize(root *mimeindex.Part) (n int64) {
 	return n
 }
 
-// parse reads the whole message for its structure.
-func (m *message) parse() error {
+// parse finds the structure of the message: in the summary, or by reading the whole message. It fails with
+// mimeindex.ErrSummary.
+func (m *message) parse(ctx context.Context) (err error) {
 	switch {
 	case m.root != nil:
 		return nil
 	case m.cache != nil && m.cache.uid == m.uid:
 		m.root = m.cache.root
 		return nil
+	case m.summarized:
+		m.root, err = m.sum.Root()
+		return err
+	}
+	if err := m.open(ctx); err != nil {
+		return err
 	}
 	root, err := mimeindex.Parse(io.NewSectionReader(m.content, 0, m.content.Size()), mimeindex.Limits{})
 	if err != nil {
@@ -126,9 +138,9 @@ func (m *message) parse() error {
 const headerChunk = 8 << 10
 
 // readHeader finds the end of the header and reads it, up to mimeindex.DefaultHeaderBytes of it.
-func (m *message) readHeader() error {
-	if m.bodyAt >= 0 {
-		return nil
+func (m *message) readHeader(ctx context.Context) error {
+	if err := m.open(ctx); err != nil || m.bodyAt >= 0 {
+		return err
 	}
 	size := m.content.Size()
 	var buf []byte // the header so far, as far as it is kept
@@ -190,29 +202,67 @@ type sectionData struct {
 	off, n int64
 }
 
-// section finds a section of a message that was read for it.
-func (m *message) section(s *section) (data sectionData, err error) {
-	switch {
-	case len(s.path) > 0:
-		data.off, data.n, data.found = m.root.Section(s.path, s.spec)
-	case s.spec == mimeindex.Body:
-		data.n, data.found = m.content.Size(), true
-	case s.spec == mimeindex.HeaderText:
-		data.n, data.found = m.bodyAt, true
-	case s.spec == mimeindex.Text:
-		data.off, data.n, data.found = m.bodyAt, m.content.Size()-m.bodyAt, true
-	}
-	if !data.found || s.fields == nil {
-		return data, nil
-	}
-	header := m.header
+// section finds a section of the message, and reads the fields of one that are asked for by their names.
+func (m *message) section(ctx context.Context, s *section) (data sectionData, err error) {
 	if len(s.path) > 0 {
-		header = make(mimeindex.Header, min(data.n, mimeindex.DefaultHeaderBytes))
+		if err := m.parse(ctx); err != nil {
+			return data, err
+		}
+		if data.off, data.n, data.found = m.root.Section(s.path, s.spec); !data.found {
+			return data, nil
+		}
+	} else if data.found = true; s.fields != nil {
+		header, err := m.fields(ctx, s)
+		return data.subset(header, s), err
+	}
+	if err := m.open(ctx); err != nil {
+		return data, err
+	}
+	switch {
+	case len(s.path) > 0 && s.fields != nil:
+		header := make(mimeindex.Header, min(data.n, mimeindex.DefaultHeaderBytes))
 		if n, err := m.content.ReadAt(header, data.off); n < len(header) {
 			return data, fmt.Errorf("imapd: read header of a part: %w", errors.Join(err, io.ErrUnexpectedEOF))
 		}
+		data = data.subset(header, s)
+	case len(s.path) > 0:
+	case s.spec == mimeindex.Body:
+		data.n = m.content.Size()
+	default:
+		at, err := m.headerSize(ctx)
+		if err != nil {
+			return data, err
+		}
+		if data.n = at; s.spec == mimeindex.Text {
+			data.off, data.n = at, m.content.Size()-at
+		}
 	}
+	return data, nil
+}
+
+// subset makes it the fields of a header that are asked for.
+func (data sectionData) subset(header mimeindex.Header, s *section) sectionData {
 	data.bytes = header.Subset(s.fields, s.not)
 	data.off, data.n = 0, int64(len(data.bytes))
-	return data, nil
+	return data
+}
+
+// fields gives a header that has the fields that are asked for: the message's own, or those that the summary has of it.
+func (m *message) fields(ctx context.Context, s *section) (mimeindex.Header, error) {
+	if !s.not && m.hasFields(s.fields) {
+		return m.sum.Fields(), nil
+	}
+	if err := m.readHeader(ctx); err != nil {
+		return nil, err
+	}
+	return m.header, nil
+}
+
+// headerSize is the size of the message's header.
+func (m *message) headerSize(ctx context.Context) (int64, error) {
+	if m.summarized {
+		return m.sum.HeaderSize, nil
+	}
+	err := m.readHeader(ctx)
+	return m.bodyAt, err
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
 	"github.com/mailbricks/mailbricks/internal/mimetext"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
@@ -223,7 +224,7 @@ func (c *conn) searchNot(req *searchRequest, depth int, key *searchKey) bool {
 	if !c.dec.SP() || !c.searchKey(req, depth+1, &sub) {
 		return false
 	}
-	*key = searchKey{cost: sub[0].cost, match: func(m *candidate) bool { return !sub[0].match(m) }}
+	*key = searchKey{cost: sub[0].cost, listing: sub[0].listing, match: func(m *candidate) bool { return !sub[0].match(m) }}
 	return true
 }
 
@@ -233,7 +234,9 @@ func (c *conn) searchOr(req *searchRequest, depth int, key *searchKey) bool {
 		return false
 	}
 	slices.SortStableFunc(sub, byCost)
-	*key = searchKey{cost: sub[1].cost, match: func(m *candidate) bool { return sub[0].match(m) || sub[1].match(m) }}
+	*key = searchKey{cost: sub[1].cost, listing: sub[0].listing || sub[1].listing, match: func(m *candidate) bool {
+		return sub[0].match(m) || sub[1].match(m)
+	}}
 	return true
 }
 
@@ -268,10 +271,10 @@ func (c *conn) searchDate(word string, key *searchKey) bool {
 	}
 	*key = searchKey{cost: costMeta, match: func(m *candidate) bool { return compare(m.meta.InternalDate) }}
 	if sent {
-		*key = searchKey{cost: costHeader, match: func(m *candidate) bool {
+		*key = fieldKey("date", func(m *candidate) bool {
 			t, ok := m.sentDate()
 			return ok && compare(t)
-		}}
+		})
 	}
 	return true
 }
@@ -309,19 +312,27 @@ func (c *conn) searchText(req *searchRequest, word string, key *searchKey) bool 
 	case isBody && text == "": // it is in any message, also in one without text
 		*key = searchKey{cost: costNothing, match: func(*candidate) bool { return true }}
 	case isBody:
-		*key = searchKey{cost: costBody, match: func(m *candidate) bool { return m.textContains(word == "TEXT", matcher) }}
+		*key = searchKey{cost: costBody, listing: true, match: func(m *candidate) bool { return m.textContains(word == "TEXT", matcher) }}
 	case text == "": // RFC 3501 §6.4.4: any message that has the field
-		*key = searchKey{cost: costHeader, match: func(m *candidate) bool { return m.hasField(field) }}
+		*key = fieldKey(field, func(m *candidate) bool { return m.hasField(field) })
 	default:
-		*key = searchKey{cost: costHeader, match: func(m *candidate) bool { return m.fieldContains(field, matcher) }}
+		*key = fieldKey(field, func(m *candidate) bool { return m.fieldContains(field, matcher) })
 	}
 	return true
 }
 
-// allKeys matches what all keys match, the cheap ones first.
+// fieldKey looks at the fields of one name.
+func fieldKey(name string, match func(*candidate) bool) searchKey {
+	if mimeindex.Listed(name) {
+		return searchKey{cost: costSummary, listing: true, match: match}
+	}
+	return searchKey{cost: costHeader, match: match}
+}
+
+// allKeys matches what all keys match, the cheap ones first; no keys match all messages.
 func allKeys(keys []searchKey) searchKey {
 	slices.SortStableFunc(keys, byCost)
-	return searchKey{cost: keys[len(keys)-1].cost, match: func(m *candidate) bool {
+	all := searchKey{match: func(m *candidate) bool {
 		for _, key := range keys {
 			if !key.match(m) {
 				return false
@@ -329,4 +340,8 @@ func allKeys(keys []searchKey) searchKey {
 		}
 		return true
 	}}
+	for _, key := range keys {
+		all.cost, all.listing = key.cost, all.listing || key.listing
+	}
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
@@ -16,8 +17,10 @@ import (
 
 // searchKey decides on one message.
 type searchKey struct {
-	cost  cost
-	match func(*candidate) bool
+	cost cost
+	// listing says that a summary spares it some reading.
+	listing bool
+	match   func(*candidate) bool
 }
 
 // cost is what a key needs of a message.
@@ -26,6 +29,7 @@ type cost int
 const (
 	costNothing cost = iota // number and UID
 	costMeta                // what the store knows
+	costSummary             // fields that a summary may have, else the header
 	costHeader              // the header
 	costBody                // the whole message
 )
@@ -43,39 +47,91 @@ type candidate struct {
 
 // findAll gives the numbers that match: UIDs for UID SEARCH, else sequence numbers.
 func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, err error) {
-	key := allKeys(req.keys)
+	cheap, dear := splitKeys(req.keys)
 	uids := c.sel.uids
 	told := time.Now()
 	var m candidate
+	var found []mailbox.Meta
 	for from := 0; from < len(uids); from += metaChunk {
 		chunk := uids[from:min(from+metaChunk, len(uids))]
-		if key.cost == costNothing {
+		if cheap.cost == costNothing && dear == nil {
 			for i, uid := range chunk {
 				m.seq, m.meta.UID = from+i+1, uid
-				if key.match(&m) {
+				if cheap.match(&m) {
 					hits = append(hits, c.number(m.seq, uid))
 				}
 			}
 			continue
 		}
+		if err := c.stillSearching(ctx, &told); err != nil {
+			return nil, err
+		}
 		metas, err := c.sel.box.Messages(ctx, chunk)
 		if err != nil {
 			return nil, err
 		}
+		found = found[:0]
 		for _, meta := range metas {
-			if err := c.stillSearching(ctx, &told); err != nil {
+			if m.seq, m.meta = c.sel.seq(meta.UID), meta; cheap.match(&m) {
+				found = append(found, meta)
+			}
+		}
+		if dear != nil {
+			if found, err = c.findAmong(ctx, *dear, found, &told); err != nil {
 				return nil, err
 			}
-			matched, err := c.matches(ctx, key, meta)
+		}
+		for _, meta := range found {
+			hits = append(hits, c.number(c.sel.seq(meta.UID), meta.UID))
+		}
+	}
+	return hits, nil
+}
+
+// splitKeys puts the keys that need no more of a message than its Meta apart from the others. No others is nil.
+func splitKeys(keys []searchKey) (cheap searchKey, dear *searchKey) {
+	slices.SortStableFunc(keys, byCost)
+	n := 0
+	for n < len(keys) && keys[n].cost <= costMeta {
+		n++
+	}
+	if n < len(keys) {
+		rest := allKeys(keys[n:])
+		dear = &rest
+	}
+	return allKeys(keys[:n]), dear
+}
+
+// findAmong gives the messages that match a key for which something of them must be read.
+func (c *conn) findAmong(ctx context.Context, key searchKey, metas []mailbox.Meta, told *time.Time) (found []mailbox.Meta, err error) {
+	listing := key.listing && c.sel.summarizer() != nil
+	for chunk := range slices.Chunk(metas, summaryChunk) {
+		var have summaries
+		if listing {
+			have = c.summaries(ctx, uidsOf(chunk))
+		}
+		for _, meta := range chunk {
+			if err := c.stillSearching(ctx, told); err != nil {
+				return nil, err
+			}
+			matched, err := c.matches(ctx, key, meta, have.of(meta.UID))
 			if err != nil {
 				return nil, err
 			}
 			if matched {
-				hits = append(hits, c.number(c.sel.seq(meta.UID), meta.UID))
+				found = append(found, meta)
 			}
 		}
 	}
-	return hits, nil
+	return found, nil
+}
+
+func uidsOf(metas []mailbox.Meta) []mailbox.UID {
+	uids := make([]mailbox.UID, len(metas))
+	for i, meta := range metas {
+		uids[i] = meta.UID
+	}
+	return uids
 }
 
 // stillSearching says whether a search is to go on. From time to time it tells the client, which keeps the connection alive
@@ -101,9 +157,10 @@ func (c *conn) number(seq int, uid mailbox.UID) uint32 {
 
 // matches decides on one message. One that is gone does not match; one that cannot be read fails the search, since the
 // client would take silence for an answer.
-func (c *conn) matches(ctx context.Context, key searchKey, meta mailbox.Meta) (bool, error) {
+func (c *conn) matches(ctx context.Context, key searchKey, meta mailbox.Meta, summary []byte) (bool, error) {
 	m := candidate{ctx: ctx, seq: c.sel.seq(meta.UID), meta: meta, message: message{box: c.sel.box, uid: meta.UID}}
 	defer m.close()
+	m.summarize(summary, meta.Size)
 	matched := key.match(&m)
 	if errors.Is(m.err, mailbox.ErrExpunged) {
 		return false, nil
@@ -119,30 +176,47 @@ func (m *candidate) try(err error) bool {
 	return m.err == nil
 }
 
-func (m *candidate) withHeader() bool { return m.try(m.open(m.ctx)) && m.try(m.readHeader()) }
+// headerWith gives a header that has all fields of a name: the message's own, or those that the summary has of it.
+func (m *candidate) headerWith(name string) (header mimeindex.Header, ok bool) {
+	if m.summarized && m.sum.Has(name) {
+		return m.sum.Fields(), true
+	}
+	ok = m.try(m.withoutSummary(func() error { return m.readHeader(m.ctx) }))
+	return m.header, ok
+}
 
-// sentDate is what the Date field says.
-func (m *candidate) sentDate() (time.Time, bool) {
-	if !m.withHeader() || !m.envelope().Date.Valid {
+// sentDate is what the Date field says: the last one, as in ENVELOPE.
+func (m *candidate) sentDate() (t time.Time, ok bool) {
+	header, ok := m.headerWith("date")
+	if !ok {
 		return time.Time{}, false
 	}
-	return mimeindex.ParseDate(m.envelope().Date.Value)
+	value, has := "", false
+	for v := range header.Values("date") {
+		value, has = v, true
+	}
+	if !has {
+		return time.Time{}, false
+	}
+	return mimeindex.ParseDate(value)
 }
 
 func (m *candidate) hasField(name string) bool {
-	if !m.withHeader() {
+	header, ok := m.headerWith(name)
+	if !ok {
 		return false
 	}
-	_, has := m.header.Get(name)
+	_, has := header.Get(name)
 	return has
 }
 
 // fieldContains looks into all fields of a name.
 func (m *candidate) fieldContains(name string, matcher *mimetext.Matcher) bool {
-	if !m.withHeader() {
+	header, ok := m.headerWith(name)
+	if !ok {
 		return false
 	}
-	for f := range m.header.Fields() {
+	for f := range header.Fields() {
 		if !f.Is(name) {
 			continue
 		}
@@ -164,7 +238,7 @@ func contains(matcher *mimetext.Matcher, text string) bool {
 // textContains looks into the text of all parts and the headers of those inside the message, with withHeader into the
 // message's own header, too (RFC 3501 §6.4.4: BODY, TEXT).
 func (m *candidate) textContains(withHeader bool, matcher *mimetext.Matcher) bool {
-	if !m.try(m.open(m.ctx)) || !m.try(m.parse()) {
+	if !m.try(m.withoutSummary(m.withText)) {
 		return false
 	}
 	found := false
@@ -178,6 +252,14 @@ func (m *candidate) textContains(withHeader bool, matcher *mimetext.Matcher) boo
 		return !found && m.err == nil
 	})
 	return found
+}
+
+// withText opens the message and finds its structure.
+func (m *candidate) withText() error {
+	if err := m.open(m.ctx); err != nil {
+		return err
+	}
+	return m.parse(m.ctx)
 }
 
 func isText(part *mimeindex.Part) bool {

@@ -444,7 +444,15 @@ func startWrapped(t testing.TB, wrap func(mailbox.Mailbox) mailbox.Mailbox) *wor
 	var w *world
 	w = start(t, func(s *imapd.Server) {
 		s.Store = func(context.Context, mailbricks.Identity) (mailbox.Store, error) {
-			return wrappedStore{w.store(), wrap}, nil
+			store := w.store()
+			wrapped := wrappedStore{store, wrap}
+			if organizer, can := store.(mailbox.Organizer); can {
+				return struct {
+					wrappedStore
+					mailbox.Organizer
+				}{wrapped, organizer}, nil
+			}
+			return wrapped, nil
 		}
 	})
 	return w

@@ -48,6 +48,9 @@ func ReadSummary(data []byte) (Summary, error) {
 
 func isList(b []byte) bool { return len(b) >= 2 && b[0] == '(' && b[len(b)-1] == ')' }
 
+// Listed says whether a summary may have the fields of this name: whether it does, [Summary.Has] says.
+func Listed(name string) bool { return listedField(name) >= 0 }
+
 // Has says whether the summary has all fields of this name that the message's header has.
 func (s *Summary) Has(name string) bool {
 	i := listedField(name)
