@@ -64,6 +64,9 @@ func (a *account) syncDir(dir string) error { return a.maildir.syncDir(dir) }
 func (a *account) make() error {
 	a.structure.Lock()
 	defer a.structure.Unlock()
+	if err := a.finishRestore(); err != nil {
+		return err
+	}
 	if err := durable.MkdirAll(a.fs(), a.dir, folderPerm); err != nil {
 		return err
 	}
