@@ -1,0 +1,339 @@
+package sealed
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+const (
+	keyFileName    = "mailbricks-keys"
+	keyFileVersion = 1
+	// MaxKeyFile is the longest key file that is read, in octets.
+	MaxKeyFile = 1 << 20
+	// maxPairs and maxLocks bound what a key file may have.
+	maxPairs = 16
+	maxLocks = 16
+)
+
+// State says what is done with the files of a key file's owner.
+type State string
+
+// The states.
+const (
+	Sealing State = "sealing" // new files are sealed; there may be plain ones, and such as are for older keys
+	Sealed  State = "sealed"  // all files are sealed for the first key
+	Opening State = "opening" // new files are plain; there may be sealed ones
+)
+
+// KeyFile is what is in a key file. What it says is not certain until Unlock has looked: whoever can write to the disk can
+// replace it.
+type KeyFile struct {
+	state State
+	pairs []pair // the first is for new files
+	locks []lock
+	names []byte // the secret of names, sealed with the master key
+
+	body, mac []byte // as they were read
+}
+
+// pair is a key pair; Private is sealed with the master key.
+type pair struct {
+	Public  []byte `json:"public"`
+	Private []byte `json:"private"`
+}
+
+// keyFileBody is the second line of the file, keyFileMAC the third. The lines are those of package durable.
+type keyFileBody struct {
+	State State  `json:"state"`
+	Pairs []pair `json:"pairs"`
+	Locks []lock `json:"locks"`
+	Names []byte `json:"names"`
+}
+
+type keyFileMAC struct {
+	MAC []byte `json:"mac"`
+}
+
+// ParseKeyFile reads a key file. It fails with ErrNewer or ErrDamaged.
+func ParseKeyFile(data []byte) (*KeyFile, error) {
+	lines := bytes.Split(data, []byte("\n"))
+	if err := durable.CheckFormat(lines[0], keyFileName, keyFileVersion); err != nil {
+		if errors.Is(err, durable.ErrNewer) {
+			return nil, fmt.Errorf("%w: key file: %w", ErrNewer, err)
+		}
+		return nil, fmt.Errorf("%w: key file: %w", ErrDamaged, err)
+	}
+	var body keyFileBody
+	var mac keyFileMAC
+	if len(lines) != 4 || len(lines[3]) > 0 {
+		return nil, fmt.Errorf("%w: key file has %d lines", ErrDamaged, len(lines))
+	}
+	if err := errors.Join(durable.ParseRecord(lines[1], &body), durable.ParseRecord(lines[2], &mac)); err != nil {
+		return nil, fmt.Errorf("%w: key file: %w", ErrDamaged, err)
+	}
+	if again, err := formatKeyFile(body, mac); err != nil || !bytes.Equal(again, data) {
+		return nil, fmt.Errorf("%w: key file is not as it is written", ErrDamaged)
+	}
+	if len(body.Pairs) == 0 || len(body.Pairs) > maxPairs || len(body.Locks) > maxLocks ||
+		!slices.Contains([]State{Sealing, Sealed, Opening}, body.State) {
+		return nil, fmt.Errorf("%w: key file", ErrDamaged)
+	}
+	return &KeyFile{state: body.State, pairs: body.Pairs, locks: body.Locks, names: body.Names,
+		body: bytes.Clone(lines[1]), mac: mac.MAC}, nil
+}
+
+// State is what the file says is done.
+func (k *KeyFile) State() State { return k.state }
+
+// Public is the key that new files are for.
+func (k *KeyFile) Public() (*PublicKey, error) { return ParsePublicKey(k.pairs[0].Public) }
+
+// Keys is how many key pairs there are: more than one while files are for older ones.
+func (k *KeyFile) Keys() int { return len(k.pairs) }
+
+// Locks says which secrets may open it.
+func (k *KeyFile) Locks() (password, recovery, server bool) {
+	for i := range k.locks {
+		switch k.locks[i].Kind {
+		case passwordLock:
+			password = true
+		case recoveryLock:
+			recovery = true
+		case serverLock:
+			server = true
+		}
+	}
+	return password, recovery, server
+}
+
+// Keys is a key file that is open: with it all can be read, and the key file be changed.
+type Keys struct {
+	file    *KeyFile
+	master  []byte
+	private []*PrivateKey
+	names   []byte
+}
+
+// NewKeys makes keys that nothing opens yet: AddLock comes next.
+func NewKeys() (*Keys, error) {
+	k := &Keys{file: &KeyFile{state: Sealing}, names: make([]byte, keySize)}
+	_, _ = rand.Read(k.names) // never fails
+	return k, k.Rotate()
+}
+
+// Unlock opens a key file. It fails with ErrSecret if the secret is not one of it, and with ErrDamaged if somebody else has
+// changed it.
+func (k *KeyFile) Unlock(secret Secret) (*Keys, error) {
+	kind, err := secret.kind()
+	if err != nil {
+		return nil, err
+	}
+	err = fmt.Errorf("%w: there is no %s", ErrSecret, kind)
+	for i := range k.locks {
+		if k.locks[i].Kind != kind {
+			continue
+		}
+		var master []byte
+		if master, err = k.locks[i].open(secret); err == nil {
+			return k.unlocked(master)
+		}
+	}
+	return nil, err
+}
+
+// Again opens a key file that has been changed with the master key of keys that are open. It fails with ErrDamaged if it has
+// another one.
+func (k *Keys) Again(file *KeyFile) (*Keys, error) { return file.unlocked(bytes.Clone(k.master)) }
+
+func (k *KeyFile) unlocked(master []byte) (*Keys, error) {
+	if !hmac.Equal(k.mac, macOf(master, k.body)) {
+		return nil, fmt.Errorf("%w: somebody else has changed the key file", ErrDamaged)
+	}
+	out := &Keys{file: k, master: master}
+	for _, p := range k.pairs {
+		raw, err := openSmall(master, p.Private, "key")
+		if err != nil {
+			return nil, err
+		}
+		key, err := ParsePrivateKey(raw)
+		clear(raw)
+		if err != nil {
+			return nil, err
+		}
+		out.private = append(out.private, key)
+	}
+	names, err := openSmall(master, k.names, "names")
+	if err != nil {
+		return nil, err
+	}
+	out.names = names
+	return out, nil
+}
+
+// macOf authenticates a line of the key file.
+func macOf(master, line []byte) []byte {
+	key, err := hkdf.Key(sha256.New, master, nil, "mailbricks-keys mac", keySize)
+	if err != nil {
+		return nil // no key fits: the lengths are fixed
+	}
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(fmt.Sprintf("%s %d\n", keyFileName, keyFileVersion)))
+	h.Write(line)
+	return h.Sum(nil)
+}
+
+// Format gives the contents of the key file.
+func (k *Keys) Format() ([]byte, error) {
+	f := k.file
+	body := keyFileBody{f.state, f.pairs, f.locks, f.names}
+	line, err := durable.AppendRecord(nil, body)
+	if err != nil {
+		return nil, fmt.Errorf("sealed: key file: %w", err)
+	}
+	return formatKeyFile(body, keyFileMAC{macOf(k.master, bytes.TrimSuffix(line, []byte("\n")))})
+}
+
+func formatKeyFile(body keyFileBody, mac keyFileMAC) ([]byte, error) {
+	out := fmt.Appendf(nil, "%s %d\n", keyFileName, keyFileVersion)
+	for _, v := range []any{body, mac} {
+		var err error
+		if out, err = durable.AppendRecord(out, v); err != nil {
+			return nil, fmt.Errorf("sealed: key file: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// Clone gives keys that can be changed while others use these.
+func (k *Keys) Clone() *Keys {
+	f := *k.file
+	f.pairs, f.locks = slices.Clone(f.pairs), slices.Clone(f.locks)
+	return &Keys{file: &f, master: bytes.Clone(k.master), private: slices.Clone(k.private), names: bytes.Clone(k.names)}
+}
+
+// File is the key file that is open.
+func (k *Keys) File() *KeyFile { return k.file }
+
+// Keyring opens all files.
+func (k *Keys) Keyring() *Keyring { return NewKeyring(k.private...) }
+
+// Names is the secret that names are hidden with, 32 octets; it stays the same for ever.
+func (k *Keys) Names() []byte { return k.names }
+
+// SetState says what is done with the files. Where all are sealed for the first key, the others are forgotten.
+func (k *Keys) SetState(s State) {
+	k.file.state = s
+	if s == Sealed {
+		k.private, k.file.pairs = k.private[:1], k.file.pairs[:1]
+	}
+}
+
+// SetLock puts a lock for the secret in the place of those of its kind.
+func (k *Keys) SetLock(secret Secret, cost Cost) error {
+	l, err := newLock(secret, cost)
+	if err != nil {
+		return err
+	}
+	if err := l.seal(k.master); err != nil {
+		return err
+	}
+	k.dropLocks(l.Kind)
+	k.file.locks = append(k.file.locks, *l)
+	return nil
+}
+
+// DropServerLock has the server's key open nothing any more.
+func (k *Keys) DropServerLock() { k.dropLocks(serverLock) }
+
+func (k *Keys) dropLocks(kind string) {
+	k.file.locks = slices.DeleteFunc(k.file.locks, func(l lock) bool { return l.Kind == kind })
+}
+
+// Rotate makes a new key pair, which new files are for, and a new master key behind the same locks.
+func (k *Keys) Rotate() error {
+	if len(k.private) == maxPairs {
+		return fmt.Errorf("sealed: more than %d keys", maxPairs)
+	}
+	key, err := GenerateKey()
+	if err != nil {
+		return err
+	}
+	k.private = append([]*PrivateKey{key}, k.private...)
+	k.master = make([]byte, keySize)
+	_, _ = rand.Read(k.master) // never fails
+	k.file.state, k.file.pairs = Sealing, nil
+	for _, key := range k.private {
+		raw, err := key.Bytes()
+		if err != nil {
+			return fmt.Errorf("sealed: private key: %w", err)
+		}
+		small, err := sealSmall(k.master, raw, "key")
+		clear(raw)
+		if err != nil {
+			return err
+		}
+		k.file.pairs = append(k.file.pairs, pair{key.PublicKey().Bytes(), small})
+	}
+	if k.file.names, err = sealSmall(k.master, k.names, "names"); err != nil {
+		return err
+	}
+	k.file.locks = slices.Clone(k.file.locks)
+	for i := range k.file.locks {
+		if err := k.file.locks[i].seal(k.master); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Wipe clears what is secret, as far as memory can be cleared.
+func (k *Keys) Wipe() {
+	clear(k.master)
+	clear(k.names)
+	clear(k.private)
+}
+
+// sealSmall seals a secret with the master key.
+func sealSmall(master, secret []byte, what string) ([]byte, error) {
+	aead, err := smallAEAD(master, what)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(secret)+aead.Overhead())
+	_, _ = rand.Read(nonce) // never fails
+	return aead.Seal(nonce, nonce, secret, nil), nil
+}
+
+func openSmall(master, data []byte, what string) ([]byte, error) {
+	aead, err := smallAEAD(master, what)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) < aead.NonceSize() {
+		return nil, fmt.Errorf("%w: key file: %s", ErrDamaged, what)
+	}
+	secret, err := aead.Open(nil, data[:aead.NonceSize()], data[aead.NonceSize():], nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: key file: %s", ErrDamaged, what)
+	}
+	return secret, nil
+}
+
+func smallAEAD(master []byte, what string) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, master, nil, "mailbricks-keys "+what, keySize)
+	if err != nil {
+		return nil, fmt.Errorf("sealed: %w", err)
+	}
+	defer clear(key)
+	return chacha20poly1305.NewX(key)
+}
