@@ -75,6 +75,9 @@ func (a *account) make() error {
 		return err
 	}
 	defer lock.Close()
+	if err := a.finishRename(); err != nil {
+		return err
+	}
 	info, err := statOrNil(a.fs(), filepath.Join(a.dir, "cur"))
 	if err != nil {
 		return err

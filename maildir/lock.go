@@ -23,8 +23,13 @@ func (a *account) lockStructure() (unlock func(), err error) {
 		a.structure.Unlock()
 		return nil, err
 	}
-	return func() {
+	unlock = func() {
 		_ = lock.Close()
 		a.structure.Unlock()
-	}, nil
+	}
+	if err := a.finishRename(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }

@@ -125,9 +125,6 @@ func (s *store) emptyInbox(ctx context.Context, to string) error {
 	return err
 }
 
-// renaming is a folder that gets another name.
-type renaming struct{ from, to string }
-
 // plan finds the folders that a mailbox and those below it have, and will have.
 func (a *account) plan(from, to string) ([]renaming, error) {
 	folders, err := a.list()
@@ -159,62 +156,4 @@ func (a *account) plan(from, to string) ([]renaming, error) {
 		return nil, fmt.Errorf("%w: %.100q", mailbox.ErrExists, to)
 	}
 	return moves, nil
-}
-
-// move renames folders: all or, if one fails, none as far as that can be undone.
-func (a *account) move(moves []renaming) error {
-	inMemory := make([]*folder, len(moves))
-	for i, m := range moves {
-		f := a.folder(m.from)
-		defer a.leave(f)
-		f.writing.Lock() // in the order of names
-		defer f.writing.Unlock()
-		inMemory[i] = f
-	}
-	var uses map[mailbox.Use][]string
-	if err := a.changeUses(func(u *useFile) {
-		uses = maps.Clone(u.folders)
-		for _, m := range moves {
-			u.rename(m.from, m.to)
-		}
-	}); err != nil {
-		return err
-	}
-	for i, m := range moves {
-		err := a.fs().Rename(a.path(m.from), a.path(m.to))
-		if err == nil {
-			continue
-		}
-		for _, done := range moves[:i] {
-			_ = a.fs().Rename(a.path(done.to), a.path(done.from))
-		}
-		_ = a.changeUses(func(u *useFile) { u.folders = uses })
-		return fmt.Errorf("maildir: rename: %w", err)
-	}
-	a.mu.Lock()
-	for i, m := range moves {
-		f := inMemory[i]
-		if a.folders[m.from] != f {
-			continue // it was given up before it was locked
-		}
-		delete(a.folders, m.from)
-		a.folders[m.to] = f
-		f.mu.Lock()
-		f.name = m.to
-		f.mu.Unlock()
-		if a.maildir.distrusts(a.path(m.from)) {
-			a.maildir.distrust(a.path(m.from), false)
-			a.maildir.distrust(a.path(m.to), true)
-		}
-	}
-	a.mu.Unlock()
-	a.renameIDs(moves)
-	for _, m := range moves {
-		a.changedFolder(m.from)
-		a.changedFolder(m.to)
-	}
-	if err := a.syncDir(a.dir); err != nil {
-		return fmt.Errorf("maildir: rename: %w", err)
-	}
-	return nil
 }
