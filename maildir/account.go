@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -251,16 +253,12 @@ func (a *account) leave(f *folder) {
 // drop takes a folder out of memory unless it is used again.
 func (a *account) drop(f *folder) {
 	f.mu.Lock()
-	busy, news := f.refs > 0, len(f.learned) > 0 && f.gone == nil && f.st != nil
+	busy := f.refs > 0
 	f.mu.Unlock()
 	if busy {
 		return
 	}
-	if news {
-		if err := f.submit(func(tx *tx) error { tx.compact = true; return nil }); err != nil {
-			a.maildir.logger().Warn("maildir: sizes of messages are not kept", "folder", f.dir(), "error", err)
-		}
-	}
+	f.settle()
 	a.mu.Lock()
 	f.mu.Lock()
 	busy = f.refs > 0 || len(f.delivered) > 0
@@ -289,6 +287,12 @@ func (a *account) forgetLocked(f *folder) {
 
 // unload takes all folders out of memory.
 func (a *account) unload() {
+	a.mu.Lock()
+	folders := slices.Collect(maps.Values(a.folders))
+	a.mu.Unlock()
+	for _, f := range folders {
+		f.settle()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for name, f := range a.folders {

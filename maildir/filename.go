@@ -1,9 +1,11 @@
 package maildir
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -46,35 +48,54 @@ func parseFlags(letters string) flags {
 }
 
 // String has the letters in the order that Maildir asks for: ASCII.
-func (f flags) String() string {
-	buf := make([]byte, 0, 8)
-	for _, c := range "DFPRST" {
-		if at := strings.IndexRune(flagLetters, c); f&(1<<at) != 0 {
-			buf = append(buf, byte(c))
+func (f flags) String() string { return string(f.appendTo(make([]byte, 0, 8))) }
+
+func (f flags) appendTo(b []byte) []byte {
+	const inOrder = "DFPRST"
+	for i := range len(inOrder) {
+		if at := strings.IndexByte(flagLetters, inOrder[i]); f&(1<<at) != 0 {
+			b = append(b, inOrder[i])
 		}
+	}
+	if f < firstKeyword {
+		return b
 	}
 	for i := range maxLetters {
 		if f&keywordFlag(i) != 0 {
-			buf = append(buf, byte('a'+i))
+			b = append(b, byte('a'+i))
 		}
 	}
-	return string(buf)
+	return b
 }
 
 // splitName cuts a file name in cur or new into what stays the same and its flags. Both separators are understood: a
 // tree may come from a system that cannot have a colon in names. A semicolon that no flags follow is part of a name. The
 // base has no separator, so that it is its own base wherever it is read again.
 func splitName(name string) (base string, f flags) {
+	i := infoIndex(name)
+	if i < 0 {
+		return name, 0
+	}
+	letters, ok := strings.CutPrefix(name[i+1:], "2,")
+	if !ok { // another kind of information
+		return name[:i], 0
+	}
+	return name[:i], parseFlags(letters)
+}
+
+// infoIndex is where the separator stands; -1: nowhere.
+func infoIndex[T string | []byte](name T) int {
 	for i := 1; i < len(name); i++ {
-		if name[i] == ':' || strings.HasPrefix(name[i:], ";2,") {
-			letters, ok := strings.CutPrefix(name[i+1:], "2,")
-			if !ok { // another kind of information
-				return name[:i], 0
+		switch name[i] {
+		case ':':
+			return i
+		case ';':
+			if i+2 < len(name) && name[i+1] == '2' && name[i+2] == ',' {
+				return i
 			}
-			return name[:i], parseFlags(letters)
 		}
 	}
-	return name, 0
+	return -1
 }
 
 // withFlags is the file name of a message in cur.
@@ -83,7 +104,8 @@ func withFlags(base string, f flags) string { return base + infoSeparator + "2,"
 // isInfo says whether withFlags ends a name like this.
 func isInfo(info string, f flags) bool {
 	letters, ok := strings.CutPrefix(info, infoSeparator+"2,")
-	return ok && letters == f.String()
+	var buf [len(flagLetters) + maxLetters]byte
+	return ok && letters == string(f.appendTo(buf[:0]))
 }
 
 // nameSize finds a size in the name of a file: key S is its length, W what it has with CRLF line ends.
@@ -150,16 +172,37 @@ func withSizes(name string, size, crlfSize int64) string {
 
 // nameOrder compares names by when they were made, as far as they tell: seconds, then microseconds, then the delivery
 // number, then the rest.
-func nameOrder(a, b string) int {
-	for _, part := range []func(string) int64{nameSeconds, nameMicros, nameCounter} {
-		if x, y := part(a), part(b); x != y {
-			if x < y {
-				return -1
-			}
-			return 1
-		}
+func nameOrder(a, b string) int { return keyOf(a).compare(keyOf(b)) }
+
+// nameKey is what nameOrder compares.
+type nameKey struct {
+	seconds, micros, counter int64
+	name                     string
+}
+
+func keyOf(name string) nameKey {
+	return nameKey{nameSeconds(name), nameMicros(name), nameCounter(name), name}
+}
+
+func (k nameKey) compare(other nameKey) int {
+	return cmp.Or(cmp.Compare(k.seconds, other.seconds), cmp.Compare(k.micros, other.micros),
+		cmp.Compare(k.counter, other.counter), strings.Compare(k.name, other.name))
+}
+
+// sortByName sorts by nameOrder, reading each name once.
+func sortByName[T any](list []T, name func(T) string) {
+	type keyed struct {
+		nameKey
+		value T
 	}
-	return strings.Compare(a, b)
+	keys := make([]keyed, len(list))
+	for i, v := range list {
+		keys[i] = keyed{keyOf(name(v)), v}
+	}
+	slices.SortFunc(keys, func(a, b keyed) int { return a.compare(b.nameKey) })
+	for i := range keys {
+		list[i] = keys[i].value
+	}
 }
 
 func nameSeconds(name string) int64 { return leadingNumber(name) }

@@ -241,7 +241,7 @@ func TestIndex(t *testing.T) {
 	log = appendExpungeLine(log, 'x', 104, []uint32{11})
 	log = appendNumberLine(log, 'r', 5)
 	log = appendNumberLine(log, 'm', 200)
-	require.Equal(t, "mailbricks-index 1 V7 B100\nf 3 101 Sa one two\nf 4 102 -\nx 103 4-6,9\nd\nv 104 10\nx 104 11\nr 5\nm 200\n", string(log))
+	require.Equal(t, "mailbricks-index 2 V7 B100\nf 3 101 Sa one two\nf 4 102 -\nx 103 4-6,9\nd\nv 104 10\nx 104 11\nr 5\nm 200\n", string(log))
 	x, err := parseIndex(log)
 	require.NoError(t, err)
 	require.Equal(t, &index{
@@ -261,12 +261,12 @@ func TestIndex(t *testing.T) {
 		require.Error(t, err, "%q", bad)
 		require.NotErrorIs(t, err, errNewer)
 	}
-	_, err = parseIndex([]byte("mailbricks-index 2\n"))
+	_, err = parseIndex([]byte("mailbricks-index 3\n"))
 	require.ErrorIs(t, err, errNewer)
 }
 
 func FuzzIndex(f *testing.F) {
-	f.Add([]byte("mailbricks-index 1 V7 B100\nf 3 101 Sa one two\nx 103 4-6,9\nd\nr 5\nm 200\n"))
+	f.Add([]byte("mailbricks-index 2 V7 B100\nf 3 101 Sa one two\nx 103 4-6,9\nd\nr 5\nm 200\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		x, err := parseIndex(data)
 		if err != nil {

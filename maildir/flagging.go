@@ -112,21 +112,24 @@ func (tx *tx) takeRecent() uint32 {
 	}
 	tx.log = appendNumberLine(tx.log, 'r', uint64(tx.recent))
 	tx.logLines++
-	for _, list := range [][]entry{tx.st.entries, tx.added} {
-		for i := range list {
-			if !list[i].isNew {
-				continue
+	var fresh []entry
+	if tx.st.counts.inNew > 0 {
+		for e := range tx.st.entries.all() {
+			if e.isNew {
+				fresh = append(fresh, *e)
 			}
-			e, ok := tx.find(list[i].uid)
-			if !ok || !e.isNew {
-				continue
-			}
-			after := e
-			after.isNew = false
-			if tx.f.fs().Rename(filepath.Join(tx.dir, e.path()), filepath.Join(tx.dir, after.path())) == nil {
-				tx.put(after)
-				tx.f.newDirty = true
-			}
+		}
+	}
+	for _, was := range append(fresh, tx.added...) {
+		e, ok := tx.find(was.uid)
+		if !ok || !e.isNew {
+			continue
+		}
+		after := e
+		after.isNew = false
+		if tx.f.fs().Rename(filepath.Join(tx.dir, e.path()), filepath.Join(tx.dir, after.path())) == nil {
+			tx.put(after)
+			tx.f.newDirty = true
 		}
 	}
 	return first

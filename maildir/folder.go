@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"path/filepath"
 	"sync"
 	"time"
@@ -36,7 +37,8 @@ type entry struct {
 	size   int64 // with CRLF line ends; -1: unknown
 	uid    uint32
 	flags  flags
-	isNew  bool // the file is in new; else in cur
+	saved  uint32 // when it came into this mailbox, in Unix seconds; 0: at its date
+	isNew  bool   // the file is in new; else in cur
 }
 
 // path is where the message is, seen from the folder.
@@ -47,15 +49,28 @@ func (e *entry) path() string {
 	return filepath.Join("cur", withFlags(e.base, e.flags))
 }
 
+// saveDate is when the message came into this mailbox; its date is known.
+func (e *entry) saveDate() time.Time {
+	if e.saved != 0 {
+		return time.Unix(int64(e.saved), 0)
+	}
+	return time.Unix(e.date, 0)
+}
+
 // state is what is known of a folder.
 type state struct {
 	validity uint32
 	guid     string
+	header   string // what others have in the first line of the uidlist
 	next     uint32
 	modseq   uint64
 	base     uint64 // what went before this modseq is forgotten
 	recent   uint32
-	entries  []entry    // UIDs ascending
+	entries  entryList
+	names    *nameIndex // nil until somebody asks
+	counts   counts
+	news     []expunged // the UIDs that came or changed last, modseqs ascending, at most maxNews
+	newsBase uint64     // news has all that happened after this modseq
 	expunged []expunged // modseqs ascending, at most maxExpunged
 	keywords *keywords
 	other    map[uint32]string // what Dovecot notes in the uidlist and we have no use for
@@ -65,18 +80,57 @@ type state struct {
 // maxExpunged is how many messages that went a folder remembers.
 const maxExpunged = 10_000
 
-// find gives the place of a UID, or where it would be.
-func (s *state) find(uid uint32) (int, bool) {
-	lo, hi := 0, len(s.entries)
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		if s.entries[mid].uid < uid {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
+// maxNews is how many changes can be told without a look at all messages.
+const maxNews = 2000
+
+// counts are kept up to date with the messages of a folder.
+type counts struct {
+	unseen, deleted int
+	inNew           int
+	unsized         int // messages whose size is not known
+	extras          int // messages with keywords that have no letter
+	size            int64
+	letters         [maxLetters]int
+}
+
+// note counts a message, or with n = -1 no longer.
+func (c *counts) note(e *entry, n int) {
+	if e.flags&flagSeen == 0 {
+		c.unseen += n
 	}
-	return lo, lo < len(s.entries) && s.entries[lo].uid == uid
+	if e.flags&flagTrashed != 0 {
+		c.deleted += n
+	}
+	if e.isNew {
+		c.inNew += n
+	}
+	if e.extra != nil {
+		c.extras += n
+	}
+	if e.size < 0 {
+		c.unsized += n
+	} else {
+		c.size += int64(n) * e.size
+	}
+	for rest := uint32(e.flags) / uint32(firstKeyword); rest != 0; rest &= rest - 1 {
+		c.letters[bits.TrailingZeros32(rest)] += n
+	}
+}
+
+// add puts a message behind all others.
+func (s *state) add(e entry) {
+	s.entries.add(e)
+	s.counts.note(&e, 1)
+	s.noteName(&e)
+}
+
+// replace changes a message, if it is there.
+func (s *state) replace(e entry) {
+	if at := s.entries.find(e.uid); at != nil {
+		s.counts.note(at, -1)
+		s.counts.note(&e, 1)
+		*at = e
+	}
 }
 
 // folder is a mailbox on disk. One object serves all sessions of the process.
@@ -87,6 +141,7 @@ type folder struct {
 	files    fileMarks
 	rescan   bool   // look at all files
 	lines    [2]int // lines in uidlist and index, with those that are dead
+	noted    string // the "s" that the index ends with
 	newDirty bool   // names in new have gone since it was synced
 
 	mu        sync.Mutex
@@ -126,7 +181,7 @@ func newFolder(a *account, name string) *folder {
 	return &folder{account: a, name: name, watchers: map[*watcher]struct{}{}, learned: map[uint32]learned{}}
 }
 
-func (f *folder) fs() durable.FS { return f.account.maildir.fsys() }
+func (f *folder) fs() durable.FS { return f.account.fs() }
 
 // folderName is the folder's name now.
 func (f *folder) folderName() string {
@@ -365,6 +420,22 @@ func (f *folder) refresh() error {
 		return err
 	}
 	return f.submit(nil)
+}
+
+// settle keeps what the next one who opens the folder would have to find out again.
+func (f *folder) settle() {
+	f.mu.Lock()
+	loaded, news := f.st != nil && f.gone == nil, len(f.learned) > 0
+	f.mu.Unlock()
+	if !loaded {
+		return
+	}
+	if err := f.submit(func(tx *tx) error {
+		tx.compact, tx.settle = tx.compact || news, true
+		return nil
+	}); err != nil {
+		f.account.maildir.logger().Debug("maildir: closed folder is looked at anew next time", "folder", f.dir(), "error", err)
+	}
 }
 
 // deliver tells of a message that is in new. It does not wait.

@@ -362,7 +362,7 @@ func TestDamagedFiles(t *testing.T) {
 		})
 	}
 	for name, damage := range map[string][2]string{
-		"newer index": {"mailbricks-index", "mailbricks-index 2 V1 B1\n"},
+		"newer index": {"mailbricks-index", "mailbricks-index 3 V1 B1\n"},
 		"newer list":  {"dovecot-uidlist", "4 V1 N1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

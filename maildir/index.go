@@ -1,8 +1,10 @@
 package maildir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -17,14 +19,17 @@ import (
 //	d                                                so are the files of all before
 //	r <UID>                                          messages before UID are no longer recent
 //	m <modseq>                                       this modseq was used
+//	s <cur> <new> <count> <octets> <time>            all is as the files say; see scanMark
 //
 // An "x" is what removes a message: if its file is still there after a power cut, and no "d" says that it was gone, it is
 // removed then. (One that someone puts there later, from a backup, is a new message.) Without the file
 // all messages have the modseq of the time of its loss (in microseconds, which is more than any modseq before), so that
-// clients look at all of them again.
+// clients look at all of them again. (If the clock was set back since, M in the first line of the uidlist and in its other
+// lines is what the new modseqs are far above.) An "s" counts only as the last line. Version 1 had none; such a file is
+// written anew.
 const indexFile = "mailbricks-index"
 
-const indexVersion = 1
+const indexVersion = 2
 
 // maxRangeSize bounds what a damaged index can make of one line.
 const maxRangeSize = 1 << 20
@@ -38,8 +43,10 @@ type index struct {
 	flags    map[uint32]indexFlags
 	expunged []expunged      // modseqs ascending
 	doomed   map[uint32]bool // those whose files may still be there
+	mark     *scanMark       // nil: the last line is none
 	lines    int
 	damaged  bool // see uidlist
+	old      bool // of an earlier version
 }
 
 type indexFlags struct {
@@ -53,15 +60,27 @@ type expunged struct {
 	uid    uint32
 }
 
+// scanMark says that all files were looked at and were as the uidlist and the index say, which were on disk: when the
+// folders cur and new and the uidlist had these times (in nanoseconds) and that length. Who finds them so again need not
+// look. Files in new are not told from those in cur by the two files; that there were none is noted, since then nothing but
+// arrivals can have changed new.
+type scanMark struct {
+	cur, fresh int64
+	inNew      int
+	listSize   int64
+	listTime   int64
+}
+
 // parseIndex reads an index. A file that is none gives an error; reading ends at the first line that is damaged, since
 // those behind it may rest on it.
 func parseIndex(data []byte) (*index, error) {
-	header, rest, ok := strings.Cut(string(data), "\n")
-	fields := strings.Fields(header)
+	header, rest, ok := bytes.Cut(data, []byte("\n"))
+	fields := strings.Fields(string(header))
 	if !ok || len(fields) < 2 || fields[0] != indexFile {
 		return nil, errors.New("maildir: not an index")
 	}
-	if fields[1] != strconv.Itoa(indexVersion) {
+	version, err := strconv.Atoi(fields[1])
+	if err != nil || version < 1 || version > indexVersion {
 		return nil, fmt.Errorf("%w: index of version %.20q", errNewer, fields[1])
 	}
 	if len(fields) != 4 || fields[2][0] != 'V' || fields[3][0] != 'B' {
@@ -73,8 +92,10 @@ func parseIndex(data []byte) (*index, error) {
 		return nil, fmt.Errorf("maildir: bad first line of index: %w", err)
 	}
 	x := &index{validity: uint32(validity), base: base, modseq: base, flags: map[uint32]indexFlags{}, doomed: map[uint32]bool{}}
-	for rest != "" {
-		line, after, ok := strings.Cut(rest, "\n")
+	x.old = version < indexVersion
+	for len(rest) > 0 {
+		line, after, ok := bytes.Cut(rest, []byte("\n"))
+		x.mark = nil
 		if !ok || !x.parseLine(line) {
 			x.damaged = true
 			break
@@ -85,62 +106,93 @@ func parseIndex(data []byte) (*index, error) {
 	return x, nil
 }
 
-func (x *index) parseLine(line string) bool {
-	fields := strings.Fields(line)
-	if line == "d" {
+// cutField gives what is in front of the first space, and what is behind.
+func cutField(line []byte) (field, rest []byte) {
+	field, rest, _ = bytes.Cut(line, []byte(" "))
+	return field, rest
+}
+
+// cutNumbers reads so many numbers off the front of a line.
+func cutNumbers(line []byte, into ...*uint64) (rest []byte, ok bool) {
+	for _, n := range into {
+		var field []byte
+		field, line = cutField(line)
+		if *n, ok = parseNumber(field, math.MaxInt64); !ok {
+			return nil, false
+		}
+	}
+	return line, true
+}
+
+func (x *index) parseLine(line []byte) bool {
+	if len(line) == 1 && line[0] == 'd' {
 		clear(x.doomed)
 		return true
 	}
-	if len(fields) < 2 {
+	if len(line) < 2 || line[1] != ' ' {
 		return false
 	}
-	switch {
-	case fields[0] == "f" && len(fields) >= 4:
-		uid, err := strconv.ParseUint(fields[1], 10, 32)
-		seq, err2 := strconv.ParseUint(fields[2], 10, 63)
-		if err != nil || err2 != nil {
+	kind, line := line[0], line[2:]
+	var a, b uint64
+	switch kind {
+	case 'f':
+		rest, ok := cutNumbers(line, &a, &b)
+		if !ok || a > math.MaxUint32 || len(rest) == 0 {
 			return false
 		}
-		f := indexFlags{modseq: seq, flags: parseFlags(fields[3])}
-		for _, kw := range fields[4:] {
-			f.keywords = append(f.keywords, strings.Clone(kw))
+		letters, rest := cutField(rest)
+		f := indexFlags{modseq: b, flags: parseFlags(string(letters))}
+		for len(rest) > 0 {
+			var name []byte
+			if name, rest = cutField(rest); len(name) > 0 {
+				f.keywords = append(f.keywords, string(name))
+			}
 		}
-		x.flags[uint32(uid)] = f
-		x.modseq = max(x.modseq, seq)
-	case (fields[0] == "x" || fields[0] == "v") && len(fields) == 3:
-		seq, err := strconv.ParseUint(fields[1], 10, 63)
-		if err != nil {
+		x.flags[uint32(a)] = f
+		x.modseq = max(x.modseq, b)
+	case 'x', 'v':
+		rest, ok := cutNumbers(line, &a)
+		if !ok {
 			return false
 		}
-		x.modseq = max(x.modseq, seq)
-		return x.parseRanges(seq, fields[2], fields[0] == "x")
-	case fields[0] == "r":
-		uid, err := strconv.ParseUint(fields[1], 10, 32)
-		if err != nil {
+		x.modseq = max(x.modseq, a)
+		return x.parseRanges(a, rest, kind == 'x')
+	case 'r':
+		rest, ok := cutNumbers(line, &a)
+		if !ok || len(rest) > 0 || a > math.MaxUint32 {
 			return false
 		}
-		x.recent = max(x.recent, uint32(uid))
-	case fields[0] == "m":
-		seq, err := strconv.ParseUint(fields[1], 10, 63)
-		if err != nil {
+		x.recent = max(x.recent, uint32(a))
+	case 'm':
+		rest, ok := cutNumbers(line, &a)
+		if !ok || len(rest) > 0 {
 			return false
 		}
-		x.modseq = max(x.modseq, seq)
+		x.modseq = max(x.modseq, a)
+	case 's':
+		var count, size, time uint64
+		rest, ok := cutNumbers(line, &a, &b, &count, &size, &time)
+		if !ok || len(rest) > 0 || count > math.MaxUint32 {
+			return false
+		}
+		x.mark = &scanMark{cur: int64(a), fresh: int64(b), inNew: int(count), listSize: int64(size), listTime: int64(time)}
 	default:
 		return false
 	}
 	return true
 }
 
-func (x *index) parseRanges(seq uint64, ranges string, doomed bool) bool {
-	for r := range strings.SplitSeq(ranges, ",") {
-		from, to, isRange := strings.Cut(r, "-")
+func (x *index) parseRanges(seq uint64, ranges []byte, doomed bool) bool {
+	for more := true; more; {
+		var r []byte
+		r, ranges, more = bytes.Cut(ranges, []byte(","))
+		from, to, isRange := bytes.Cut(r, []byte("-"))
 		if !isRange {
 			to = from
 		}
-		first, err := strconv.ParseUint(from, 10, 32)
-		last, err2 := strconv.ParseUint(to, 10, 32)
-		if err != nil || err2 != nil || last < first || last-first > maxRangeSize {
+		first, ok := parseNumber(from, math.MaxUint32)
+		last, ok2 := parseNumber(to, math.MaxUint32)
+		if !ok || !ok2 || last < first || last-first > maxRangeSize {
 			return false
 		}
 		for uid := first; uid <= last; uid++ {
@@ -159,16 +211,25 @@ func appendIndexHeader(b []byte, validity uint32, base uint64) []byte {
 }
 
 func appendFlagsLine(b []byte, uid uint32, seq uint64, f flags, keywords []string) []byte {
-	letters := f.String()
-	if letters == "" {
-		letters = "-"
+	b = append(b, "f "...)
+	b = strconv.AppendUint(b, uint64(uid), 10)
+	b = append(b, ' ')
+	b = strconv.AppendUint(b, seq, 10)
+	b = append(b, ' ')
+	if f == 0 {
+		b = append(b, '-')
 	}
-	b = fmt.Appendf(b, "f %d %d %s", uid, seq, letters)
+	b = f.appendTo(b)
 	for _, kw := range keywords {
 		b = append(b, ' ')
 		b = append(b, kw...)
 	}
 	return append(b, '\n')
+}
+
+// line writes an "s".
+func (m *scanMark) line() string {
+	return fmt.Sprintf("s %d %d %d %d %d\n", m.cur, m.fresh, m.inNew, m.listSize, m.listTime)
 }
 
 // appendExpungeLine writes one "x" or "v" for UIDs in ascending order.

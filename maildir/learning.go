@@ -20,11 +20,15 @@ func (f *folder) learnedOf(e entry) entry {
 func (s *session) learnSizes() error {
 	var missing []entry
 	if err := s.f.read(func(st *state) {
-		for i := range st.entries {
-			if st.entries[i].size < 0 {
-				if e := s.f.learnedOf(st.entries[i]); e.size < 0 {
-					missing = append(missing, e)
-				}
+		if st.counts.unsized == 0 {
+			return
+		}
+		for at := range st.entries.all() {
+			if at.size >= 0 {
+				continue
+			}
+			if e := s.f.learnedOf(*at); e.size < 0 {
+				missing = append(missing, e)
 			}
 		}
 	}); err != nil {

@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
@@ -26,58 +26,88 @@ func (f *folder) load(dir string) (*tx, error) {
 	if err := f.account.complete(dir); err != nil {
 		return nil, err
 	}
-	list, listInfo, err := f.loadList(dir)
+	list, err := f.openList(dir)
 	if err != nil {
 		return nil, err
 	}
-	x, indexInfo, err := f.loadIndex(dir, list.validity)
-	if err != nil {
-		return nil, err
-	}
-	kw, kwInfo, err := loadKeywords(f.fs(), dir)
-	if err != nil {
-		return nil, err
-	}
-	st := &state{
-		validity: list.validity, guid: list.guid, next: list.next, keywords: kw,
-		entries: make([]entry, 0, len(list.lines)), doomed: map[string]uint32{}, other: map[uint32]string{},
-	}
-	tx := newTx(f, dir, st)
-	tx.fresh = true
-	tx.files = fileMarks{list: listInfo, index: indexInfo, keywords: kwInfo}
-	tx.whole = list.damaged || x == nil || x.damaged
-	if x == nil {
-		x = &index{base: newBase(list)}
-		x.modseq = x.base
-		tx.guessRecent = true
-		for i := range list.lines {
-			list.lines[i].modseq = 0
+	defer list.close()
+	tx, err := f.loadWith(dir, list)
+	if errors.Is(err, errNoUID) {
+		if err := list.renew(f); err != nil {
+			return nil, err
 		}
+		tx, err = f.loadWith(dir, list)
 	}
-	tx.lines = [2]int{len(list.lines), x.lines}
-	slices.SortStableFunc(x.expunged, func(a, b expunged) int { return cmp.Compare(a.modseq, b.modseq) })
-	st.base, st.modseq, st.recent, st.expunged = x.base, x.modseq, x.recent, x.expunged
-	tx.fill(list, x, kw)
-	tx.hadDoomed = len(st.doomed) > 0
-	st.trimExpunged()
-	tx.reset()
+	if err != nil {
+		return nil, err
+	}
 	f.cleanTemp(dir)
 	return tx, nil
 }
 
-// newBase gives a modseq larger than any that anyone was told before: it is the time, which goes on faster than changes
-// can be written to disk.
-func newBase(list *uidlist) uint64 {
-	base := uint64(time.Now().UnixMicro())
-	for i := range list.lines {
-		base = max(base, list.lines[i].modseq+1)
+// loadWith is load with an open uidlist.
+func (f *folder) loadWith(dir string, list *listFile) (*tx, error) {
+	x, index, err := f.loadIndex(dir, list.list.validity)
+	if err != nil {
+		return nil, err
+	}
+	defer index.close()
+	kw, kwInfo, err := loadKeywords(f.fs(), dir)
+	if err != nil {
+		return nil, err
+	}
+	tx := newTx(f, dir, &state{keywords: kw, doomed: map[string]uint32{}, other: map[uint32]string{}})
+	tx.fresh = true
+	tx.files = fileMarks{list: list.info, index: index.info, keywords: kwInfo}
+	if err := tx.fill(list, x); err != nil {
+		return nil, err
+	}
+	f.noted = ""
+	if x != nil && tx.trusts(x.mark) {
+		tx.asMarked, f.noted = x.mark, x.mark.line()
+		return tx, nil
+	}
+	// A process before may have ended between writing and syncing them.
+	return tx, inParallel([]func() error{list.sync, index.sync})
+}
+
+// trusts says whether a mark tells that all files are as st has them, if the folders have not changed since.
+func (tx *tx) trusts(m *scanMark) bool {
+	list := tx.files.list
+	return m != nil && list != nil && !tx.whole && len(tx.unknown) == 0 && !tx.hadDoomed && !tx.f.account.maildir.distrusts(tx.dir) &&
+		m.listSize == list.Size() && m.listTime == list.ModTime().UnixNano()
+}
+
+// lostMargin is how far above all modseqs of the uidlist those are that are given after the index was lost: more than there
+// can be changes between two times that the uidlist is written anew.
+const lostMargin = 1 << 32
+
+// newBase gives a modseq larger than any that anyone was told before, given the largest in the uidlist: it is the time,
+// which goes on faster than changes can be written to disk, unless the clock was set back.
+func newBase(now time.Time, largest uint64) uint64 {
+	base := uint64(max(now.UnixMicro(), 1))
+	if largest > 0 {
+		base = max(base, largest+lostMargin)
 	}
 	return base
 }
 
-// fill makes the entries of what the two files say.
-func (tx *tx) fill(list *uidlist, x *index, kw *keywords) {
-	st := tx.st
+// largestModSeq is the largest modseq in a uidlist.
+func (u *uidlist) largestModSeq() uint64 {
+	largest := u.modseq
+	for i := range u.lines {
+		largest = max(largest, u.lines[i].modseq)
+	}
+	return largest
+}
+
+// fill makes the entries of what the two files say; x is nil if the index was lost.
+func (tx *tx) fill(list *listFile, x *index) error {
+	st, lost := tx.st, x == nil
+	if lost {
+		x = &index{}
+		tx.guessRecent = true
+	}
 	gone := make(map[uint32]bool, len(x.expunged)) // and whether the file may still be there
 	for _, e := range x.expunged {
 		gone[e.uid] = false
@@ -85,53 +115,97 @@ func (tx *tx) fill(list *uidlist, x *index, kw *keywords) {
 	for uid := range x.doomed {
 		gone[uid] = true
 	}
+	largest := list.list.modseq
 	extra := map[string]bool{}
-	names := list.names()
-	for i, l := range list.lines {
-		l.base = names[i]
+	var l uidLine
+	for list.next(&l) {
+		tx.lines[0]++
+		largest = max(largest, l.modseq)
 		if doomed, ok := gone[l.uid]; ok {
 			if doomed {
 				st.doomed[l.base] = l.uid
 			}
 			continue
 		}
-		e := entry{base: l.base, uid: l.uid, modseq: l.modseq, date: l.date, size: l.size, flags: l.flags}
-		if named, ok := nameSize(l.base, 'W'); ok && l.size < 0 {
-			e.size = named
-		}
-		fl, ok := x.flags[l.uid]
-		if ok {
-			e.modseq, e.flags = max(fl.modseq, l.modseq), fl.flags
-			for i, name := range fl.keywords {
-				if letter, _ := kw.find(mailbox.Flag(name)); letter >= 0 { // it has got one since
-					e.flags |= keywordFlag(letter)
-					fl.keywords[i] = ""
-					continue
-				}
-				if !extra[name] {
-					extra[name] = true
-					kw.rest = append(kw.rest, mailbox.Flag(name))
-				}
-			}
-			e.extra = newKeywordSet(notEmpty(fl.keywords))
-		} else if l.modseq == 0 {
-			tx.unknown = append(tx.unknown, l.uid) // whatever its flags are, they are not news
-			tx.whole = true
-		}
-		if l.other != "" {
-			st.other[l.uid] = strings.Clone(l.other)
-		}
-		st.modseq = max(st.modseq, e.modseq)
-		st.entries = append(st.entries, e)
+		tx.fillOne(&l, x, extra, lost)
 	}
-	if len(tx.unknown) > 0 {
-		if !tx.guessRecent {
-			st.modseq++ // lines that another program has added since
+	head, err := list.finish()
+	if err != nil {
+		return err
+	}
+	if lost {
+		x.base = newBase(tx.f.account.maildir.now(), largest)
+		x.modseq = x.base
+	}
+	tx.whole = head.damaged || lost || x.damaged || x.old || len(tx.unknown) > 0
+	tx.lines[1] = x.lines
+	tx.hadDoomed = len(st.doomed) > 0
+	slices.SortStableFunc(x.expunged, func(a, b expunged) int { return cmp.Compare(a.modseq, b.modseq) })
+	st.validity, st.guid, st.header, st.next = head.validity, head.guid, head.other, head.next
+	st.base, st.recent, st.expunged = x.base, x.recent, x.expunged
+	st.modseq = max(st.modseq, x.modseq)
+	tx.fillUnknown()
+	st.trimExpunged()
+	st.newsBase = st.modseq
+	tx.reset()
+	return nil
+}
+
+// fillOne makes the entry of a line.
+func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
+	st := tx.st
+	e := entry{base: l.base, uid: l.uid, modseq: l.modseq, date: l.date, saved: l.saved, size: l.size, flags: l.flags}
+	if l.modseq == 0 && l.saved == 0 { // of another program; nobody knows since when
+		e.saved = tx.savedNow(l.date)
+	}
+	if named, ok := nameSize(l.base, 'W'); ok && l.size < 0 {
+		e.size = named
+	}
+	fl, ok := x.flags[l.uid]
+	switch {
+	case ok:
+		e.modseq, e.flags = max(fl.modseq, l.modseq), fl.flags
+		e.extra = tx.fillKeywords(&e, fl.keywords, extra)
+	case lost || l.modseq == 0:
+		e.modseq = 0
+		tx.unknown = append(tx.unknown, l.uid) // whatever its flags are, they are not news
+	}
+	if l.other != "" {
+		st.other[l.uid] = l.other
+	}
+	st.modseq = max(st.modseq, e.modseq)
+	st.add(e)
+}
+
+// fillKeywords gives a message its keywords without letters.
+func (tx *tx) fillKeywords(e *entry, names []string, extra map[string]bool) *keywordSet {
+	kw := tx.st.keywords
+	for i, name := range names {
+		if letter, _ := kw.find(mailbox.Flag(name)); letter >= 0 { // it has got one since
+			e.flags |= keywordFlag(letter)
+			names[i] = ""
+			continue
 		}
-		for i := range st.entries {
-			if st.entries[i].modseq == 0 {
-				st.entries[i].modseq = st.modseq
-			}
+		if !extra[name] {
+			extra[name] = true
+			kw.rest = append(kw.rest, mailbox.Flag(name))
+		}
+	}
+	return newKeywordSet(notEmpty(names))
+}
+
+// fillUnknown gives messages whose modseq nobody has noted the newest.
+func (tx *tx) fillUnknown() {
+	st := tx.st
+	if len(tx.unknown) == 0 {
+		return
+	}
+	if !tx.guessRecent {
+		st.modseq++ // lines that another program has added since
+	}
+	for e := range st.entries.all() {
+		if e.modseq == 0 {
+			e.modseq = st.modseq
 		}
 	}
 }
@@ -154,29 +228,54 @@ func (s *state) trimExpunged() {
 	}
 }
 
-// loadList reads the uidlist, or begins a new one, which is written with the first commit.
-func (f *folder) loadList(dir string) (*uidlist, fs.FileInfo, error) {
-	path := filepath.Join(dir, uidlistFile)
-	info, err := statOrNil(f.fs(), path)
+// listFile is an open uidlist, or one that is begun anew and is written with the first commit.
+type listFile struct {
+	*uidReader
+	logFile
+	path string
+	info fs.FileInfo
+}
+
+// openList opens the uidlist.
+func (f *folder) openList(dir string) (*listFile, error) {
+	out := &listFile{path: filepath.Join(dir, uidlistFile)}
+	info, err := statOrNil(f.fs(), out.path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if info != nil {
-		data, err := f.readSynced(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		list, err := parseUIDList(data)
-		if err == nil || errors.Is(err, errNewer) {
-			return list, info, err
-		}
-		f.account.maildir.logger().Warn("maildir: UIDs are given anew", "file", path, "error", err)
+	if info == nil {
+		return out, out.renew(f)
 	}
+	out.info = info
+	if info.Size() > maxListSize {
+		return nil, fmt.Errorf("maildir: %s: %w", out.path, durable.ErrTooLarge)
+	}
+	if out.file, err = f.fs().OpenFile(out.path, os.O_RDWR, 0); err != nil {
+		return nil, err
+	}
+	out.uidReader, err = newUIDReader(out.file)
+	if err == nil {
+		return out, nil
+	}
+	if errors.Is(err, errNewer) || !errors.Is(err, errNoList) {
+		out.close()
+		return nil, err
+	}
+	f.account.maildir.logger().Warn("maildir: UIDs are given anew", "file", out.path, "error", err)
+	err = out.renew(f)
+	return out, err
+}
+
+// renew begins a new uidlist.
+func (l *listFile) renew(f *folder) error {
+	l.close()
+	l.file = nil
 	validity, err := f.account.nextValidity()
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	return &uidlist{validity: validity, next: 1, guid: newGUID(), damaged: true}, info, nil
+	l.uidReader = &uidReader{list: &uidlist{validity: validity, next: 1, guid: newGUID(), damaged: true}, end: true}
+	return nil
 }
 
 func newGUID() string {
@@ -185,100 +284,122 @@ func newGUID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// readSynced reads an index file and makes sure that what it has is on disk: a process before may have ended between
-// writing and syncing it.
-func (f *folder) readSynced(path string) ([]byte, error) {
-	file, err := f.fs().OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	err = durable.SyncData(file)
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return nil, err
-	}
-	return durable.ReadFile(f.fs(), path, maxListSize)
+// indexReader is an open index.
+type indexReader struct {
+	logFile
+	info fs.FileInfo
 }
 
 // loadIndex reads the index; nil if there is none for this UIDVALIDITY.
-func (f *folder) loadIndex(dir string, validity uint32) (*index, fs.FileInfo, error) {
+func (f *folder) loadIndex(dir string, validity uint32) (*index, indexReader, error) {
 	path := filepath.Join(dir, indexFile)
 	info, err := statOrNil(f.fs(), path)
 	if err != nil || info == nil {
-		return nil, nil, err
+		return nil, indexReader{}, err
 	}
-	data, err := f.readSynced(path)
+	out := indexReader{info: info}
+	if out.file, err = f.fs().OpenFile(path, os.O_RDWR, 0); err != nil {
+		return nil, indexReader{}, err
+	}
+	data, err := durable.ReadFile(f.fs(), path, maxListSize)
 	if err != nil {
-		return nil, nil, err
+		out.close()
+		return nil, indexReader{}, err
 	}
 	x, err := parseIndex(data)
 	switch {
 	case errors.Is(err, errNewer):
-		return nil, nil, err
+		out.close()
+		return nil, indexReader{}, err
 	case err != nil:
 		f.account.maildir.logger().Warn("maildir: index is begun anew", "file", path, "error", err)
-		return nil, info, nil
+		return nil, out, nil
 	case x.validity != validity:
-		return nil, info, nil
+		return nil, out, nil
 	}
-	return x, info, nil
+	return x, out, nil
 }
 
 // writeAll writes both index files anew.
 func (tx *tx) writeAll() error {
-	f, st := tx.f, tx.st
-	f.mu.Lock()
-	lines := make([]uidLine, len(st.entries), len(st.entries)+len(st.doomed))
-	log := appendIndexHeader(nil, st.validity, st.base)
-	logLines := 0
-	for i := range st.entries {
-		e := &st.entries[i]
-		lines[i] = uidLine{uid: e.uid, base: e.base, modseq: e.modseq, date: e.date, size: e.size, flags: e.flags, other: st.other[e.uid]}
-		if e.extra != nil {
-			log = appendFlagsLine(log, e.uid, e.modseq, e.flags, e.extra.list())
-			logLines++
-		}
-	}
-	f.mu.Unlock()
-
+	f := tx.f
 	// Files that are removed but not for certain would come back as new messages if their lines went.
 	for _, sub := range []string{"cur", "new"} {
 		if err := f.account.syncDir(filepath.Join(tx.dir, sub)); err != nil {
 			return err
 		}
 	}
-	for i := 0; i < len(st.expunged); logLines++ {
-		seq, uids := st.expunged[i].modseq, []uint32(nil)
-		for ; i < len(st.expunged) && st.expunged[i].modseq == seq; i++ {
-			uids = append(uids, st.expunged[i].uid)
-		}
-		log = appendExpungeLine(log, 'v', seq, uids)
-	}
-	for base, uid := range st.doomed {
-		lines = append(lines, uidLine{uid: uid, base: base, date: noDate, size: -1})
-		log = appendExpungeLine(log, 'x', st.base, []uint32{uid})
-		logLines++
-	}
-	slices.SortFunc(lines, func(a, b uidLine) int { return cmp.Compare(a.uid, b.uid) })
-	log = appendNumberLine(log, 'r', uint64(st.recent))
-	log = appendNumberLine(log, 'm', st.modseq)
-	list := uidlist{validity: st.validity, next: st.next, guid: st.guid}
-	data := list.header()
-	for i := range lines {
-		data = lines[i].appendTo(data)
-	}
+	list, lines := tx.formatList()
+	log, logLines := tx.formatIndex()
 	// The uidlist first: it has the modseqs that the new index has no lines for any more.
-	if err := durable.WriteFile(f.fs(), filepath.Join(tx.dir, uidlistFile), data, 0o600); err != nil {
+	if err := durable.WriteFile(f.fs(), filepath.Join(tx.dir, uidlistFile), list, 0o600); err != nil {
 		return err
 	}
 	if err := durable.WriteFile(f.fs(), filepath.Join(tx.dir, indexFile), log, 0o600); err != nil {
 		return err
 	}
 	f.account.maildir.distrust(tx.dir, false)
-	tx.lines = [2]int{len(lines), logLines + 2}
+	tx.lines, f.noted = [2]int{lines, logLines}, ""
 	return tx.markFiles()
+}
+
+// formatList writes the uidlist anew.
+func (tx *tx) formatList() (data []byte, lines int) {
+	st := tx.st
+	list := uidlist{validity: st.validity, next: st.next, guid: st.guid, modseq: st.modseq, other: st.header}
+	data = append(make([]byte, 0, st.entries.len()*lineSize+lineSize), list.header()...)
+	var doomed []uidLine
+	for base, uid := range st.doomed {
+		doomed = append(doomed, uidLine{uid: uid, base: base, date: noDate, size: -1})
+	}
+	slices.SortFunc(doomed, func(a, b uidLine) int { return cmp.Compare(a.uid, b.uid) })
+	lines = len(doomed) + st.entries.len()
+	for e := range st.entries.all() {
+		for len(doomed) > 0 && doomed[0].uid < e.uid {
+			data = doomed[0].appendTo(data)
+			doomed = doomed[1:]
+		}
+		l := lineOf(e)
+		if len(st.other) > 0 {
+			l.other = st.other[e.uid]
+		}
+		data = l.appendTo(data)
+	}
+	for i := range doomed {
+		data = doomed[i].appendTo(data)
+	}
+	return data, lines
+}
+
+// lineSize is about how long a line of the uidlist is.
+const lineSize = 128
+
+// formatIndex writes the index anew.
+func (tx *tx) formatIndex() (log []byte, lines int) {
+	st := tx.st
+	log = appendIndexHeader(nil, st.validity, st.base)
+	if st.counts.extras > 0 {
+		for e := range st.entries.all() {
+			if e.extra != nil {
+				log = appendFlagsLine(log, e.uid, e.modseq, e.flags, e.extra.list())
+				lines++
+			}
+		}
+	}
+	for i := 0; i < len(st.expunged); lines++ {
+		seq, uids := st.expunged[i].modseq, []uint32(nil)
+		for ; i < len(st.expunged) && st.expunged[i].modseq == seq; i++ {
+			uids = append(uids, st.expunged[i].uid)
+		}
+		log = appendExpungeLine(log, 'v', seq, uids)
+	}
+	for _, uid := range st.doomed {
+		log = appendExpungeLine(log, 'x', st.base, []uint32{uid})
+		lines++
+	}
+	log = appendNumberLine(log, 'r', uint64(st.recent))
+	log = appendNumberLine(log, 'm', st.modseq)
+	return log, lines + 2
 }
 
 // markFiles remembers the index files as they are now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -26,33 +27,43 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 			UIDValidity: st.validity,
 			UIDNext:     mailbox.UID(st.next),
 			ModSeq:      mailbox.ModSeq(st.modseq),
-			Messages:    len(st.entries),
+			Messages:    st.entries.len(),
+			Unseen:      st.counts.unseen,
+			Deleted:     st.counts.deleted,
+			Recent:      st.entries.from(st.recent),
+			Size:        st.counts.size,
 		}
-		var all flags
-		rest := map[*keywordSet]bool{}
-		for i := range st.entries {
-			e := &st.entries[i]
-			all |= e.flags
-			if e.flags&flagSeen == 0 {
-				out.Unseen++
+		for uid, l := range s.f.learned {
+			if e := st.entries.find(uid); e != nil {
+				out.Size += max(l.size, 0) - max(e.size, 0)
 			}
-			if e.flags&flagTrashed != 0 {
-				out.Deleted++
-			}
-			if e.uid >= st.recent {
-				out.Recent++
-			}
-			if e.extra != nil {
-				rest[e.extra] = true
-			}
-			out.Size += max(s.f.learnedOf(*e).size, 0)
 		}
+		all, rest := st.keywordsUsed()
 		out.Keywords = keywordsOf(st.keywords, all, rest)
 	})
 	if err == nil {
 		out.ID = s.f.account.id(s.f.folderName(), guid)
 	}
 	return out, err
+}
+
+// keywordsUsed are the letters and the other keywords that messages have.
+func (s *state) keywordsUsed() (all flags, rest map[*keywordSet]bool) {
+	for i, n := range s.counts.letters {
+		if n > 0 {
+			all |= keywordFlag(i)
+		}
+	}
+	if s.counts.extras == 0 {
+		return all, nil
+	}
+	rest = map[*keywordSet]bool{}
+	for e := range s.entries.all() {
+		if e.extra != nil {
+			rest[e.extra] = true
+		}
+	}
+	return all, rest
 }
 
 func keywordsOf(k *keywords, all flags, rest map[*keywordSet]bool) []mailbox.Flag {
@@ -77,9 +88,9 @@ func (s *session) UIDs(ctx context.Context) ([]mailbox.UID, mailbox.ModSeq, erro
 	var uids []mailbox.UID
 	var seq mailbox.ModSeq
 	err := s.f.read(func(st *state) {
-		uids = make([]mailbox.UID, len(st.entries))
-		for i := range st.entries {
-			uids[i] = mailbox.UID(st.entries[i].uid)
+		uids = make([]mailbox.UID, 0, st.entries.len())
+		for e := range st.entries.all() {
+			uids = append(uids, mailbox.UID(e.uid))
 		}
 		seq = mailbox.ModSeq(st.modseq)
 	})
@@ -101,10 +112,8 @@ func (s *session) Changes(ctx context.Context, since mailbox.ModSeq) (mailbox.Ch
 		if tooOld || uint64(since) >= st.modseq {
 			return
 		}
-		for i := range st.entries {
-			if st.entries[i].modseq > uint64(since) {
-				changed = append(changed, s.f.learnedOf(st.entries[i]))
-			}
+		for e := range st.changedSince(uint64(since)) {
+			changed = append(changed, s.f.learnedOf(*e))
 		}
 		for _, e := range slices.Backward(st.expunged) {
 			if e.modseq <= uint64(since) {
@@ -123,6 +132,33 @@ func (s *session) Changes(ctx context.Context, since mailbox.ModSeq) (mailbox.Ch
 	out.Expunged = slices.Compact(out.Expunged)
 	out.Changed, err = s.metas(changed, kw)
 	return out, err
+}
+
+// changedSince gives the messages that came or changed after a modseq, UIDs ascending.
+func (s *state) changedSince(since uint64) iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		if since < s.newsBase {
+			for e := range s.entries.all() {
+				if e.modseq > since && !yield(e) {
+					return
+				}
+			}
+			return
+		}
+		var uids []uint32
+		for _, e := range slices.Backward(s.news) {
+			if e.modseq <= since {
+				break
+			}
+			uids = append(uids, e.uid)
+		}
+		slices.Sort(uids)
+		for _, uid := range slices.Compact(uids) {
+			if e := s.entries.find(uid); e != nil && !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // Messages implements mailbox.Reader.
@@ -151,8 +187,8 @@ func (s *session) entries(uids []mailbox.UID) ([]entry, *keywords, error) {
 			if i > 0 && sorted[i-1] == uid {
 				continue
 			}
-			if at, ok := st.find(uint32(uid)); ok {
-				out = append(out, s.f.learnedOf(st.entries[at]))
+			if e := st.entries.find(uint32(uid)); e != nil {
+				out = append(out, s.f.learnedOf(*e))
 			}
 		}
 	})
@@ -182,7 +218,7 @@ func (s *session) metas(entries []entry, kw *keywords) ([]mailbox.Meta, error) {
 		}
 		out = append(out, mailbox.Meta{
 			UID: mailbox.UID(e.uid), ModSeq: mailbox.ModSeq(e.modseq), Flags: list,
-			InternalDate: time.Unix(e.date, 0), Size: e.size,
+			InternalDate: time.Unix(e.date, 0), SaveDate: e.saveDate(), Size: e.size,
 		})
 	}
 	return out, nil

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,13 +12,14 @@ import (
 // catchUp stages what others did to the files, and messages that this process has delivered.
 func (tx *tx) catchUp(delivered []delivery) error {
 	need, err := tx.needsScan(len(delivered) > 0)
+	if err == nil && need == scanNew {
+		need, err = tx.scanNew()
+	}
+	if err == nil && need == scanAll {
+		err = tx.scan()
+	}
 	if err != nil {
 		return err
-	}
-	if need {
-		if err := tx.scan(); err != nil {
-			return err
-		}
 	}
 	for _, d := range delivered {
 		if tx.knows(d.base) {
@@ -32,35 +34,53 @@ func (tx *tx) catchUp(delivered []delivery) error {
 	return nil
 }
 
+// scanNeed says which files have to be looked at.
+type scanNeed int
+
+const (
+	scanNone scanNeed = iota
+	scanNew           // those in new
+	scanAll
+)
+
 // needsScan says whether the folder is not as it was. A change of new that this process' own delivery explains is none;
 // if another hides behind it, it comes to light when settleTime is over.
-func (tx *tx) needsScan(ownDelivery bool) (bool, error) {
+func (tx *tx) needsScan(ownDelivery bool) (scanNeed, error) {
 	f := tx.f
-	if tx.fresh || f.rescan {
-		return true, nil
+	if f.rescan || tx.fresh && tx.asMarked == nil {
+		return scanAll, nil
 	}
 	cur, err := f.fs().Stat(filepath.Join(tx.dir, "cur"))
 	if err != nil {
-		return false, err
+		return scanAll, err
 	}
 	fresh, err := f.fs().Stat(filepath.Join(tx.dir, "new"))
 	if err != nil {
-		return false, err
+		return scanAll, err
 	}
 	now := f.account.maildir.now()
-	return !f.files.cur.current(cur, now) || !ownDelivery && !f.files.fresh.current(fresh, now), nil
+	if m := tx.asMarked; m != nil {
+		if cur.ModTime().UnixNano() != m.cur || m.inNew > 0 && fresh.ModTime().UnixNano() != m.fresh {
+			return scanAll, nil
+		}
+		return scanNew, nil
+	}
+	switch {
+	case !f.files.cur.current(cur, now):
+		return scanAll, nil
+	case !ownDelivery && !f.files.fresh.current(fresh, now):
+		return scanNew, nil
+	}
+	return scanNone, nil
 }
 
-// knows says whether a file name is that of a message. New ones are at the end.
+// knows says whether a file name is that of a message.
 func (tx *tx) knows(base string) bool {
-	same := func(e entry) bool { return e.base == base }
-	if slices.ContainsFunc(tx.added, same) {
+	if slices.ContainsFunc(tx.added, func(e entry) bool { return e.base == base }) {
 		return true
 	}
-	for i := len(tx.st.entries) - 1; i >= 0; i-- {
-		if tx.st.entries[i].base == base {
-			return true
-		}
+	if _, _, ok := tx.st.placeOf(base); ok {
+		return true
 	}
 	_, doomed := tx.st.doomed[base]
 	return doomed
@@ -76,83 +96,193 @@ type found struct {
 
 func (a *found) path() string { return filepath.Join(a.sub, a.name) }
 
-// readFiles lists the messages' files. New comes first: a file that another program moves to cur meanwhile is seen once or
-// twice, not never.
-func (tx *tx) readFiles() ([]found, error) {
-	var out []found
-	for _, sub := range []string{"new", "cur"} {
-		names, err := tx.f.fs().ReadNames(filepath.Join(tx.dir, sub))
-		if err != nil {
-			return nil, err
-		}
-		out = slices.Grow(out, len(names))
-		for _, name := range names {
-			if strings.HasPrefix(name, ".") {
-				continue
-			}
-			base, fl := splitName(name)
-			if validBase(base) {
-				out = append(out, found{sub, name, base, fl})
-			}
-		}
-	}
-	return out, nil
+// foundAs is the file of a message.
+func foundAs(e *entry) *found {
+	sub, name := filepath.Split(e.path())
+	return &found{filepath.Clean(sub), name, e.base, e.flags}
 }
 
-// scan looks at all files and stages what has changed: messages that came, went, or have other flags.
-func (tx *tx) scan() error {
-	tx.f.rescan, tx.scanned = false, true
-	files, err := tx.readFiles()
+// sight is what a look at the files has found.
+type sight struct {
+	tx      *tx
+	offsets []int             // how many messages are before each piece of st.entries
+	seen    []uint64          // a bit for each message whose file is there
+	count   int               // how many bits are set
+	odd     map[uint32]*found // files of messages that are not as they were, by UID
+	fresh   map[string]*found // files that are no message's yet
+	left    map[string]uint32 // of st.doomed
+}
+
+func (tx *tx) newSight() *sight {
+	s := &sight{tx: tx, odd: map[uint32]*found{}, fresh: map[string]*found{}, left: map[string]uint32{}}
+	n := 0
+	for _, p := range tx.st.entries.pieces {
+		s.offsets = append(s.offsets, n)
+		n += len(p)
+	}
+	s.seen = make([]uint64, (n+63)/64)
+	return s
+}
+
+func (s *sight) has(at int) bool { return s.seen[at/64]&(1<<(at%64)) != 0 }
+
+func (s *sight) set(at int) {
+	if !s.has(at) {
+		s.seen[at/64] |= 1 << (at % 64)
+		s.count++
+	}
+}
+
+// look looks at the files in new or cur.
+func (s *sight) look(sub string) error {
+	names, err := s.tx.f.fs().ReadNames(filepath.Join(s.tx.dir, sub))
 	if err != nil {
 		return err
 	}
-	known, fresh := tx.sort(files)
-	if err := tx.compareAll(known); err != nil {
+	for _, name := range names {
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		if base, fl := splitName(name); validBase(base) {
+			s.file(found{sub, name, base, fl})
+		}
+	}
+	return nil
+}
+
+// file looks at one file. Most are as they were.
+func (s *sight) file(file found) {
+	tx := s.tx
+	if uid, ok := tx.st.doomed[file.base]; ok {
+		if !tx.removeDoomed(&file) {
+			s.left[file.base] = uid
+		}
+		return
+	}
+	if at, e, ok := s.entry(file.base); ok && e != nil && !s.has(at) && e.isNew == (file.sub == "new") && e.flags == file.flags && file.regular() {
+		s.set(at)
+		return
+	}
+	s.oddFile(&file)
+}
+
+// entry finds the message with a file name: its number, and what is known of it now; nil if it is expunged.
+func (s *sight) entry(base string) (at int, e *entry, ok bool) {
+	piece, i, ok := s.tx.st.placeOf(base)
+	if !ok {
+		return 0, nil, false
+	}
+	e = &s.tx.st.entries.pieces[piece][i]
+	if len(s.tx.changed)+len(s.tx.removed) > 0 {
+		if now, ok := s.tx.find(e.uid); ok {
+			e = &now
+		} else {
+			e = nil
+		}
+	}
+	return s.offsets[piece] + i, e, true
+}
+
+// oddFile looks at a file that is not as it was, or of which nothing is known.
+func (s *sight) oddFile(file *found) {
+	tx := s.tx
+	if !tx.normalize(file) {
+		return
+	}
+	at, e, ok := s.entry(file.base)
+	switch {
+	case !ok:
+		s.fresh[file.base] = tx.choose(s.fresh[file.base], file, 0)
+	case e == nil:
+	case !s.has(at):
+		s.set(at)
+		s.odd[e.uid] = file
+	default:
+		first := s.odd[e.uid]
+		if first == nil {
+			first = foundAs(e)
+		}
+		s.odd[e.uid] = tx.choose(first, file, e.uid)
+	}
+}
+
+// unseen gives the messages whose files were not there.
+func (s *sight) unseen() []entry {
+	var out []entry
+	if s.count == s.tx.st.entries.len() {
+		return nil
+	}
+	at := 0
+	for was := range s.tx.st.entries.all() {
+		if !s.has(at) {
+			if e, ok := s.tx.find(was.uid); ok {
+				out = append(out, e)
+			}
+		}
+		at++
+	}
+	return out
+}
+
+// scan looks at all files and stages what has changed: messages that came, went, or have other flags. New comes first: a
+// file that another program moves to cur meanwhile is seen once or twice, not never.
+func (tx *tx) scan() error {
+	tx.f.rescan, tx.scanned = false, true
+	s := tx.newSight()
+	for _, sub := range []string{"new", "cur"} {
+		if err := s.look(sub); err != nil {
+			return err
+		}
+	}
+	tx.st.doomed = s.left
+	unknownFlags := make(map[uint32]bool, len(tx.unknown))
+	for _, uid := range tx.unknown {
+		unknownFlags[uid] = true
+	}
+	for _, uid := range slices.Sorted(maps.Keys(s.odd)) {
+		if e, ok := tx.find(uid); ok {
+			tx.compare(e, s.odd[uid], unknownFlags[uid])
+		}
+	}
+	if err := tx.vanished(s.unseen(), unknownFlags); err != nil {
 		return err
 	}
 	if tx.guessRecent {
 		tx.recent = tx.next
-		for i, file := range known {
-			if file != nil && file.sub == "new" {
-				tx.recent = tx.st.entries[i].uid
+		for was := range tx.st.entries.all() {
+			if e, ok := tx.find(was.uid); ok && e.isNew {
+				tx.recent = e.uid
 				break
 			}
 		}
 	}
-	return tx.takeIn(fresh)
+	return tx.takeIn(s.fresh)
 }
 
-// sort finds for each message its file, and the files that are no message's yet. It removes the files of those that are
-// expunged.
-func (tx *tx) sort(files []found) (known []*found, fresh map[string]*found) {
-	st := tx.st
-	index := make(map[string]int, len(st.entries))
-	for i := range st.entries {
-		index[st.entries[i].base] = i
+// scanNew looks at the files in new only: cur is as it was. It says when that is not enough.
+func (tx *tx) scanNew() (scanNeed, error) {
+	if len(tx.st.doomed) > 0 {
+		return scanAll, nil
 	}
-	known, fresh = make([]*found, len(st.entries)), map[string]*found{}
-	left := map[string]uint32{} // of the doomed
-	for i := range files {
-		file := &files[i]
-		if uid, ok := st.doomed[file.base]; ok {
-			if !tx.removeDoomed(file) {
-				left[file.base] = uid
-			}
-			continue
-		}
-		if !tx.normalize(file) {
-			continue
-		}
-		if at, ok := index[file.base]; ok {
-			if !tx.isRemoved(st.entries[at].uid) {
-				known[at] = tx.choose(known[at], file, st.entries[at].uid)
-			}
-		} else {
-			fresh[file.base] = tx.choose(fresh[file.base], file, 0)
-		}
+	s := tx.newSight()
+	if err := s.look("new"); err != nil {
+		return scanNone, err
 	}
-	st.doomed = left
-	return known, fresh
+	if tx.asMarked != nil && len(s.odd) == tx.asMarked.inNew && s.count == len(s.odd) {
+		for _, uid := range slices.Sorted(maps.Keys(s.odd)) { // of which only cur and new were not known
+			e, ok := tx.find(uid)
+			if !ok || e.flags != s.odd[uid].flags {
+				return scanAll, nil
+			}
+			e.isNew = true
+			tx.put(e)
+		}
+		return scanNone, tx.takeIn(s.fresh)
+	}
+	if tx.asMarked != nil || len(s.odd) > 0 || s.count != tx.st.counts.inNew {
+		return scanAll, nil
+	}
+	return scanNone, tx.takeIn(s.fresh)
 }
 
 // choose says which of two files of one name is the message with this UID: the one that is where it was.
@@ -167,31 +297,6 @@ func (tx *tx) choose(a, b *found, uid uint32) *found {
 	return a
 }
 
-// compareAll stages what is new about the known messages, given their files.
-func (tx *tx) compareAll(files []*found) error {
-	unknownFlags := make(map[uint32]bool, len(tx.unknown))
-	for _, uid := range tx.unknown {
-		unknownFlags[uid] = true
-	}
-	var missing []entry
-	for i, file := range files {
-		e, ok := tx.find(tx.st.entries[i].uid)
-		switch {
-		case !ok:
-		case file != nil:
-			tx.compare(e, file, unknownFlags[e.uid])
-		default:
-			missing = append(missing, e)
-		}
-	}
-	return tx.vanished(missing, unknownFlags)
-}
-
-func (tx *tx) isRemoved(uid uint32) bool {
-	_, gone := tx.removed[uid]
-	return gone
-}
-
 // removeDoomed removes the file of a message that is expunged.
 func (tx *tx) removeDoomed(file *found) bool {
 	err := tx.f.fs().Remove(filepath.Join(tx.dir, file.path()))
@@ -203,11 +308,16 @@ func (tx *tx) removeDoomed(file *found) bool {
 	return false
 }
 
+// regular says whether the name is written as this package writes it.
+func (a *found) regular() bool {
+	info := a.name[len(a.base):]
+	return a.sub == "new" && info == "" || a.sub == "cur" && isInfo(info, a.flags)
+}
+
 // normalize gives a file whose name is written in another manner (no flags in cur, flags in new, letters in another order)
 // the name under which it is looked for. It says whether the file is there.
 func (tx *tx) normalize(file *found) bool {
-	info := file.name[len(file.base):]
-	if file.sub == "new" && info == "" || file.sub == "cur" && isInfo(info, file.flags) {
+	if file.regular() {
 		return true
 	}
 	want := withFlags(file.base, file.flags)
@@ -268,13 +378,9 @@ func (tx *tx) vanished(missing []entry, unknownFlags map[uint32]bool) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	files, err := tx.readFiles()
+	again, err := tx.lookFor(missing)
 	if err != nil {
 		return err
-	}
-	again := make(map[string]*found, len(files))
-	for i := range files {
-		again[files[i].base] = &files[i]
 	}
 	var gone []entry
 	for _, e := range missing {
@@ -288,15 +394,37 @@ func (tx *tx) vanished(missing []entry, unknownFlags map[uint32]bool) error {
 	return nil
 }
 
-// takeIn stages messages that are new, in the order in which they came.
-func (tx *tx) takeIn(fresh map[string]*found) error {
-	files := make([]*found, 0, len(fresh))
-	for _, file := range fresh {
-		if !slices.ContainsFunc(tx.added, func(e entry) bool { return e.base == file.base }) {
-			files = append(files, file)
+// lookFor gives the files of messages by their names.
+func (tx *tx) lookFor(missing []entry) (map[string]*found, error) {
+	wanted := make(map[string]*found, len(missing))
+	for i := range missing {
+		wanted[missing[i].base] = nil
+	}
+	for _, sub := range []string{"new", "cur"} {
+		names, err := tx.f.fs().ReadNames(filepath.Join(tx.dir, sub))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			base, fl := splitName(name)
+			if _, ok := wanted[base]; ok {
+				wanted[base] = &found{sub, name, base, fl}
+			}
 		}
 	}
-	slices.SortFunc(files, func(a, b *found) int { return nameOrder(a.base, b.base) })
+	return wanted, nil
+}
+
+// takeIn stages messages that are new, in the order in which they came.
+func (tx *tx) takeIn(fresh map[string]*found) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	for _, e := range tx.added {
+		delete(fresh, e.base)
+	}
+	files := slices.Collect(maps.Values(fresh))
+	sortByName(files, func(f *found) string { return f.base })
 	for _, file := range files {
 		info, err := tx.f.fs().Lstat(filepath.Join(tx.dir, file.path()))
 		if isNotExist(err) {
@@ -309,7 +437,9 @@ func (tx *tx) takeIn(fresh map[string]*found) error {
 			continue
 		}
 		e := entry{base: file.base, date: info.ModTime().Unix(), size: -1, flags: file.flags}
-		e.isNew = file.sub == "new"
+		if e.isNew = file.sub == "new"; !e.isNew { // else it was delivered, at its date
+			e.saved = tx.savedNow(e.date)
+		}
 		if named, ok := nameSize(e.base, 'S'); !ok || named == info.Size() { // else nothing the name says is believed
 			if n, ok := nameSize(e.base, 'W'); ok {
 				e.size = n

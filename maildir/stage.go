@@ -164,7 +164,7 @@ func (tx *tx) place(messages []*staged) ([]uint32, error) {
 	}
 	entries := make([]entry, len(messages))
 	for i, s := range messages {
-		e := entry{base: s.base, date: s.date, size: s.crlf}
+		e := entry{base: s.base, date: s.date, saved: tx.savedNow(s.date), size: s.crlf}
 		e.flags, e.extra = tx.keywords.encode(s.flags)
 		entries[i] = e
 		if err := fsys.Rename(s.temp, filepath.Join(tx.dir, e.path())); err != nil {

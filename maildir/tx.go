@@ -3,6 +3,7 @@ package maildir
 import (
 	"cmp"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,11 +25,13 @@ type tx struct {
 	// unknown are the UIDs whose flags nobody has noted, guessRecent that nobody has noted what is recent.
 	unknown     []uint32
 	guessRecent bool
+	asMarked    *scanMark // what st was read from is all there is to know unless the folders have changed since; nil: it is not
 	scanned     bool
 	began       uint64 // the modseq of what was there before
 	again       bool   // there was a state before st was read
 	hadDoomed   bool   // files of expunged messages may have been there when st was read
 	compact     bool   // write the files anew
+	settle      bool   // note that all is as the files say
 
 	changed  map[uint32]entry
 	added    []entry
@@ -71,8 +74,8 @@ func (tx *tx) find(uid uint32) (entry, bool) {
 	if e, ok := tx.changed[uid]; ok {
 		return e, true
 	}
-	if i, ok := tx.st.find(uid); ok {
-		return tx.st.entries[i], true
+	if e := tx.st.entries.find(uid); e != nil {
+		return *e, true
 	}
 	i, ok := slices.BinarySearchFunc(tx.added, uid, func(e entry, uid uint32) int { return cmp.Compare(e.uid, uid) })
 	if !ok {
@@ -99,13 +102,27 @@ func (tx *tx) add(e entry) (uint32, error) {
 	e.uid, e.modseq = tx.next, tx.modseq
 	tx.next++
 	tx.added = append(tx.added, e)
-	l := uidLine{uid: e.uid, base: e.base, modseq: e.modseq, date: e.date, size: e.size, flags: e.flags}
+	l := lineOf(&e)
 	tx.list = l.appendTo(tx.list)
 	tx.listLines++
 	if e.extra != nil {
 		tx.logFlags(&e)
 	}
 	return e.uid, nil
+}
+
+// lineOf is what the uidlist says of a message.
+func lineOf(e *entry) uidLine {
+	return uidLine{uid: e.uid, base: e.base, modseq: e.modseq, date: e.date, saved: e.saved, size: e.size, flags: e.flags}
+}
+
+// savedNow is the save date of a message with this date that comes into the mailbox now.
+func (tx *tx) savedNow(date int64) uint32 {
+	now := tx.f.account.maildir.now().Unix()
+	if now == date || now <= 0 || now > math.MaxUint32 {
+		return 0
+	}
+	return uint32(now)
 }
 
 // noteFlags stages new flags of a message whose file has them.
@@ -202,6 +219,7 @@ func (tx *tx) commit() error {
 	tx.f.account.addUsage(tx.usage)
 	tx.shorten()
 	tx.mark()
+	tx.noteSettled()
 	if news {
 		tx.f.wake()
 	}
@@ -243,6 +261,9 @@ func (tx *tx) write() error {
 	if err := inParallel(syncs); err != nil {
 		return err
 	}
+	if len(tx.list)+len(tx.log) > 0 {
+		tx.f.noted = ""
+	}
 	tx.lines[0] += tx.listLines
 	tx.lines[1] += tx.logLines
 	return tx.markFiles()
@@ -251,7 +272,12 @@ func (tx *tx) write() error {
 // logFile is an index file opened for appending; file is nil if there was nothing to append.
 type logFile struct{ file durable.File }
 
-func (l logFile) sync() error { return durable.SyncData(l.file) }
+func (l logFile) sync() error {
+	if l.file == nil {
+		return nil
+	}
+	return durable.SyncData(l.file)
+}
 
 func (l logFile) close() {
 	if l.file != nil {
@@ -296,34 +322,67 @@ func inParallel(work []func() error) error {
 // merge brings what is staged into st.
 func (tx *tx) merge() {
 	st := tx.st
-	for uid, e := range tx.changed {
-		if i, ok := st.find(uid); ok {
-			st.entries[i] = e
-		}
+	for _, e := range tx.changed {
+		st.replace(e)
+		st.noteNews(&e)
 	}
-	st.entries = append(st.entries, tx.added...)
-	if len(tx.removed) > 0 {
-		st.entries = slices.DeleteFunc(st.entries, func(e entry) bool {
-			_, gone := tx.removed[e.uid]
-			return gone
-		})
-		from := len(st.expunged)
-		for uid, e := range tx.removed {
-			st.expunged = append(st.expunged, expunged{e.modseq, uid})
-		}
-		slices.SortFunc(st.expunged[from:], func(a, b expunged) int {
-			return cmp.Or(cmp.Compare(a.modseq, b.modseq), cmp.Compare(a.uid, b.uid))
-		})
-		st.trimExpunged()
+	for _, e := range tx.added {
+		st.add(e)
+		st.noteNews(&e)
 	}
-	for uid := range tx.removed {
-		delete(st.other, uid)
-	}
+	tx.mergeRemoved()
 	for _, e := range tx.unlinks {
 		st.doomed[e.base] = e.uid
 	}
 	st.next, st.recent, st.modseq, st.keywords = tx.next, tx.recent, tx.modseq, tx.keywords
+	st.sortNews()
 	tx.changed, tx.added, tx.removed = nil, nil, nil
+}
+
+// mergeRemoved is merge for messages that went.
+func (tx *tx) mergeRemoved() {
+	if len(tx.removed) == 0 {
+		return
+	}
+	st := tx.st
+	from := len(st.expunged)
+	uids := make([]uint32, 0, len(tx.removed))
+	for uid, e := range tx.removed {
+		uids = append(uids, uid)
+		st.expunged = append(st.expunged, expunged{e.modseq, uid})
+		if at := st.entries.find(uid); at != nil {
+			st.counts.note(at, -1)
+		}
+		delete(st.other, uid)
+	}
+	slices.Sort(uids)
+	st.entries.remove(uids)
+	slices.SortFunc(st.expunged[from:], func(a, b expunged) int {
+		return cmp.Or(cmp.Compare(a.modseq, b.modseq), cmp.Compare(a.uid, b.uid))
+	})
+	st.trimExpunged()
+}
+
+// noteNews notes that a message came or changed, if it did.
+func (s *state) noteNews(e *entry) {
+	if e.modseq > s.modseq {
+		s.news = append(s.news, expunged{e.modseq, e.uid})
+	}
+}
+
+// sortNews puts what noteNews noted in order, and forgets what is too much. s.modseq is that after it.
+func (s *state) sortNews() {
+	byModSeq := func(a, b expunged) int { return cmp.Compare(a.modseq, b.modseq) }
+	switch extra := len(s.news) - maxNews; {
+	case extra > maxNews:
+		s.news, s.newsBase = nil, s.modseq
+	case extra > 0:
+		slices.SortStableFunc(s.news, byModSeq)
+		s.newsBase = s.news[extra-1].modseq
+		s.news = slices.Clone(s.news[extra:])
+	case !slices.IsSortedFunc(s.news, byModSeq):
+		slices.SortStableFunc(s.news, byModSeq)
+	}
 }
 
 // publish shows readers what was staged. It says whether there is news.
@@ -334,8 +393,10 @@ func (tx *tx) publish() bool {
 	news := tx.fresh || tx.modseq != tx.st.modseq
 	tx.merge()
 	for uid, l := range f.learned {
-		if i, ok := tx.st.find(uid); ok {
-			tx.st.entries[i].size, tx.st.entries[i].date = l.size, l.date
+		if at := tx.st.entries.find(uid); at != nil {
+			e := *at
+			e.size, e.date = l.size, l.date
+			tx.st.replace(e)
 		}
 	}
 	tx.compact = tx.compact || len(f.learned) > minRewrite
@@ -372,6 +433,7 @@ func (tx *tx) unlink() {
 		if log, err = f.appendTo(filepath.Join(tx.dir, indexFile), []byte("d\n")); err == nil {
 			log.close() // if the line is lost, the files are looked for once more
 			tx.lines[1]++
+			f.noted = ""
 			err = tx.markFiles()
 		}
 	}
@@ -384,7 +446,7 @@ func (tx *tx) unlink() {
 // shorten writes the index files anew when they have grown, or do not have much that was learned.
 func (tx *tx) shorten() {
 	f := tx.f
-	live := len(tx.st.entries)
+	live := tx.st.entries.len()
 	if tx.lines[0] <= 2*live+minRewrite && tx.lines[1] <= live+maxExpunged+minRewrite && !tx.compact {
 		return
 	}
@@ -415,6 +477,48 @@ func (tx *tx) mark() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.seen = f.files
+}
+
+// noteSettled notes, if it is so, that all files were looked at, so that the next process need not. It is not synced: the
+// note is as good as no note where it is lost.
+func (tx *tx) noteSettled() {
+	f, st := tx.f, tx.st
+	if !tx.settle || f.rescan || len(st.doomed) > 0 || !f.files.cur.settled || !f.files.fresh.settled || f.files.list == nil ||
+		f.account.maildir.distrusts(tx.dir) {
+		return
+	}
+	m := scanMark{
+		cur: f.files.cur.mtime.UnixNano(), fresh: f.files.fresh.mtime.UnixNano(), inNew: st.counts.inNew,
+		listSize: f.files.list.Size(), listTime: f.files.list.ModTime().UnixNano(),
+	}
+	line := m.line()
+	if line == f.noted || min(m.cur, m.fresh, m.listTime) < 0 {
+		return
+	}
+	// What other programs did, and our own moves from new to cur, must not be undone by a power cut without a trace.
+	err := inParallel([]func() error{
+		func() error { return f.account.syncDir(filepath.Join(tx.dir, "cur")) },
+		func() error { return f.account.syncDir(filepath.Join(tx.dir, "new")) },
+	})
+	if err != nil {
+		return
+	}
+	f.newDirty = false
+	log, err := f.appendTo(filepath.Join(tx.dir, indexFile), []byte(line))
+	log.close()
+	if err == nil {
+		err = tx.markFiles()
+	}
+	if err != nil {
+		f.account.maildir.distrust(tx.dir, true) // the line may be there in part
+		return
+	}
+	f.noted = line
+	tx.lines[1]++
+	f.files, f.lines = tx.files, tx.lines
+	f.mu.Lock()
+	f.seen = f.files
+	f.mu.Unlock()
 }
 
 // minRewrite keeps small files from being written anew all the time.

@@ -1,9 +1,12 @@
 package maildir
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -20,43 +23,37 @@ import (
 //	M  the modseq with which the message came
 //	D  its date, in Unix seconds
 //	L  the letters of the flags that it came with, if any
+//	A  when it was put into this mailbox, in Unix seconds, where that is not its date (RFC 8514)
 //
-// and W, which is Dovecot's: the size with CRLF line ends, where the file's name does not have it or is wrong.
+// and W, which is Dovecot's: the size with CRLF line ends, where the file's name does not have it or is wrong. In the first
+// line M is a modseq that was used, so that the next one is larger even if the index is lost.
 const uidlistFile = "dovecot-uidlist"
 
 // maxListSize bounds what is read of an index file: enough for four million messages.
 const maxListSize = 512 << 20
 
+// maxLine bounds a line of it.
+const maxLine = 64 << 10
+
 // errNewer refuses files of a later version.
 var errNewer = errors.New("maildir: written by a newer version")
+
+// errNoList refuses what is no uidlist.
+var errNoList = errors.New("maildir: not a uidlist")
+
+// maxModSeq is the largest modseq that is believed: there is room for more above it.
+const maxModSeq = 1 << 62
 
 // uidlist is what is in a uidlist file.
 type uidlist struct {
 	validity uint32
 	next     uint32 // larger than every UID in it
 	guid     string
+	modseq   uint64 // in the first line; 0: none
+	other    string // what others have in the first line, each with a space in front
 	lines    []uidLine
 	// damaged says that something could not be read: the file must be written anew before anything is appended.
 	damaged bool
-}
-
-// names has the file names of all lines in memory of their own, in one piece: those of the lines keep all that was read.
-func (u *uidlist) names() []string {
-	var all strings.Builder
-	size := 0
-	for i := range u.lines {
-		size += len(u.lines[i].base)
-	}
-	all.Grow(size)
-	for i := range u.lines {
-		all.WriteString(u.lines[i].base)
-	}
-	rest, names := all.String(), make([]string, len(u.lines))
-	for i := range u.lines {
-		n := len(u.lines[i].base)
-		names[i], rest = rest[:n], rest[n:]
-	}
-	return names
 }
 
 // uidLine is one message of it.
@@ -65,6 +62,7 @@ type uidLine struct {
 	base   string
 	modseq uint64 // 0: unknown
 	date   int64  // noDate: unknown
+	saved  uint32 // 0: as date
 	size   int64  // -1: unknown
 	flags  flags  // valid if modseq is known
 	other  string // extensions of others, each with a space behind it
@@ -72,45 +70,96 @@ type uidLine struct {
 
 const noDate = -1 << 63
 
-// parseUIDList reads a uidlist. A file that is none gives an error; a bad or torn line is left out.
-func parseUIDList(data []byte) (*uidlist, error) {
-	text := string(data) // one string that all names are part of
-	header, rest, ok := strings.Cut(text, "\n")
-	if !ok {
-		return nil, errors.New("maildir: uidlist without a first line")
+// uidReader reads a uidlist line by line. A file that is none gives an error; a bad or torn line is left out.
+type uidReader struct {
+	list  *uidlist
+	in    *bufio.Reader
+	named bool // file names have a colon in front
+	names nameArena
+	last  uint32
+	end   bool
+	err   error
+}
+
+func newUIDReader(r io.Reader) (*uidReader, error) {
+	u := &uidReader{in: bufio.NewReaderSize(r, maxLine)}
+	header, err := u.in.ReadSlice('\n')
+	if err == io.EOF || err == bufio.ErrBufferFull {
+		return nil, fmt.Errorf("%w: without a first line", errNoList)
 	}
-	list, named, err := parseUIDHeader(header)
 	if err != nil {
 		return nil, err
 	}
-	list.lines = make([]uidLine, 0, strings.Count(rest, "\n"))
-	last := uint32(0)
-	for rest != "" {
-		line, after, ok := strings.Cut(rest, "\n")
-		if !ok {
-			list.damaged = true // torn in a power cut: nobody was told of it
-			break
-		}
-		rest = after
-		l, ok := parseUIDLine(line, named)
-		if !ok || l.uid <= last {
-			list.damaged = true
+	if u.list, u.named, err = parseUIDHeader(string(header[:len(header)-1])); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// next reads the next message.
+func (u *uidReader) next(l *uidLine) bool {
+	for !u.end {
+		line, err := u.in.ReadSlice('\n')
+		if err != nil {
+			u.skip(line, err)
 			continue
 		}
-		last = l.uid
-		list.lines = append(list.lines, l)
+		if !u.parse(line[:len(line)-1], l) || l.uid <= u.last {
+			u.list.damaged = true
+			continue
+		}
+		u.last = l.uid
+		return true
 	}
-	if last == 1<<32-1 {
-		return nil, errors.New("maildir: uidlist has no UID left")
+	return false
+}
+
+// skip deals with what is no line: the end, one that is torn (in a power cut: nobody was told of it), or one too long.
+func (u *uidReader) skip(line []byte, err error) {
+	for err == bufio.ErrBufferFull {
+		line, err = u.in.ReadSlice('\n')
+		u.list.damaged = true
 	}
-	list.next = max(list.next, last+1)
-	return list, nil
+	if err == nil {
+		return
+	}
+	u.end = true
+	if err != io.EOF {
+		u.err = err
+	} else if len(line) > 0 {
+		u.list.damaged = true
+	}
+}
+
+// finish gives what the list says of itself, once all lines are read.
+func (u *uidReader) finish() (*uidlist, error) {
+	if u.err != nil {
+		return nil, u.err
+	}
+	if u.last == math.MaxUint32 {
+		return nil, errNoUID
+	}
+	u.list.next = max(u.list.next, u.last+1)
+	return u.list, nil
+}
+
+// parseUIDList reads a uidlist that is in memory.
+func parseUIDList(data []byte) (*uidlist, error) {
+	u, err := newUIDReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	var l uidLine
+	for u.next(&l) {
+		u.list.lines = append(u.list.lines, l)
+	}
+	return u.finish()
 }
 
 // parseUIDHeader reads the first line; named says that file names have a colon in front.
 func parseUIDHeader(line string) (list *uidlist, named bool, err error) {
 	fields := strings.Fields(line)
-	bad := fmt.Errorf("maildir: bad first line of uidlist: %.60q", line)
+	bad := fmt.Errorf("%w: bad first line %.60q", errNoList, line)
 	if len(fields) < 2 {
 		return nil, false, bad
 	}
@@ -131,14 +180,18 @@ func parseUIDHeader(line string) (list *uidlist, named bool, err error) {
 		return nil, false, fmt.Errorf("%w: uidlist of version %d", errNewer, version)
 	}
 	for _, f := range fields[1:] {
-		n, err := strconv.ParseUint(f[1:], 10, 32)
+		n, err := strconv.ParseUint(f[1:], 10, 63)
 		switch {
-		case f[0] == 'V' && err == nil:
+		case f[0] == 'V' && err == nil && n <= math.MaxUint32:
 			list.validity = uint32(n)
-		case f[0] == 'N' && err == nil:
+		case f[0] == 'N' && err == nil && n <= math.MaxUint32:
 			list.next = max(uint32(n), 1)
 		case f[0] == 'G':
-			list.guid = strings.Clone(f[1:])
+			list.guid = f[1:]
+		case f[0] == 'M' && err == nil && n <= maxModSeq:
+			list.modseq = n
+		case !strings.ContainsRune("VN", rune(f[0])):
+			list.other += " " + f
 		}
 	}
 	if list.validity == 0 {
@@ -147,61 +200,99 @@ func parseUIDHeader(line string) (list *uidlist, named bool, err error) {
 	return list, named, nil
 }
 
-func parseUIDLine(line string, named bool) (uidLine, bool) {
-	l := uidLine{date: noDate, size: -1}
-	digits, rest, ok := strings.Cut(line, " ")
-	uid, err := strconv.ParseUint(digits, 10, 32)
-	if !ok || err != nil || uid == 0 {
-		return l, false
+// parse reads one line.
+func (u *uidReader) parse(line []byte, l *uidLine) bool {
+	*l = uidLine{date: noDate, size: -1}
+	digits, rest, ok := bytes.Cut(line, []byte(" "))
+	uid, valid := parseNumber(digits, math.MaxUint32)
+	if !ok || !valid || uid == 0 {
+		return false
 	}
 	l.uid = uint32(uid)
-	if !named {
-		l.base, _ = splitName(rest)
-		return l, validBase(l.base)
-	}
-	for rest != "" && rest[0] != ':' {
-		ext, after, ok := strings.Cut(rest, " ")
-		if !ok || ext == "" {
-			return l, false
+	if u.named {
+		for len(rest) > 0 && rest[0] != ':' {
+			at := bytes.IndexByte(rest, ' ')
+			if at <= 0 {
+				return false
+			}
+			l.extension(rest[:at])
+			rest = rest[at+1:]
 		}
-		rest = after
-		l.extension(ext)
+		if len(rest) == 0 {
+			return false
+		}
+		rest = rest[1:]
 	}
-	if rest == "" {
-		return l, false
+	if at := infoIndex(rest); at > 0 {
+		rest = rest[:at]
 	}
-	l.base, _ = splitName(rest[1:])
-	return l, validBase(l.base)
+	if !validBase(rest) {
+		return false
+	}
+	l.base = u.names.keep(rest)
+	return true
+}
+
+// parseNumber reads a decimal number that is at most limit.
+func parseNumber(digits []byte, limit uint64) (uint64, bool) {
+	if len(digits) == 0 || len(digits) > 19 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, n <= limit
 }
 
 // validBase keeps names that lead elsewhere from being opened or removed.
-func validBase(base string) bool {
-	return base != "" && base[0] != '.' && !strings.ContainsAny(base, "/\\\x00\n")
+func validBase[T string | []byte](base T) bool {
+	if len(base) == 0 || base[0] == '.' {
+		return false
+	}
+	for i := range len(base) {
+		if c := base[i]; c == '/' || c == '\\' || c == 0 || c == '\n' {
+			return false
+		}
+	}
+	return true
 }
 
-func (l *uidLine) extension(ext string) {
+func (l *uidLine) extension(ext []byte) {
 	value := ext[1:]
 	switch ext[0] {
 	case 'M':
-		if n, err := strconv.ParseUint(value, 10, 63); err == nil {
+		if n, ok := parseNumber(value, maxModSeq); ok {
 			l.modseq = n
 			return
 		}
 	case 'D':
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			l.date = n
+		digits, negative := bytes.CutPrefix(value, []byte("-"))
+		if n, ok := parseNumber(digits, math.MaxInt64); ok {
+			l.date = int64(n)
+			if negative {
+				l.date = -l.date
+			}
+			return
+		}
+	case 'A':
+		if n, ok := parseNumber(value, math.MaxUint32); ok {
+			l.saved = uint32(n)
 			return
 		}
 	case 'L':
-		l.flags = parseFlags(value)
+		l.flags = parseFlags(string(value))
 		return
 	case 'W':
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil && n >= 0 {
-			l.size = n
+		if n, ok := parseNumber(value, math.MaxInt64); ok {
+			l.size = int64(n)
 			return
 		}
 	}
-	l.other += ext + " "
+	l.other += string(ext) + " "
 }
 
 // appendTo writes the line.
@@ -218,9 +309,14 @@ func (l *uidLine) appendTo(b []byte) []byte {
 		b = strconv.AppendInt(b, l.date, 10)
 		b = append(b, ' ')
 	}
+	if l.saved != 0 {
+		b = append(b, 'A')
+		b = strconv.AppendUint(b, uint64(l.saved), 10)
+		b = append(b, ' ')
+	}
 	if l.modseq != 0 && l.flags != 0 {
 		b = append(b, 'L')
-		b = append(b, l.flags.String()...)
+		b = l.flags.appendTo(b)
 		b = append(b, ' ')
 	}
 	if named, ok := nameSize(l.base, 'W'); l.size >= 0 && (!ok || named != l.size) {
@@ -236,11 +332,13 @@ func (l *uidLine) appendTo(b []byte) []byte {
 
 // header writes the first line.
 func (u *uidlist) header() []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "3 V%d N%d", u.validity, u.next)
+	b := fmt.Appendf(nil, "3 V%d N%d", u.validity, u.next)
 	if u.guid != "" {
-		fmt.Fprintf(&b, " G%s", u.guid)
+		b = fmt.Appendf(b, " G%s", u.guid)
 	}
-	b.WriteByte('\n')
-	return b.Bytes()
+	if u.modseq != 0 {
+		b = fmt.Appendf(b, " M%d", u.modseq)
+	}
+	b = append(b, u.other...)
+	return append(b, '\n')
 }
