@@ -15,7 +15,7 @@ const maxFetchItems = 1000
 
 // fetchItem is a data item of FETCH (RFC 3501 §6.4.5).
 type fetchItem struct {
-	// name is the item as it stands in the response, such as BODY[1.HEADER]<0>.
+	// name is the item as it stands in the response, such as BODY[1.HEADER]<0>, with field names as the client gave them.
 	name string
 	kind fetchKind
 	// section is what a fetchSection asks for.

@@ -3,7 +3,6 @@ package imapd
 import (
 	"bytes"
 	"io"
-	"strings"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
@@ -87,7 +86,7 @@ func (c *conn) flags(meta mailbox.Meta) *wire.Encoder {
 
 // writeSection writes the octets of a section, or NIL where the message has none such.
 func (c *conn) writeSection(m *message, it *fetchItem, data sectionData) {
-	c.writeSectionName(it)
+	c.enc.Raw(it.name).SP()
 	if !data.found {
 		c.enc.Raw("NIL")
 		return
@@ -101,23 +100,6 @@ func (c *conn) writeSection(m *message, it *fetchItem, data sectionData) {
 	if err := c.enc.Copy(content, data.off+off, n); err != nil {
 		c.log.Warn("imapd: message cannot be read to its end", "uid", m.uid, "err", err)
 	}
-}
-
-// writeSectionName writes the name of the item, with field names as the client gave them.
-func (c *conn) writeSectionName(it *fetchItem) {
-	if it.section.fields == nil {
-		c.enc.Raw(it.name).SP()
-		return
-	}
-	before, after, _ := strings.Cut(it.name, "]")
-	c.enc.Raw(before).Raw(" (")
-	for i, name := range it.section.fields {
-		if i > 0 {
-			c.enc.SP()
-		}
-		c.enc.AString(name)
-	}
-	c.enc.Raw(")]").Raw(after).SP()
 }
 
 // cut applies the limits of a partial FETCH to n octets. What lies behind the end is empty (RFC 3501 §6.4.5).

@@ -239,15 +239,21 @@ func TestDeepMessages(t *testing.T) {
 func listenTCP(t testing.TB, change func(*imapd.Server)) (w *world, addr string) {
 	t.Helper()
 	w = start(t, change)
+	return w, w.listenTCP()
+}
+
+// listenTCP serves on a real socket, too.
+func (w *world) listenTCP() (addr string) {
+	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(w.t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- w.server.Serve(l) }()
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		w.stop()
-		require.ErrorIs(t, <-ended, imapd.ErrServerClosed)
+		require.ErrorIs(w.t, <-ended, imapd.ErrServerClosed)
 	})
-	return w, l.Addr().String()
+	return l.Addr().String()
 }
 
 // FuzzSession sends whatever comes to a session that has a mailbox selected. It must answer or end, and what it says must be responses.

@@ -211,7 +211,7 @@ func (m *message) section(ctx context.Context, s *section) (data sectionData, er
 		if data.off, data.n, data.found = m.root.Section(s.path, s.spec); !data.found {
 			return data, nil
 		}
-	} else if data.found = true; s.fields != nil {
+	} else if data.found = true; s.names != nil {
 		header, err := m.fields(ctx, s)
 		return data.subset(header, s), err
 	}
@@ -219,7 +219,7 @@ func (m *message) section(ctx context.Context, s *section) (data sectionData, er
 		return data, err
 	}
 	switch {
-	case len(s.path) > 0 && s.fields != nil:
+	case len(s.path) > 0 && s.names != nil:
 		header := make(mimeindex.Header, min(data.n, mimeindex.DefaultHeaderBytes))
 		if n, err := m.content.ReadAt(header, data.off); n < len(header) {
 			return data, fmt.Errorf("imapd: read header of a part: %w", errors.Join(err, io.ErrUnexpectedEOF))
@@ -242,14 +242,14 @@ func (m *message) section(ctx context.Context, s *section) (data sectionData, er
 
 // subset makes it the fields of a header that are asked for.
 func (data sectionData) subset(header mimeindex.Header, s *section) sectionData {
-	data.bytes = header.Subset(s.fields, s.not)
+	data.bytes = header.Subset(s.names, s.not)
 	data.off, data.n = 0, int64(len(data.bytes))
 	return data
 }
 
 // fields gives a header that has the fields that are asked for: the message's own, or those that the summary has of it.
 func (m *message) fields(ctx context.Context, s *section) (mimeindex.Header, error) {
-	if !s.not && m.hasFields(s.fields) {
+	if m.summarized && !s.not && m.sum.HasAll(s.names) {
 		return m.sum.Fields(), nil
 	}
 	if err := m.readHeader(ctx); err != nil {

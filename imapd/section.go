@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mailbricks/mailbricks/imapd/internal/wire"
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
 )
 
@@ -14,9 +15,9 @@ const maxPartNumbers = mimeindex.DefaultDepth + 1
 type section struct {
 	path []int
 	spec mimeindex.Specifier
-	// fields are the names of HEADER.FIELDS, without which it is nil; not makes it HEADER.FIELDS.NOT.
-	fields []string
-	not    bool
+	// names are those of HEADER.FIELDS, without which it is nil; not makes it HEADER.FIELDS.NOT.
+	names *mimeindex.Names
+	not   bool
 	// partial limits the octets to n from off on.
 	partial bool
 	off, n  int64
@@ -34,10 +35,11 @@ func (c *conn) fetchBodyItem(req *fetchRequest, peek bool) bool {
 		return true
 	}
 	s := section{peek: peek}
-	if !c.section(&s) {
+	var names []string
+	if !c.section(&s, &names) {
 		return false
 	}
-	name := "BODY[" + s.String() + "]"
+	name := "BODY[" + s.String() + c.fieldNames(names) + "]"
 	if c.dec.Accept('<') {
 		if !c.dec.Number64(&s.off) || !c.dec.Expect('.') || !c.dec.Number64(&s.n) || !c.dec.Expect('>') {
 			return false
@@ -52,8 +54,8 @@ func (c *conn) fetchBodyItem(req *fetchRequest, peek bool) bool {
 	return true
 }
 
-// section reads "[" [section-spec] "]".
-func (c *conn) section(s *section) bool {
+// section reads "[" [section-spec] "]", with the names of a header-list as they stand there.
+func (c *conn) section(s *section, names *[]string) bool {
 	if !c.dec.Expect('[') || !c.sectionPath(s) {
 		return false
 	}
@@ -75,9 +77,10 @@ func (c *conn) section(s *section) bool {
 		}
 	case "HEADER.FIELDS", "HEADER.FIELDS.NOT":
 		s.spec, s.not = mimeindex.HeaderText, text == "HEADER.FIELDS.NOT"
-		if !c.dec.SP() || !c.headerNames(&s.fields) {
+		if !c.dec.SP() || !c.headerNames(names) {
 			return false
 		}
+		s.names = mimeindex.NewNames(*names...)
 	default:
 		return c.dec.Fail("unknown section")
 	}
@@ -108,9 +111,8 @@ func (c *conn) sectionPath(s *section) bool {
 	return true
 }
 
-// headerNames reads a header-list; its names are never nil.
+// headerNames reads a header-list.
 func (c *conn) headerNames(names *[]string) bool {
-	*names = []string{}
 	if !c.dec.List(func() bool {
 		var name string
 		if !c.dec.AString(&name) {
@@ -127,7 +129,27 @@ func (c *conn) headerNames(names *[]string) bool {
 	return true
 }
 
-// String is the section as it stands between the brackets, but for the field names, which need quoting.
+// fieldNames writes a header-list with the space in front, nothing for no names.
+func (c *conn) fieldNames(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	enc := wire.NewEncoder(&b, &c.set.home.buffers)
+	for i, name := range names {
+		if i == 0 {
+			enc.Raw(" (")
+		} else {
+			enc.SP()
+		}
+		enc.AString(name)
+	}
+	enc.Raw(")")
+	_ = enc.Flush() // a Builder does not fail
+	return b.String()
+}
+
+// String is the section as it stands between the brackets, but for the field names.
 func (s *section) String() string {
 	var b strings.Builder
 	for i, n := range s.path {
@@ -138,9 +160,9 @@ func (s *section) String() string {
 	}
 	text := ""
 	switch {
-	case s.fields != nil && s.not:
+	case s.names != nil && s.not:
 		text = "HEADER.FIELDS.NOT"
-	case s.fields != nil:
+	case s.names != nil:
 		text = "HEADER.FIELDS"
 	case s.spec == mimeindex.HeaderText:
 		text = "HEADER"

@@ -63,26 +63,5 @@ func (m *message) withoutSummary(read func() error) error {
 
 // listed says whether a section may be all in a summary.
 func (s *section) listed() bool {
-	if len(s.path) > 0 || s.fields == nil || s.not {
-		return false
-	}
-	for _, name := range s.fields {
-		if !mimeindex.Listed(name) {
-			return false
-		}
-	}
-	return true
-}
-
-// hasFields says whether the summary has all fields with these names.
-func (m *message) hasFields(names []string) bool {
-	if !m.summarized {
-		return false
-	}
-	for _, name := range names {
-		if !m.sum.Has(name) {
-			return false
-		}
-	}
-	return true
+	return len(s.path) == 0 && s.names != nil && !s.not && s.names.Listed()
 }

@@ -29,7 +29,8 @@ func (c *contentFields) read(h Header) {
 }
 
 func (c *contentFields) field(f Field) {
-	switch strings.ToLower(f.Name[8:]) {
+	var buf [32]byte
+	switch string(lower(&buf, f.Name[8:])) {
 	case "type":
 		if !c.typed {
 			c.typed = true

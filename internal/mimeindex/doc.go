@@ -11,6 +11,10 @@
 //	off, n, ok := root.Section([]int{1, 2}, mimeindex.MIME) // FETCH BODY[1.2.MIME]: n raw bytes at off
 //	raw := mimeindex.Header(block).Subset(names, false)     // FETCH BODY[HEADER.FIELDS (...)]
 //
+// What listing needs of that, [Summarize] puts into a few hundred octets that a store can keep beside the message, and
+// [ReadSummary] takes out again: ENVELOPE and BODYSTRUCTURE as they go over the wire, the header fields that mail programs
+// ask for, and the tree of parts.
+//
 // For SEARCH, SORT and THREAD there are [ParseDate] and [AddressList.All]; text is the affair of package mimetext.
 //
 // # What it makes of broken messages

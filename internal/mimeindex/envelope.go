@@ -1,7 +1,5 @@
 package mimeindex
 
-import "strings"
-
 // Envelope is what ENVELOPE of RFC 3501 §7.4.2 says of a message, as it stands in the header: nothing is decoded or
 // put right, but lines are unfolded.
 type Envelope struct {
@@ -26,7 +24,8 @@ func (e *Envelope) field(f Field) {
 	if len(f.Name) > len("in-reply-to") {
 		return
 	}
-	switch strings.ToLower(f.Name) {
+	var buf [32]byte
+	switch string(lower(&buf, f.Name)) {
 	case "date":
 		e.Date = some(f.Value())
 	case "subject":

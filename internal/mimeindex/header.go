@@ -64,8 +64,8 @@ func (h Header) Fields() iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		for rest := []byte(h); len(rest) > 0 && !isEmptyLine(rest); {
 			n := fieldLength(rest)
-			name, value := splitField(rest[:n])
-			if !yield(Field{Name: name, Raw: rest[:n:n], value: value}) {
+			label, value := splitField(rest[:n])
+			if !yield(Field{Name: string(label), Raw: rest[:n:n], value: value}) {
 				return
 			}
 			rest = rest[n:]
@@ -92,21 +92,21 @@ func fieldLength(b []byte) int {
 
 // splitField finds the name, and where the value starts. Blanks before the colon are an obsolete form
 // (RFC 5322 §4.5).
-func splitField(raw []byte) (name string, value int) {
+func splitField(raw []byte) (name []byte, value int) {
 	colon := bytes.IndexByte(raw, ':')
 	if colon < 0 {
-		return "", 0
+		return nil, 0
 	}
-	label := bytes.TrimRight(raw[:colon], " \t")
-	for _, c := range label {
+	name = bytes.TrimRight(raw[:colon], " \t")
+	for _, c := range name {
 		if c <= ' ' || c >= 0x7f { // RFC 5322 §3.6.8: ftext
-			return "", 0
+			return nil, 0
 		}
 	}
-	if len(label) == 0 {
-		return "", 0
+	if len(name) == 0 {
+		return nil, 0
 	}
-	return string(label), colon + 1
+	return name, colon + 1
 }
 
 // Get is the value of the first field of this name, unfolded.
@@ -132,19 +132,52 @@ func (h Header) Values(name string) iter.Seq[string] {
 
 // Subset is HEADER.FIELDS of RFC 3501 §6.4.5: the fields with one of these names, byte for byte, and an empty line.
 // With not it is HEADER.FIELDS.NOT: all others, lines that are no fields included.
-func (h Header) Subset(names []string, not bool) []byte {
-	wanted := make(map[string]bool, len(names))
-	for _, name := range names {
-		wanted[strings.ToLower(name)] = true
-	}
-	var out []byte
-	for f := range h.Fields() {
-		if (f.Name != "" && wanted[strings.ToLower(f.Name)]) != not {
-			out = append(out, f.Raw...)
-			if !bytes.HasSuffix(f.Raw, []byte("\n")) {
+func (h Header) Subset(names *Names, not bool) []byte {
+	out := make([]byte, 0, min(len(h)+2, firstSubset))
+	for rest := []byte(h); len(rest) > 0 && !isEmptyLine(rest); {
+		raw := rest[:fieldLength(rest)]
+		rest = rest[len(raw):]
+		if label, _ := splitField(raw); names.has(label) != not {
+			out = append(out, raw...)
+			if raw[len(raw)-1] != '\n' {
 				out = append(out, "\r\n"...)
 			}
 		}
 	}
 	return append(out, "\r\n"...)
+}
+
+// firstSubset is for how many octets there is room at first: for what mail programs list of most messages.
+const firstSubset = 1 << 10
+
+// Names are names of header fields, for Subset.
+type Names struct {
+	set    map[string]bool // in lower case
+	listed uint64          // their numbers, see listedField
+	others bool            // some are not listed
+}
+
+// NewNames makes a set of names, whose case does not matter.
+func NewNames(names ...string) *Names {
+	n := &Names{set: make(map[string]bool, len(names))}
+	for _, name := range names {
+		n.set[strings.ToLower(name)] = name != ""
+		if i := listedField(name); i >= 0 {
+			n.listed |= 1 << i
+		} else {
+			n.others = true
+		}
+	}
+	return n
+}
+
+// Listed says whether a summary may have all fields of these names: whether it does, [Summary.HasAll] says.
+func (n *Names) Listed() bool { return !n.others }
+
+func (n *Names) has(label []byte) bool {
+	var buf [32]byte
+	if len(label) > len(buf) {
+		return n.set[strings.ToLower(string(label))]
+	}
+	return n.set[string(lower(&buf, label))]
 }

@@ -135,7 +135,7 @@ func listedField(name string) int {
 const listedFields = 59
 
 // lower writes an ASCII name in lower case into buf, cut off where it ends.
-func lower(buf *[32]byte, name string) []byte {
+func lower[T string | []byte](buf *[32]byte, name T) []byte {
 	n := min(len(name), len(buf))
 	for i := range n {
 		c := name[i]

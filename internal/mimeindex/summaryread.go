@@ -57,6 +57,11 @@ func (s *Summary) Has(name string) bool {
 	return i >= 0 && s.known&(1<<i) != 0
 }
 
+// HasAll says whether Has is true for all of these names.
+func (s *Summary) HasAll(names *Names) bool {
+	return !names.others && s.known&names.listed == names.listed
+}
+
 // Fields are fields of the message's header, in its order: all those for whose names Has is true, and no others.
 func (s *Summary) Fields() Header { return s.fields }
 
