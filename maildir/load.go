@@ -411,15 +411,23 @@ func (tx *tx) markFiles() (err error) {
 	return err
 }
 
-// cleanTemp removes what was left behind in tmp long ago. What cannot be removed stays.
+// cleanTemp removes what was left behind long ago: messages in tmp, and index files that were not finished. What cannot be
+// removed stays.
 func (f *folder) cleanTemp(dir string) {
-	tmp := filepath.Join(dir, "tmp")
-	names, err := f.fs().ReadNames(tmp)
+	f.removeOld(filepath.Join(dir, "tmp"), func(string) bool { return true })
+	f.removeOld(dir, durable.IsTemp)
+}
+
+func (f *folder) removeOld(dir string, which func(name string) bool) {
+	names, err := f.fs().ReadNames(dir)
 	if err != nil {
 		return
 	}
 	for _, name := range names {
-		path := filepath.Join(tmp, name)
+		if !which(name) {
+			continue
+		}
+		path := filepath.Join(dir, name)
 		info, err := f.fs().Lstat(path)
 		if err == nil && info.Mode().IsRegular() && f.account.maildir.now().Sub(info.ModTime()) > tempAge {
 			_ = f.fs().Remove(path)

@@ -57,9 +57,6 @@ func (a *account) delete(folder string) error {
 		freed.bytes -= u.bytes
 		freed.messages -= u.messages
 	}
-	if err := a.changeUses(func(u *useFile) { u.drop(func(f string) bool { return f == folder }) }); err != nil {
-		return err
-	}
 	hidden := filepath.Join(a.dir, hiddenPrefix+"mailbricks-old-"+a.maildir.names.next())
 	if err := a.fs().Rename(a.path(folder), hidden); err != nil {
 		return fmt.Errorf("maildir: delete: %w", err)
@@ -71,6 +68,10 @@ func (a *account) delete(folder string) error {
 		return fmt.Errorf("maildir: delete: %w", err)
 	}
 	a.addUsage(freed)
+	// A use of a folder that is gone does not count, and goes at the latest when a folder of this name is made.
+	if err := a.changeUses(func(u *useFile) { u.drop(func(f string) bool { return f == folder }) }); err != nil {
+		a.maildir.logger().Warn("maildir: deleted mailbox still has its uses", "folder", folder, "error", err)
+	}
 	if err := a.removeTree(hidden); err != nil {
 		a.maildir.logger().Warn("maildir: deleted mailbox is still on disk", "folder", hidden, "error", err)
 	}

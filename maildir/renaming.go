@@ -147,7 +147,7 @@ func (a *account) move(moves []renaming) error {
 		uses.rename(m.from, m.to)
 	}
 	if err := a.beginRename(&journal{moves, uses.folders}); err != nil {
-		return fmt.Errorf("maildir: rename: %w", err)
+		return errors.Join(fmt.Errorf("maildir: rename: %w", err), a.endRename())
 	}
 	if err := a.rename(moves, before, uses); err != nil {
 		return err
@@ -167,28 +167,32 @@ func (a *account) move(moves []renaming) error {
 	return nil
 }
 
-// rename gives the folders their names and uses, or leaves all as it was.
+// rename gives the folders their names and uses, or leaves all as it was. The uses come last, so that nothing has to be
+// written, for which there may be no room, to leave all as it was.
 func (a *account) rename(moves []renaming, before, after *useFile) error {
-	if !maps.EqualFunc(before.folders, after.folders, slices.Equal) {
-		if err := a.writeUses(after); err != nil {
-			return errors.Join(fmt.Errorf("maildir: rename: %w", err), a.writeUses(before), a.endRename())
-		}
-	}
-	for i, m := range moves {
-		err := a.fs().Rename(a.path(m.from), a.path(m.to))
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w: %w", mailbox.ErrExists, err)
-		}
+	undo := func(done []renaming, err error) error {
 		err = fmt.Errorf("maildir: rename: %w", err)
-		for _, done := range moves[:i] {
-			if undoErr := a.fs().Rename(a.path(done.to), a.path(done.from)); undoErr != nil {
+		for _, m := range slices.Backward(done) {
+			if undoErr := a.fs().Rename(a.path(m.to), a.path(m.from)); undoErr != nil {
 				return errors.Join(err, undoErr) // the journal stays: it is done to the end next time
 			}
 		}
-		return errors.Join(err, a.writeUses(before), a.endRename())
+		return errors.Join(err, a.endRename())
+	}
+	for i, m := range moves {
+		err := a.fs().Rename(a.path(m.from), a.path(m.to))
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w: %w", mailbox.ErrExists, err)
+		}
+		if err != nil {
+			return undo(moves[:i], err)
+		}
+	}
+	if maps.EqualFunc(before.folders, after.folders, slices.Equal) {
+		return nil
+	}
+	if err := a.writeUses(after); err != nil { // they may be there and not on disk
+		return undo(moves, errors.Join(err, a.writeUses(before)))
 	}
 	return nil
 }

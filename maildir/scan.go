@@ -227,6 +227,9 @@ func (s *sight) unseen() []entry {
 // scan looks at all files and stages what has changed: messages that came, went, or have other flags. New comes first: a
 // file that another program moves to cur meanwhile is seen once or twice, not never.
 func (tx *tx) scan() error {
+	if tx.fresh { // a process before may have ended between a rename, also of an index file, and the sync of its folder
+		tx.dirs[tx.dir], tx.dirs[filepath.Join(tx.dir, "cur")], tx.dirs[filepath.Join(tx.dir, "new")] = true, true, true
+	}
 	tx.f.rescan, tx.scanned = false, true
 	s := tx.newSight()
 	for _, sub := range []string{"new", "cur"} {
@@ -436,6 +439,7 @@ func (tx *tx) takeIn(fresh map[string]*found) error {
 		if !info.Mode().IsRegular() {
 			continue
 		}
+		tx.dirs[filepath.Join(tx.dir, file.sub)] = true // whoever put it there need not have synced it
 		e := entry{base: file.base, date: info.ModTime().Unix(), size: -1, flags: file.flags}
 		if e.isNew = file.sub == "new"; !e.isNew { // else it was delivered, at its date
 			e.saved = tx.savedNow(e.date)

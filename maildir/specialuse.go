@@ -26,6 +26,8 @@ type useFile struct {
 	folders map[mailbox.Use][]string
 	// implied are the folders that have a use by their names, where the file has none for it.
 	implied map[mailbox.Use][]string
+	// stale says that the file has folders that are no more.
+	stale bool
 }
 
 func knownUse(use mailbox.Use) bool {
@@ -93,6 +95,7 @@ func (a *account) loadUses() (*useFile, error) {
 		if err != nil {
 			failed = err
 		}
+		u.stale = u.stale || !ok
 		return !ok
 	})
 	if failed != nil {
@@ -138,7 +141,7 @@ func (a *account) changeUses(change func(*useFile)) error {
 	}
 	before := maps.Clone(u.folders)
 	change(u)
-	if maps.EqualFunc(before, u.folders, slices.Equal) {
+	if !u.stale && maps.EqualFunc(before, u.folders, slices.Equal) {
 		return nil
 	}
 	return a.writeUses(u)

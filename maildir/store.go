@@ -216,6 +216,14 @@ func (a *account) create(name string, use mailbox.Use) error {
 	if err != nil {
 		return err
 	}
+	// The use first: one of a folder that is not there does not count. What a folder of this name had before goes as well.
+	if err := a.changeUses(func(u *useFile) {
+		if use != "" {
+			u.give(use, folder)
+		}
+	}); err != nil {
+		return err
+	}
 	hidden := filepath.Join(a.dir, hiddenPrefix+"mailbricks-new-"+a.maildir.names.next())
 	err = a.fill(hidden, validity)
 	if err == nil {
@@ -228,14 +236,14 @@ func (a *account) create(name string, use mailbox.Use) error {
 		}
 		return fmt.Errorf("maildir: create: %w", err)
 	}
-	a.changed(name)
 	if err := a.syncDir(a.dir); err != nil {
+		if a.fs().Rename(a.path(folder), hidden) == nil { // so that it can be made once more
+			_ = a.removeTree(hidden)
+		}
 		return fmt.Errorf("maildir: create: %w", err)
 	}
-	if use == "" {
-		return nil
-	}
-	return a.changeUses(func(u *useFile) { u.give(use, folder) })
+	a.changed(name)
+	return nil
 }
 
 // fill makes the folder of a new mailbox.

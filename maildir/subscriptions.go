@@ -82,7 +82,7 @@ func (a *account) subscribe(name string, on bool) error {
 	has := slices.Contains(names, name)
 	switch {
 	case has == on:
-		return nil
+		return a.syncDir(a.dir) // it may be so by a change that is not on disk for certain
 	case !on:
 		names = slices.DeleteFunc(names, func(n string) bool { return n == name })
 	case len(names) >= maxSubscriptions:

@@ -187,6 +187,7 @@ func (tx *tx) withKeywords(list []mailbox.Flag) error {
 	if kw.letters != tx.keywords.letters {
 		path := filepath.Join(tx.dir, keywordsFile)
 		if err := durable.WriteFile(tx.f.fs(), path, kw.format(), 0o600); err != nil {
+			tx.f.account.maildir.distrust(tx.dir, true) // its name may be there and not on disk
 			return err
 		}
 		if tx.files.keywords, err = statOrNil(tx.f.fs(), path); err != nil {
@@ -417,6 +418,7 @@ func (tx *tx) unlink() {
 			f.rescan = true
 			continue
 		}
+		f.newDirty = f.newDirty || e.isNew
 		delete(tx.st.doomed, e.base)
 	}
 	if len(tx.st.doomed) > 0 {

@@ -93,6 +93,24 @@ func TestWriteFileReportsFaultsAndKeepsOldFile(t *testing.T) {
 	}
 }
 
+func TestIsTemp(t *testing.T) {
+	t.Parallel()
+	fsys := crashfs.New()
+	fsys.Fail(func(op crashfs.Op) error {
+		if op.Kind == "rename" {
+			require.True(t, durable.IsTemp(filepath.Base(op.Name)), op.Name)
+			return os.ErrPermission
+		}
+		return nil
+	})
+	require.Error(t, durable.WriteFile(fsys, "/a.b", nil, 0o600))
+	for _, name := range []string{"a.b", "a.tmp", "x.ABCDEFGHIJKLMNOPQRSTUVWXY2.tmp.", "x.ABCDEFGHIJKLMNOPQRSTUVWXYa.tmp",
+		"x.ABCDEFGHIJKLMNOPQRSTUVWXY.tmp", ".ABCDEFGHIJKLMNOPQRSTUVWXY2.tmp", "ABCDEFGHIJKLMNOPQRSTUVWXY2.tmp", ".tmp", ""} {
+		require.False(t, durable.IsTemp(name), name)
+	}
+	require.True(t, durable.IsTemp("x.ABCDEFGHIJKLMNOPQRSTUVWXY2.tmp"))
+}
+
 func TestCleanTempsLeavesOtherAndYoungFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

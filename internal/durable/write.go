@@ -62,6 +62,16 @@ func replaceFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	return err
 }
 
+// IsTemp says whether a file's name, without its folder, is one that WriteFile gives a file it has not finished.
+func IsTemp(name string) bool {
+	name, ok := strings.CutSuffix(name, tempSuffix)
+	dot := strings.LastIndexByte(name, '.')
+	if !ok || dot < 1 || len(name)-dot-1 != len(rand.Text()) {
+		return false
+	}
+	return strings.Trim(name[dot+1:], "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
 // CleanTemps removes from a folder what interrupted calls of WriteFile left
 // there: files whose names end in .tmp and that were not written to since
 // before. Nobody may be within WriteFile for longer than that.

@@ -1,0 +1,345 @@
+package maildir_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+// faultRun tries one operation.
+type faultRun struct {
+	t             testing.TB
+	op            faultOp
+	counts        *faultCounts
+	base          *crashfs.FS
+	before, after *facts
+	seen          map[string]bool
+	// under puts a file layer between the store and the disk.
+	under func(durable.FS) durable.FS
+}
+
+// newFaultRun learns what the operation does when there are no faults.
+func newFaultRun(t testing.TB, op faultOp, counts *faultCounts) *faultRun {
+	r := &faultRun{t: t, op: op, counts: counts, base: faultBase(t), seen: map[string]bool{},
+		under: func(fsys durable.FS) durable.FS { return fsys }}
+	if op.prepare != nil {
+		w := startWorld(r.base, r.base, op.limit, 0)
+		require.NoError(t, op.prepare(w))
+		w.stop()
+		r.base = r.base.Clone()
+	}
+	r.before = r.look(r.base.Clone())
+	w := r.start(r.base.Clone())
+	calls := w.fs.Calls()
+	require.NoError(t, op.do(w))
+	counts.calls = w.fs.Calls() - calls
+	w.stop()
+	r.after = r.look(w.fs)
+	return r
+}
+
+func (r *faultRun) look(fsys *crashfs.FS) *facts {
+	w := startWorld(fsys, fsys, r.op.limit, 0)
+	defer w.stop()
+	f, err := w.facts()
+	require.NoError(r.t, err)
+	return f
+}
+
+// start begins a process that is about to do the operation.
+func (r *faultRun) start(fsys *crashfs.FS) *faultWorld {
+	w := startWorld(fsys, r.under(fsys), r.op.limit, 0)
+	for _, name := range r.op.open {
+		_, err := w.box(name)
+		require.NoError(r.t, err)
+	}
+	return w
+}
+
+// cutEverywhere cuts the operation before and after each of its calls.
+func (r *faultRun) cutEverywhere() {
+	for n, more := 1, true; more; n++ {
+		for _, before := range []bool{true, false} {
+			w := r.start(r.base.Clone())
+			at := w.fs.Calls() + n
+			if before {
+				w.fs.CrashBefore(at)
+			} else {
+				w.fs.CrashAfter(at)
+			}
+			err := r.op.do(w)
+			more = w.fs.Crashed() // else it was done without reaching the n-th call
+			w.fs.Crash()
+			w.stop()
+			r.counts.cuts++
+			where := fmt.Sprintf("cut after %s", lastCall(w.fs, before))
+			r.powerCut(w.fs, err == nil || w.answers, where)
+			if !before {
+				r.kill(w.fs, err == nil || w.answers, where)
+			}
+		}
+	}
+}
+
+func lastCall(fsys *crashfs.FS, before bool) string {
+	log := fsys.Log()
+	if before && len(log) > 1 {
+		log = log[:len(log)-1]
+	}
+	return log[len(log)-1].String()
+}
+
+// powerCut tries every state of the disk.
+func (r *faultRun) powerCut(fsys *crashfs.FS, told bool, where string) {
+	for s := range fsys.States() {
+		r.counts.states++
+		key := fmt.Sprint(told, print(s.FS))
+		if r.seen[key] {
+			continue
+		}
+		r.seen[key] = true
+		r.counts.distinct++
+		r.restart(s.FS, told, where+", state "+s.What)
+	}
+}
+
+// unique are the parts of names and files that are others in every run.
+var unique = regexp.MustCompile(`\d{10}\.M\d{6}P\d+Q\d+R[0-9a-f]{12}|\b[A-Z2-7]{26}\b|\b[0-9a-f]{32}\b`)
+
+// print is the same for file systems that differ in such parts only.
+func print(fsys *crashfs.FS) string {
+	var b strings.Builder
+	ids := map[int]int{}
+	for e := range fsys.Walk() {
+		if _, known := ids[e.ID]; !known {
+			ids[e.ID] = len(ids)
+		}
+		fmt.Fprintf(&b, "%s %d %d %s\n", e.Name, ids[e.ID], len(e.Data), e.Data)
+	}
+	return alike(b.String())
+}
+
+// alike numbers such parts of a text.
+func alike(text string) string {
+	names := map[string]string{}
+	return unique.ReplaceAllStringFunc(text, func(name string) string {
+		if names[name] == "" {
+			names[name] = fmt.Sprintf("<%d>", len(names))
+		}
+		return names[name]
+	})
+}
+
+// restart begins two processes, one after the other, and looks at what they find.
+func (r *faultRun) restart(fsys *crashfs.FS, told bool, where string) {
+	left := filesOf(fsys)
+	w := startWorld(fsys, fsys, r.op.limit, 0)
+	first, err := w.facts()
+	if err == nil {
+		err = r.hears(w, first)
+	}
+	w.stop()
+	if err != nil {
+		r.counts.find(&r.counts.wrong, "%s: the next start: %v", where, err)
+		return
+	}
+	repaired := filesOf(fsys)
+	if len(differences(repaired, left)) > 0 {
+		r.counts.repaired++
+	}
+	j := judge{r.before, r.after, told, r.op.pieces, r.counts, where}
+	j.check(first)
+
+	w = startWorld(fsys, fsys, r.op.limit, 40) // later: what is left behind is old by now
+	second, err := w.facts()
+	if err != nil {
+		r.counts.find(&r.counts.wrong, "%s: the second start: %v", where, err)
+		w.stop()
+		return
+	}
+	if diff := differences(second.values, first.values); len(diff) > 0 {
+		r.counts.find(&r.counts.wrong, "%s: the second start: %s", where, strings.Join(diff, "; "))
+	}
+	if again := differences(filesOf(fsys), repaired); len(again) > 0 {
+		r.counts.find(&r.counts.wrong, "%s: the second start has something to repair: %s", where, strings.Join(again, "; "))
+	}
+	err = r.worksOn(w, second)
+	w.stop()
+	if err != nil {
+		r.counts.find(&r.counts.wrong, "%s: %v", where, err)
+	}
+	for _, left := range leftovers(fsys) {
+		r.counts.find(&r.counts.wrong, "%s: left behind: %s", where, left)
+	}
+}
+
+// filesOf has the contents of all files by name, without those that were not finished.
+func filesOf(fsys *crashfs.FS) map[string]string {
+	out := map[string]string{}
+	for e := range fsys.Walk() {
+		if !unfinished(e.Name) {
+			out[e.Name] = string(e.Data)
+		}
+	}
+	return out
+}
+
+func unfinished(name string) bool {
+	return strings.Contains(name, "/tmp/") || strings.HasSuffix(name, ".tmp")
+}
+
+// leftovers are files that are nobody's, and lines that Dovecot could not read.
+func leftovers(fsys *crashfs.FS) []string {
+	var out []string
+	for e := range fsys.Walk() {
+		base := e.Name[strings.LastIndexByte(e.Name, '/')+1:]
+		switch {
+		case unfinished(e.Name), strings.HasPrefix(base, ".."):
+			out = append(out, e.Name)
+		case !dovecotReads(base, string(e.Data)):
+			out = append(out, fmt.Sprintf("%s: %q", e.Name, e.Data))
+		}
+	}
+	return out
+}
+
+var (
+	uidlistText  = regexp.MustCompile(`^3 V\d+ N\d+( [A-Z][^ \n]*)*\n(\d+ ([A-Z][^ \n]* )*:[^:/\n]+\n)*$`)
+	keywordsText = regexp.MustCompile(`^(\d+ [^ \n]+\n)*$`)
+	subsText     = regexp.MustCompile(`^V\t2\n\n([^\n]+\n)*$`)
+)
+
+// dovecotReads says whether a file that is Dovecot's is written as Dovecot does.
+func dovecotReads(base, data string) bool {
+	switch base {
+	case "dovecot-uidlist":
+		return uidlistText.MatchString(data)
+	case "dovecot-keywords":
+		return keywordsText.MatchString(data)
+	case "subscriptions":
+		return subsText.MatchString(data)
+	}
+	return true
+}
+
+// hears asks for the changes since before the operation, which have to explain all that is not as it was.
+func (r *faultRun) hears(w *faultWorld, now *facts) error {
+	for key, was := range r.before.boxes {
+		is, there := now.boxes[key]
+		if !there {
+			continue
+		}
+		c, err := r.changes(w, key.user, is.name, was.seq)
+		if errors.Is(err, mailbox.ErrTooOld) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		heard := map[mailbox.UID]bool{}
+		for _, m := range c.Changed {
+			heard[m.UID] = true
+		}
+		for _, uid := range c.Expunged {
+			if _, there := is.texts[uid]; there {
+				return fmt.Errorf("UID %d of %s is there and said to have gone", uid, is.name)
+			}
+			heard[uid] = true
+		}
+		for uid := range is.texts {
+			if _, old := was.texts[uid]; (!old || is.flags[uid] != was.flags[uid]) && !heard[uid] {
+				return fmt.Errorf("nobody hears of UID %d of %s: %s", uid, is.name, is.flags[uid])
+			}
+		}
+		for uid := range was.texts {
+			if _, there := is.texts[uid]; !there && !heard[uid] {
+				return fmt.Errorf("nobody hears that UID %d of %s is gone", uid, is.name)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *faultRun) changes(w *faultWorld, user, name string, since mailbox.ModSeq) (c mailbox.Changes, err error) {
+	s, err := w.m.Store(context.Background(), mailbricks.Identity{User: user})
+	if err != nil {
+		return c, err
+	}
+	defer s.Close()
+	b, err := s.Open(context.Background(), name)
+	if err != nil {
+		return c, err
+	}
+	defer b.Close()
+	return b.Changes(context.Background(), since)
+}
+
+// worksOn puts one more message into each mailbox.
+func (r *faultRun) worksOn(w *faultWorld, now *facts) error {
+	for key, box := range now.boxes {
+		if key.user != ann || r.op.limit > 0 {
+			continue
+		}
+		if err := w.append(box.name, "afterwards"); err != nil {
+			return fmt.Errorf("%s: afterwards: %w", box.name, err)
+		}
+		uids, _, err := w.boxes[box.name].UIDs(context.Background())
+		if err != nil {
+			return err
+		}
+		if len(uids) != len(box.texts)+1 || uids[len(uids)-1] < box.next {
+			return fmt.Errorf("%s: one more than %d, from %d: %v", box.name, len(box.texts), box.next, uids)
+		}
+	}
+	return nil
+}
+
+// kill ends the process alone. What the next one finds is not on disk yet; what it tells has to be.
+func (r *faultRun) kill(fsys *crashfs.FS, told bool, where string) {
+	fsys.Restart()
+	w := startWorld(fsys, fsys, r.op.limit, 0)
+	found, err := w.facts()
+	fsys.Crash()
+	w.stop()
+	if err != nil {
+		r.counts.find(&r.counts.wrong, "%s, killed: %v", where, err)
+		return
+	}
+	j := judge{r.before, r.after, told, r.op.pieces, r.counts, where + ", killed"}
+	j.check(found)
+	n := 0
+	for s := range fsys.States() {
+		if n++; n > killStates {
+			break
+		}
+		r.counts.states++
+		key := "killed" + print(s.FS)
+		if r.seen[key] {
+			continue
+		}
+		r.seen[key] = true
+		r.counts.distinct++
+		w := startWorld(s.FS, s.FS, r.op.limit, 0)
+		later, err := w.facts()
+		w.stop()
+		if err != nil {
+			r.counts.find(&r.counts.wrong, "%s, killed, then a power cut: %v", where, err)
+			continue
+		}
+		j := judge{found, found, true, false, r.counts, where + ", killed, then a power cut, state " + s.What}
+		j.check(later)
+	}
+}
+
+// killStates is how many states are tried of a power cut that follows the end of a process.
+const killStates = 12
