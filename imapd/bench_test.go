@@ -79,7 +79,9 @@ func (c *client) drain(command string) (octets int64) {
 		if err == bufio.ErrBufferFull {
 			continue
 		}
-		require.NoError(c.T, err)
+		if err != nil {
+			c.T.Fatal(err)
+		}
 		if len(line) > 4 && string(line[:4]) == "x OK" {
 			return octets
 		}
@@ -116,7 +118,7 @@ func BenchmarkListing(b *testing.B) {
 		"FETCH 1:* (UID FLAGS)",
 		"FETCH 1:* (FLAGS UID RFC822.SIZE ENVELOPE)",
 		"FETCH 1:* (BODYSTRUCTURE)",
-		"FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Bcc Subject Date Message-ID Priority X-Priority References Newsgroups In-Reply-To Content-Type Reply-To)])",
+		"FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (From To Cc Subject Date Message-ID X-Priority References Content-Type Reply-To)])",
 		"UID SEARCH ALL",
 		"SEARCH SUBJECT nothing",
 	)

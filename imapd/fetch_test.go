@@ -37,6 +37,26 @@ epilogue
 --A--
 `
 
+// The empty line that ends a header is found wherever the chunks end in which the header is read.
+func TestHeaderEndsAtTheEdgeOfAChunk(t *testing.T) {
+	t.Parallel()
+	w := startPlain(t)
+	const chunk = 8 << 10
+	var sizes []int
+	for size := chunk - 2; size <= chunk+4; size++ {
+		sizes = append(sizes, size)
+		w.put("X: " + strings.Repeat("x", size-len("X: \r\n\r\n")) + "\n\nx\n\n")
+	}
+	w.put(strings.Repeat("X: y\n", 2*chunk/6) + "x\n\nbody")
+	c := w.selected()
+	for i, size := range sizes {
+		require.Equal(t, fmt.Sprintf("* %d FETCH (BODY[HEADER]<0> {1}", i+1), c.do(fmt.Sprintf("x FETCH %d BODY.PEEK[HEADER]<0.1>", i+1))[0])
+		require.Equal(t, fmt.Sprintf("* %d FETCH (BODY[HEADER]<%d> {2}", i+1, size-2), c.do(fmt.Sprintf("x FETCH %d BODY.PEEK[HEADER]<%d.9>", i+1, size-2))[0])
+		require.Contains(t, strings.Join(c.do(fmt.Sprintf("x FETCH %d BODY.PEEK[TEXT]", i+1)), " "), "BODY[TEXT] {5} x")
+	}
+	require.Contains(t, strings.Join(c.do(fmt.Sprintf("x FETCH %d BODY.PEEK[TEXT]", len(sizes)+1)), " "), "BODY[TEXT] {4} body")
+}
+
 // RFC 3501 §9: a literal has no NUL. What is there instead has the same size.
 func TestFetchWithoutNUL(t *testing.T) {
 	t.Parallel()

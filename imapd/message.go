@@ -144,7 +144,7 @@ func (m *message) readHeader(ctx context.Context) error {
 	}
 	size := m.content.Size()
 	var buf []byte // the header so far, as far as it is kept
-	var line int   // octets in the line that is being read, CR not counted
+	var line lineStart
 	var after, off int64
 	chunk := make([]byte, min(headerChunk, size))
 	for after == 0 && off < size {
@@ -152,7 +152,7 @@ func (m *message) readHeader(ctx context.Context) error {
 		if n == 0 {
 			return fmt.Errorf("imapd: read header: %w", errors.Join(err, io.ErrUnexpectedEOF))
 		}
-		end, found := headerEnd(chunk[:n], &line)
+		end, found := line.headerEnd(chunk[:n])
 		if found {
 			after = off + int64(end)
 		}
@@ -168,21 +168,29 @@ func (m *message) readHeader(ctx context.Context) error {
 	return nil
 }
 
-// headerEnd says how much of a chunk belongs to the header, and whether the empty line that ends it is in it. line carries the length of
-// an unfinished line from chunk to chunk.
-func headerEnd(chunk []byte, line *int) (n int, found bool) {
+// lineStart is the part of a line that the chunks so far had: how many octets, and the last of them.
+type lineStart struct {
+	n    int
+	last byte
+}
+
+// headerEnd says how much of the next chunk belongs to the header, and whether the empty line that ends it is in it.
+func (l *lineStart) headerEnd(chunk []byte) (n int, found bool) {
 	for n < len(chunk) {
 		nl := bytes.IndexByte(chunk[n:], '\n')
 		if nl < 0 {
-			*line += len(chunk) - n
+			l.n += len(chunk) - n
+			l.last = chunk[len(chunk)-1]
 			return len(chunk), false
 		}
-		length := *line + nl
-		if nl > 0 && chunk[n+nl-1] == '\r' && length == 1 || length == 0 {
-			return n + nl + 1, true
+		if nl > 0 {
+			l.n, l.last = l.n+nl, chunk[n+nl-1]
 		}
 		n += nl + 1
-		*line = 0
+		if l.n == 0 || l.n == 1 && l.last == '\r' {
+			return n, true
+		}
+		l.n = 0
 	}
 	return n, false
 }

@@ -51,7 +51,7 @@ func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, 
 	uids := c.sel.uids
 	told := time.Now()
 	var m candidate
-	var found []mailbox.Meta
+	found := make([]mailbox.Meta, 0, min(len(uids), metaChunk))
 	for from := 0; from < len(uids); from += metaChunk {
 		chunk := uids[from:min(from+metaChunk, len(uids))]
 		if cheap.cost == costNothing && dear == nil {
@@ -76,12 +76,13 @@ func (c *conn) findAll(ctx context.Context, req *searchRequest) (hits []uint32, 
 				found = append(found, meta)
 			}
 		}
+		matched := found
 		if dear != nil {
-			if found, err = c.findAmong(ctx, *dear, found, &told); err != nil {
+			if matched, err = c.findAmong(ctx, *dear, found, &told); err != nil {
 				return nil, err
 			}
 		}
-		for _, meta := range found {
+		for _, meta := range matched {
 			hits = append(hits, c.number(c.sel.seq(meta.UID), meta.UID))
 		}
 	}
