@@ -29,6 +29,10 @@
 //     RFC 2180 §4 advises: what is there is served, and the command ends with NO [EXPUNGEISSUED].
 //   - Nothing is written to the network under a lock. The content of messages goes from the store's [mailbox.Content] to the
 //     socket through a buffer of 32 KiB; no message is ever held in memory.
+//   - Where the mailbox is a [mailbox.Summarizer], what it tells is not looked for in messages: ENVELOPE, BODYSTRUCTURE, the
+//     header fields that mail programs ask for in lists, for FETCH and SEARCH, and the places of parts. Summaries are asked
+//     for 100 at a time, at most 64 KiB each. One that is damaged, of another version, or of a message of another size
+//     counts as none.
 //   - The context of a command ends with Close. That the client has left is noticed by writing to it: FETCH stops at the next
 //     message, SEARCH with the keep-alive that it sends when it takes long. A client that only closed its direction is
 //     served to the end.

@@ -312,6 +312,38 @@ func (c countingContent) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// mistakenBox has a summary, and a size, that its messages' contents do not have.
+type mistakenBox struct{ summaryBox }
+
+const mistaken = "Subject: wrong\r\n\r\nThis is no message of this mailbox.\r\n"
+
+func (b mistakenBox) Messages(ctx context.Context, uids []mailbox.UID) ([]mailbox.Meta, error) {
+	metas, err := b.summaryBox.Messages(ctx, uids)
+	for i := range metas {
+		metas[i].Size = int64(len(mistaken))
+	}
+	return metas, err
+}
+
+// TestSummaryThatIsNotThatOfTheContent: once a message has been opened, nothing is taken from such a summary.
+func TestSummaryThatIsNotThatOfTheContent(t *testing.T) {
+	t.Parallel()
+	data, err := mailbox.Summarize(strings.NewReader(mistaken))
+	require.NoError(t, err)
+	change := func(list []mailbox.Summary) ([]mailbox.Summary, error) {
+		for i := range list {
+			list[i].Data = data
+		}
+		return list, nil
+	}
+	w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return mistakenBox{summaryBox{unlistedBox{b, nil}, change}} })
+	w.put("Subject: right\n\nHi.\n")
+	w.selected().Talk("C: a FETCH 1 (BODY.PEEK[HEADER.FIELDS (Subject)] BODY BODY.PEEK[1])\n" +
+		"S: * 1 FETCH (BODY[HEADER.FIELDS (Subject)] {18}\nS: Subject: right\nS: \nS:  BODY (<> 5 1) BODY[1] {5}\nS: Hi.\nS: )\nS: a OK FETCH completed\n" +
+		"C: b SEARCH BODY hi\nS: * SEARCH 1\nS: b OK SEARCH completed\n" +
+		"C: c SEARCH HEADER Received \"\"\nS: * SEARCH\nS: c OK SEARCH completed")
+}
+
 // TestSummaryOfAMessageThatIsGone: it is left out, as without summaries.
 func TestSummaryOfAMessageThatIsGone(t *testing.T) {
 	t.Parallel()

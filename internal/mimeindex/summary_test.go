@@ -108,6 +108,22 @@ func TestSummarySaysWhatParseSays(t *testing.T) {
 	}
 }
 
+// TestSummaryFormat: what has been written can be read, and is written as before.
+func TestSummaryFormat(t *testing.T) {
+	t.Parallel()
+	const message = "Received: x\nDKIM-Signature: d\nFrom: a@b\nContent-Type: multipart/mixed; boundary=A\n\n--A\nContent-Language: de\n\nx\n" +
+		"--A\nContent-Type: message/rfc822\nContent-ID: i\nContent-Disposition: inline; filename=f\n\n" +
+		"Subject: y\nContent-Type: text/html; charset=utf-8\n\nz\n--A--\n"
+	const want = "\x01\x01\x95\x02XY(NIL NIL ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL)" +
+		"\xb9\x02((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL (\"de\") NIL)(\"message\" \"rfc822\" NIL \"i\" NIL \"7bit\"" +
+		" 55 (NIL \"y\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) 3 NIL" +
+		" (\"inline\" (\"filename\" \"f\")) NIL NIL) \"mixed\" (\"boundary\" \"A\") NIL NIL NIL)" +
+		"\xff\xff\xff\xff\xff\xff\xff\xff\aIDKIM-Signature: d\r\nFrom: a@b\r\nContent-Type: multipart/mixed; boundary=A\r\n" +
+		"\x00\x00\x00X\x05\xbd\x01\x0e\x15\x19\x01\x1d\x02A\v\x02 \x05\x01\x18\x02\x01\x00\x01\x03\x00\v\x01\x04de\x00" +
+		"\x11\a\x02X\x047\x03;=\x00\v\x02i5\x011\x02f\x01@\x00\x006\x03\x01\x00\x01\x13\x01\x05\a\v)(NIL \"y\" NIL NIL NIL NIL NIL NIL NIL NIL)\x00"
+	require.Equal(t, want, string(summarize(t, []byte(message))))
+}
+
 func TestSummariesOfSuites(t *testing.T) {
 	t.Parallel()
 	for file, message := range suiteMessages(t) {
