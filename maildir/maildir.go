@@ -173,14 +173,30 @@ func (m *Maildir) Usage(ctx context.Context, address string) (octets, messages i
 
 // acquire gives the account of an address, to be given back with release.
 func (m *Maildir) acquire(ctx context.Context, address string) (*account, error) {
+	a, ready, err := m.attach(ctx, address)
+	if err != nil || ready {
+		return a, err
+	}
+	if err := a.make(); err != nil {
+		m.release(a)
+		return nil, fmt.Errorf("maildir: %w", err)
+	}
+	m.mu.Lock()
+	m.ready[a.dir] = true
+	m.mu.Unlock()
+	return a, nil
+}
+
+// attach is acquire for an account whose folder may not be there, unless it is ready.
+func (m *Maildir) attach(ctx context.Context, address string) (a *account, ready bool, err error) {
 	m.init()
 	found, err := m.Accounts.Account(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("maildir: account of %.200q: %w", address, err)
+		return nil, false, fmt.Errorf("maildir: account of %.200q: %w", address, err)
 	}
 	if found.Path == "" {
 		if found.Path, err = AccountPath(address); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoAccount, err)
+			return nil, false, fmt.Errorf("%w: %w", ErrNoAccount, err)
 		}
 	}
 	dir := found.Path
@@ -188,29 +204,17 @@ func (m *Maildir) acquire(ctx context.Context, address string) (*account, error)
 		dir = filepath.Join(m.Root, dir)
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.closed {
-		m.mu.Unlock()
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
-	a := m.accounts[dir]
-	if a == nil {
+	if a = m.accounts[dir]; a == nil {
 		a = &account{maildir: m, dir: dir, folders: map[string]*folder{}}
 		m.accounts[dir] = a
 	}
 	a.refs++
-	ready := m.ready[dir]
-	m.mu.Unlock()
 	a.setQuota(found.Limit)
-	if !ready {
-		if err := a.make(); err != nil {
-			m.release(a)
-			return nil, fmt.Errorf("maildir: %w", err)
-		}
-		m.mu.Lock()
-		m.ready[dir] = true
-		m.mu.Unlock()
-	}
-	return a, nil
+	return a, m.ready[dir], nil
 }
 
 // release gives an account back.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
@@ -368,7 +369,7 @@ func (r *restore) numberFolder(temp, folder string, empty bool) error {
 	case now.last == back.last && now.index != nil && back.index != nil:
 		return nil // nothing has happened since
 	}
-	return back.write(r.files, dir, max(newBase(r.account.maildir.now(), back.list.largestModSeq()), now.last+1))
+	return back.write(r.files, dir, max(uint64(time.Now().UnixMicro()), back.last+1, now.last+1))
 }
 
 // within says whether other has all of these UIDs.
