@@ -21,6 +21,7 @@ type account struct {
 	maildir *Maildir
 	dir     string
 	refs    int // under maildir.mu; folders in memory count as well
+	vault   vault
 
 	structure sync.Mutex // held by who makes, renames or removes folders, or writes the account's own files
 
@@ -56,11 +57,21 @@ func (a *account) path(name string) string {
 }
 
 // fs is the layer that all files of the account are used through.
-func (a *account) fs() durable.FS { return a.maildir.files }
+func (a *account) fs() durable.FS {
+	if layer := a.vault.layer.Load(); layer != nil {
+		return layer
+	}
+	return a.maildir.files
+}
 
 // syncDir returns when the names in a folder of the account, or in one above it, are on disk. Who waits for the same folder
 // shares one sync.
-func (a *account) syncDir(dir string) error { return a.maildir.syncDir(dir) }
+func (a *account) syncDir(dir string) error {
+	if layer := a.vault.layer.Load(); layer != nil {
+		return layer.WithPath(dir, a.maildir.syncDir)
+	}
+	return a.maildir.syncDir(dir)
+}
 
 // make makes what is missing of an account.
 func (a *account) make() error {

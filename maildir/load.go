@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -302,6 +303,10 @@ func (f *folder) loadIndex(dir string, validity uint32) (*index, indexReader, er
 		return nil, indexReader{}, err
 	}
 	data, err := durable.ReadFile(f.fs(), path, maxListSize)
+	if errors.Is(err, sealed.ErrDamaged) {
+		f.account.maildir.logger().Warn("maildir: index is begun anew", "file", path, "error", err)
+		return nil, out, nil
+	}
 	if err != nil {
 		out.close()
 		return nil, indexReader{}, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -68,6 +69,10 @@ type Maildir struct {
 	// Linger is how long a folder stays in memory when nobody has it open any more; 0: DefaultLinger, less than 0: not
 	// at all.
 	Linger time.Duration
+	// ServerKey, of ServerKeySize octets, opens encrypted accounts without their passwords: for log-ins that do not show the
+	// password, and for work that nobody has logged in for. An account gets to know it when it is encrypted or next opened.
+	// Nil: only passwords and recovery keys open accounts.
+	ServerKey []byte
 	// Logger is told of trouble that no caller hears of; nil: nobody.
 	Logger *slog.Logger
 
@@ -75,12 +80,20 @@ type Maildir struct {
 	files durable.FS // nil: the system's
 	clock func() time.Time
 	syncs *durable.DirSyncer
-	names *namer
+	// deriving is taken by who makes a key of a password.
+	deriving chan struct{}
+	cost     sealed.Cost // of a password
+	// noBackground has conversions only done by who asks, without waiting for what was begun before.
+	noBackground bool
+	stopping     context.Context // ends with Close
+	stop         context.CancelFunc
+	names        *namer
 
 	mu       sync.Mutex
-	accounts map[string]*account // in use, by folder
-	ready    map[string]bool     // folders of accounts that are known to exist
-	doubtful map[string]bool     // folders whose index files may not be on disk: they are read and written anew
+	accounts map[string]*account  // in use, by folder
+	ready    map[string]bool      // folders of accounts that are known to exist
+	doubtful map[string]bool      // folders whose index files may not be on disk: they are read and written anew
+	known    map[string]knownKeys // of encrypted accounts, by folder
 	closed   bool
 	polling  chan struct{} // ends the poller; nil: none
 	watched  map[*folder]int
@@ -123,12 +136,13 @@ func (m *Maildir) init() {
 		}
 		m.syncs = durable.NewDirSyncer(m.files)
 		m.names = newNamer()
+		m.deriving, m.known = make(chan struct{}, 1), map[string]knownKeys{}
+		m.stopping, m.stop = context.WithCancel(context.Background())
 		m.accounts, m.watched = map[string]*account{}, map[*folder]int{}
 		m.ready, m.doubtful = map[string]bool{}, map[string]bool{}
 	})
 }
 
-func (m *Maildir) fsys() durable.FS         { return m.files }
 func (m *Maildir) now() time.Time           { return m.clock() }
 func (m *Maildir) syncDir(dir string) error { return m.syncs.Sync(dir) }
 
@@ -155,6 +169,13 @@ func (m *Maildir) Store(ctx context.Context, id mailbricks.Identity) (mailbox.St
 	}
 	if err != nil {
 		return nil, err
+	}
+	if a.vault.locked() {
+		if err := a.openForSession(); err != nil {
+			m.release(a)
+			return nil, fmt.Errorf("maildir: %.200q: %w", id.User, err)
+		}
+		a.convertInBackground()
 	}
 	return &store{account: a}, nil
 }
@@ -189,6 +210,18 @@ func (m *Maildir) acquire(ctx context.Context, address string) (*account, error)
 
 // attach is acquire for an account whose folder may not be there, unless it is ready.
 func (m *Maildir) attach(ctx context.Context, address string) (a *account, ready bool, err error) {
+	if a, ready, err = m.find(ctx, address); err != nil {
+		return nil, false, err
+	}
+	if err := a.loadKeys(); err != nil {
+		m.release(a)
+		return nil, false, err
+	}
+	return a, ready, nil
+}
+
+// find is attach without a look at the account's keys.
+func (m *Maildir) find(ctx context.Context, address string) (a *account, ready bool, err error) {
 	m.init()
 	found, err := m.Accounts.Account(ctx, address)
 	if err != nil {
@@ -210,6 +243,7 @@ func (m *Maildir) attach(ctx context.Context, address string) (a *account, ready
 	}
 	if a = m.accounts[dir]; a == nil {
 		a = &account{maildir: m, dir: dir, folders: map[string]*folder{}}
+		a.vault.account = a
 		m.accounts[dir] = a
 	}
 	a.refs++
@@ -223,6 +257,7 @@ func (m *Maildir) release(a *account) {
 	defer m.mu.Unlock()
 	if a.refs--; a.refs == 0 {
 		delete(m.accounts, a.dir)
+		a.vault.wipe()
 	}
 }
 
@@ -243,13 +278,23 @@ func (m *Maildir) distrusts(dir string) bool {
 	return m.doubtful[dir]
 }
 
-// background does work that Close waits for.
-func (m *Maildir) background(work func()) {
+// background does work that Close waits for. After Close it does nothing, and says so.
+func (m *Maildir) background(work func()) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.closed {
-		m.work.Go(work)
+	if m.closed {
+		return false
 	}
+	m.work.Go(work)
+	return true
+}
+
+// passwordCost is what making a key of a password costs.
+func (m *Maildir) passwordCost() sealed.Cost {
+	if m.cost == (sealed.Cost{}) {
+		return sealed.DefaultCost()
+	}
+	return m.cost
 }
 
 // Close ends what runs in the background and waits for it. Sessions should be closed before; deliveries fail from then on.
@@ -257,6 +302,7 @@ func (m *Maildir) Close() error {
 	m.init()
 	m.mu.Lock()
 	m.closed = true
+	m.stop()
 	var accounts []*account
 	for _, a := range m.accounts {
 		accounts = append(accounts, a)

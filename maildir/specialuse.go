@@ -155,6 +155,7 @@ func (a *account) writeUses(u *useFile) error {
 			fmt.Fprintf(&b, "%s %s\n", use, folder)
 		}
 	}
+	a.noteRoles(u)
 	return durable.WriteFile(a.fs(), filepath.Join(a.dir, useFileName), b.Bytes(), messagePerm)
 }
 
@@ -181,6 +182,9 @@ func (a *account) uses(folders map[string]string) (map[string][]mailbox.Use, err
 
 // useFolder gives the first folder for a use, which is made and subscribed if there is none.
 func (a *account) useFolder(use mailbox.Use) (string, error) {
+	if a.vault.locked() {
+		return a.lockedFolder(use)
+	}
 	unlock, err := a.lockStructure()
 	if err != nil {
 		return "", err

@@ -60,7 +60,19 @@ type FS interface {
 }
 
 // SameFile reports whether two descriptions from the same FS are of one file,
-// whatever its name. It is os.SameFile for every FS.
+// whatever its name. It is os.SameFile for every FS: one that lies over another
+// gives what that says by a method Under() fs.FileInfo.
 func SameFile(a, b fs.FileInfo) bool {
+	a, b = under(a), under(b)
 	return os.SameFile(a, b) || a.Sys() != nil && a.Sys() == b.Sys()
+}
+
+func under(info fs.FileInfo) fs.FileInfo {
+	for {
+		over, ok := info.(interface{ Under() fs.FileInfo })
+		if !ok {
+			return info
+		}
+		info = over.Under()
+	}
 }

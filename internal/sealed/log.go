@@ -106,18 +106,28 @@ type LogReader struct {
 // believed.
 func ScanLog(r io.ReaderAt, fileSize int64, l *LogKey) (*LogReader, error) {
 	s := &LogReader{r: r, l: l, have: -1}
-	in := &window{r: r, end: fileSize}
-	at, size := int64(HeaderSize), int64(0)
+	return s, s.Extend(fileSize)
+}
+
+// Extend finds the frames that a log has got since, which is fileSize octets long on disk now. A log that has become shorter is
+// read anew.
+func (s *LogReader) Extend(fileSize int64) error {
+	s.broken = nil
+	if fileSize < s.end.End() {
+		s.starts, s.end, s.have = nil, LogState{}, -1
+	}
+	in := &window{r: s.r, end: fileSize}
+	at, size, more := s.end.End(), s.end.size, false
 	for at < fileSize {
 		head, err := in.at(at, frameHead)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		n, ok := frameLength(head)
 		if !ok {
 			torn, err := in.torn(at, head)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !torn {
 				s.broken = fmt.Errorf("%w: frame %d of a log", ErrDamaged, len(s.starts)+1)
@@ -130,9 +140,39 @@ func ScanLog(r io.ReaderAt, fileSize int64, l *LogKey) (*LogReader, error) {
 		s.starts = append(s.starts, size)
 		at += int64(n) + frameMore
 		size += int64(n)
+		more = true
+	}
+	if !more {
+		return nil
 	}
 	s.end = LogState{frames: int64(len(s.starts)), size: size}
-	return s, s.settle()
+	return s.settle()
+}
+
+// Broken is the error of a log that goes on behind a damaged frame, or nil.
+func (s *LogReader) Broken() error { return s.broken }
+
+// Cut says how to cut a log to size octets of plain text: it ends at before, and then come these octets.
+func (s *LogReader) Cut(size int64) (before LogState, rest []byte, err error) {
+	frame := sort.Search(len(s.starts), func(i int) bool { return s.starts[i] > size }) - 1
+	if size >= s.end.size {
+		return s.end, nil, nil
+	}
+	if frame < 0 {
+		return LogState{}, nil, nil
+	}
+	before = LogState{frames: int64(frame), size: s.starts[frame]}
+	rest = make([]byte, size-before.size)
+	if n, err := s.ReadAt(rest, before.size); n < len(rest) {
+		return before, nil, err
+	}
+	if frame == 0 {
+		return before, rest, nil
+	}
+	if n, err := s.r.ReadAt(before.tag[:], before.End()-tagSize); n < tagSize {
+		return before, nil, shortRead(err)
+	}
+	return before, rest, nil
 }
 
 func frameLength(head []byte) (n int, ok bool) {

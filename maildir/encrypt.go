@@ -1,0 +1,332 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mailbricks/mailbricks/internal/sealed"
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+var (
+	// ErrSecret says that a password or a recovery key does not open an account's keys.
+	ErrSecret = errors.New("maildir: wrong password or recovery key")
+	// ErrNotEncrypted is the error of what only encrypted accounts can do.
+	ErrNotEncrypted = errors.New("maildir: account is not encrypted")
+	// ErrEncrypted says that an account is encrypted already.
+	ErrEncrypted = errors.New("maildir: account is encrypted already")
+)
+
+// ServerKeySize is how long Maildir.ServerKey is, in octets.
+const ServerKeySize = sealed.ServerKeySize
+
+// unlockHold is how long Unlock keeps an account's keys for the session that comes next.
+const unlockHold = 30 * time.Second
+
+// Secret opens the keys of an encrypted account: its password or its recovery key. The zero value stands for
+// Maildir.ServerKey, or a session that has the account open.
+type Secret struct{ Password, Recovery string }
+
+// Encryption is how an account is encrypted.
+type Encryption struct {
+	// On: it has keys, and new mail is encrypted unless Ending.
+	On bool
+	// Ending: encryption is being turned off.
+	Ending bool
+	// Open: its keys are in memory.
+	Open bool
+	// Working: files are being converted. Left: some may still have to be; that goes on when the account is opened.
+	Working, Left bool
+	// Done and Total count the files of the run that is going on, or was the last of this process. Failed are those of them
+	// that could not be converted; the log says why.
+	Done, Total, Failed int
+	// Password, Recovery and Server say what opens the keys.
+	Password, Recovery, Server bool
+}
+
+// Encryption says how an account is encrypted.
+func (m *Maildir) Encryption(ctx context.Context, address string) (Encryption, error) {
+	a, err := m.acquire(ctx, address)
+	if err != nil {
+		return Encryption{}, err
+	}
+	defer m.release(a)
+	return a.vault.status(), nil
+}
+
+// EnableEncryption makes keys for an account and begins to encrypt what it has, in the background. The password, which the
+// caller has verified, opens it from now on; it may be empty where there is a ServerKey, and is then taken from the next
+// Unlock. recovery opens it as well: it is not kept here and must be shown to somebody now.
+func (m *Maildir) EnableEncryption(ctx context.Context, address, password string) (recovery string, err error) {
+	a, err := m.acquire(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	defer m.release(a)
+	if recovery, err = a.enableEncryption(ctx, password); err != nil {
+		return "", fmt.Errorf("maildir: encrypt %.200q: %w", address, err)
+	}
+	a.convertInBackground()
+	return recovery, nil
+}
+
+// DisableEncryption begins to decrypt what an account has, in the background. Its keys go when all is done.
+func (m *Maildir) DisableEncryption(ctx context.Context, address string, secret Secret) error {
+	return m.withKeys(ctx, address, secret, func(a *account) error {
+		err := a.changeKeys(func(k *sealed.Keys) error {
+			k.SetState(sealed.Opening)
+			return nil
+		})
+		if err == nil {
+			a.convertInBackground()
+		}
+		return err
+	})
+}
+
+// RotateKey makes new keys for an account and begins to encrypt what it has with them, in the background. The password stays;
+// there is a new recovery key, as for EnableEncryption.
+func (m *Maildir) RotateKey(ctx context.Context, address string, secret Secret) (recovery string, err error) {
+	recovery = sealed.NewRecovery()
+	err = m.withKeys(ctx, address, secret, func(a *account) error {
+		err := a.changeKeys(func(k *sealed.Keys) error {
+			if err := k.Rotate(); err != nil {
+				return err
+			}
+			return k.SetLock(sealed.Secret{Recovery: recovery}, m.passwordCost())
+		})
+		if err == nil {
+			a.convertInBackground()
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return recovery, nil
+}
+
+// SetPassword has a new password open an account's keys, in the place of the old one. No mail is encrypted anew: who has the old
+// password and an old copy of the key file can still open it, until RotateKey.
+func (m *Maildir) SetPassword(ctx context.Context, address string, secret Secret, password string) error {
+	if password == "" {
+		return fmt.Errorf("%w: it is empty", ErrSecret)
+	}
+	return m.withKeys(ctx, address, secret, func(a *account) error {
+		return a.changeKeys(func(k *sealed.Keys) error {
+			return k.SetLock(sealed.Secret{Password: password}, m.passwordCost())
+		})
+	})
+}
+
+// Unlock opens an account with the password of somebody who has just logged in, which the caller has verified: the next
+// Store, and all until the last session has ended, can read the mail. It does nothing for an account that is not encrypted
+// or open already. Without a matching password it fails with ErrSecret, unless ServerKey opens the account.
+func (m *Maildir) Unlock(ctx context.Context, address, password string) error {
+	a, err := m.acquire(ctx, address)
+	if err != nil {
+		return err
+	}
+	err = a.unlock(ctx, password)
+	if err != nil || !a.vault.encrypted() {
+		m.release(a)
+		if err != nil {
+			return fmt.Errorf("maildir: unlock %.200q: %w", address, err)
+		}
+		return nil
+	}
+	a.convertInBackground()
+	m.hold(a)
+	return nil
+}
+
+// hold gives an account back after unlockHold.
+func (m *Maildir) hold(a *account) { time.AfterFunc(unlockHold, func() { m.release(a) }) }
+
+// FinishEncryption returns when all files of an account are as they should be, or fails with what is in the way. It does
+// what is left to do, with the keys of a session or ServerKey, or waits for who does it. progress is called from time to
+// time, and may be nil.
+func (m *Maildir) FinishEncryption(ctx context.Context, address string, progress func(Encryption)) error {
+	return m.withKeys(ctx, address, Secret{}, func(a *account) error { return a.finishConversion(ctx, progress) })
+}
+
+// withKeys runs work on an encrypted account whose keys the secret opens, or are open.
+func (m *Maildir) withKeys(ctx context.Context, address string, secret Secret, work func(*account) error) error {
+	a, err := m.acquire(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer m.release(a)
+	if err = a.openKeys(ctx, secret); err == nil {
+		err = work(a)
+	}
+	if err != nil {
+		return fmt.Errorf("maildir: encryption of %.200q: %w", address, err)
+	}
+	return nil
+}
+
+// openKeys opens the keys with the secret. Where a secret is given, it must be right even if the keys are open.
+func (a *account) openKeys(ctx context.Context, secret Secret) error {
+	if !a.vault.encrypted() {
+		return ErrNotEncrypted
+	}
+	if secret == (Secret{}) {
+		return a.openForSession()
+	}
+	keys, err := a.tryKeys(ctx, secret)
+	if err != nil {
+		return err
+	}
+	return a.vault.install(keys)
+}
+
+// openForSession makes sure that an encrypted account is open: it is already, or the server's key opens it.
+func (a *account) openForSession() error {
+	if !a.vault.locked() {
+		return nil
+	}
+	key := a.maildir.ServerKey
+	if key == nil {
+		return mailbox.ErrLocked
+	}
+	keys, err := a.vault.keyFile().Unlock(sealed.Secret{Server: key})
+	if errors.Is(err, sealed.ErrSecret) {
+		return fmt.Errorf("%w: the server's key does not open it", mailbox.ErrLocked)
+	}
+	if err != nil {
+		return err
+	}
+	return a.vault.install(keys)
+}
+
+// unlock is Unlock for the account.
+func (a *account) unlock(ctx context.Context, password string) error {
+	if !a.vault.locked() {
+		return nil
+	}
+	keys, err := a.tryKeys(ctx, Secret{Password: password})
+	if errors.Is(err, ErrSecret) {
+		if a.openForSession() != nil {
+			return err
+		}
+		hasPassword, _, _ := a.vault.keyFile().Locks()
+		if hasPassword {
+			return nil
+		}
+		return a.changeKeys(func(k *sealed.Keys) error {
+			return k.SetLock(sealed.Secret{Password: password}, a.maildir.passwordCost())
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.vault.install(keys); err != nil {
+		return err
+	}
+	if err := a.keepServerLock(); err != nil {
+		a.maildir.logger().Warn("maildir: the server's key and an account do not fit", "folder", a.dir, "error", err)
+	}
+	return nil
+}
+
+// keepServerLock has the server's key open the account if there is one, and not if there is none any more.
+func (a *account) keepServerLock() error {
+	_, _, has := a.vault.keyFile().Locks()
+	key := a.maildir.ServerKey
+	if has == (key != nil) {
+		return nil
+	}
+	return a.changeKeys(func(k *sealed.Keys) error {
+		if key == nil {
+			k.DropServerLock()
+			return nil
+		}
+		return k.SetLock(sealed.Secret{Server: key}, a.maildir.passwordCost())
+	})
+}
+
+// tryKeys opens the key file with a secret. One at a time: a password takes 64 MiB.
+func (a *account) tryKeys(ctx context.Context, secret Secret) (*sealed.Keys, error) {
+	select {
+	case a.maildir.deriving <- struct{}{}:
+		defer func() { <-a.maildir.deriving }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	keys, err := a.vault.keyFile().Unlock(sealed.Secret{Password: secret.Password, Recovery: secret.Recovery})
+	if errors.Is(err, sealed.ErrSecret) {
+		return nil, fmt.Errorf("%w: %w", ErrSecret, err)
+	}
+	return keys, err
+}
+
+// enableEncryption makes the keys.
+func (a *account) enableEncryption(ctx context.Context, password string) (recovery string, err error) {
+	m := a.maildir
+	if password == "" && m.ServerKey == nil {
+		return "", fmt.Errorf("%w: it takes a password or the server's key", ErrSecret)
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	junk, err := a.useFolder(mailbox.UseJunk) // it must be there: what is delivered to a locked account can make no folder
+	if err != nil {
+		return "", err
+	}
+	keys, err := sealed.NewKeys()
+	if err != nil {
+		return "", err
+	}
+	recovery = sealed.NewRecovery()
+	secrets := []sealed.Secret{{Recovery: recovery}}
+	if password != "" {
+		secrets = append(secrets, sealed.Secret{Password: password})
+	}
+	if m.ServerKey != nil {
+		secrets = append(secrets, sealed.Secret{Server: m.ServerKey})
+	}
+	for _, secret := range secrets {
+		if err := keys.SetLock(secret, m.passwordCost()); err != nil {
+			return "", err
+		}
+	}
+	unlock, err := a.lockStructure()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if err := a.loadKeys(); err != nil {
+		return "", err
+	}
+	if a.vault.encrypted() {
+		return "", ErrEncrypted
+	}
+	if err := a.writeKeys(keys); err != nil {
+		return "", err
+	}
+	return recovery, a.noteRole(mailbox.UseJunk, junk)
+}
+
+// changeKeys changes the key file of an account that is open.
+func (a *account) changeKeys(change func(*sealed.Keys) error) error {
+	unlock, err := a.lockStructure()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := a.loadKeys(); err != nil {
+		return err
+	}
+	now := a.vault.open()
+	if now == nil {
+		return mailbox.ErrLocked
+	}
+	next := now.Clone()
+	if err := change(next); err != nil {
+		return err
+	}
+	return a.writeKeys(next)
+}

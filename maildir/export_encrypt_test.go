@@ -1,0 +1,29 @@
+package maildir
+
+import (
+	"context"
+
+	"github.com/mailbricks/mailbricks/internal/sealed"
+)
+
+// Cheap has passwords cost next to nothing, and conversions run only when somebody asks.
+func Cheap(m *Maildir) {
+	m.cost = sealed.Cost{Time: 1, Memory: 8, Threads: 1}
+	m.noBackground = true
+}
+
+// InBackground has conversions run in the background again.
+func InBackground(m *Maildir) { m.noBackground = false }
+
+// Forget has an account's keys be as if nobody had opened it, without waiting.
+func Forget(m *Maildir, address string) error {
+	a, err := m.acquire(context.Background(), address)
+	if err != nil {
+		return err
+	}
+	defer m.release(a)
+	a.vault.mu.Lock()
+	defer a.vault.mu.Unlock()
+	a.vault.keys, a.vault.ring, a.vault.info = nil, nil, nil
+	return nil
+}

@@ -1,0 +1,232 @@
+package sealedfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
+)
+
+// open opens a file where it is. f.moving is held.
+func (f *FS) open(name string, p place, flag int, perm fs.FileMode) (durable.File, error) {
+	if p.kind == "" {
+		return f.under.OpenFile(p.path, flag, perm)
+	}
+	if flag&os.O_CREATE != 0 && flag&(os.O_EXCL|os.O_TRUNC) == 0 {
+		file, err := f.openOld(name, p, flag&^os.O_CREATE)
+		if !isNotExist(err) {
+			return file, err
+		}
+	}
+	if flag&(os.O_CREATE|os.O_TRUNC) != 0 {
+		return f.create(name, p, flag, perm)
+	}
+	return f.openOld(name, p, flag)
+}
+
+// create begins a file.
+func (f *FS) create(name string, p place, flag int, perm fs.FileMode) (durable.File, error) {
+	mode := f.mode.Load()
+	if mode.Sealer == nil {
+		return f.under.OpenFile(p.path, flag, perm)
+	}
+	if p.log {
+		flag = flag&^os.O_WRONLY | os.O_RDWR | os.O_APPEND
+	}
+	file, err := f.under.OpenFile(p.path, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	f.forgetFile(p.path)
+	if p.log {
+		key, header, err := sealed.NewLog(mode.Sealer, p.kind)
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		l := &log{f: f, file: file, name: name, path: p.path, key: key, header: header, known: true}
+		f.noteWriter(p.path, nil)
+		return l, nil
+	}
+	w, err := newWriter(file, name, p, mode.Sealer)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	f.noteWriter(p.path, w)
+	return w, nil
+}
+
+// noteWriter remembers that the file at a path on disk is sealed.
+func (f *FS) noteWriter(path string, w *writer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.writers) >= maxWriters {
+		for path, w := range f.writers {
+			if w == nil || w.isClosed() {
+				delete(f.writers, path) // it is looked at when it gets its name
+			}
+		}
+	}
+	f.writers[path] = w
+}
+
+// made says whether the file at a path on disk was sealed here.
+func (f *FS) made(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.writers[path]
+	return ok
+}
+
+// finish ends a sealed file that is being written.
+func (f *FS) finish(path string) error {
+	f.mu.Lock()
+	w := f.writers[path]
+	f.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	return w.finish()
+}
+
+// openOld opens a file that is there, sealed or not.
+func (f *FS) openOld(name string, p place, flag int) (durable.File, error) {
+	how := os.O_RDONLY
+	if p.log && flag&(os.O_WRONLY|os.O_RDWR) != 0 {
+		how = os.O_RDWR | os.O_APPEND
+	}
+	file, err := f.under.OpenFile(p.path, how, 0)
+	if err != nil {
+		return nil, err
+	}
+	form, _, err := peek(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if form == sealed.Plain {
+		if flag == how {
+			return file, nil
+		}
+		if err := file.Close(); err != nil {
+			return nil, err
+		}
+		return f.under.OpenFile(p.path, flag, 0)
+	}
+	out, err := f.openSealed(name, p, file, form)
+	if err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: p.path, Err: err}, file.Close())
+	}
+	return out, nil
+}
+
+// openSealed opens what is in a sealed file.
+func (f *FS) openSealed(name string, p place, file durable.File, form sealed.Form) (durable.File, error) {
+	keys := f.mode.Load().Keyring
+	if keys == nil {
+		return nil, f.locked
+	}
+	if (form == sealed.Log) != p.log {
+		return nil, fmt.Errorf("%w: a log for a file, or the other way round", sealed.ErrDamaged)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if p.log {
+		return f.openLog(name, p, file, info)
+	}
+	r, err := sealed.NewReader(file, info.Size(), keys, p.kind)
+	if err != nil {
+		return nil, err
+	}
+	return &reader{Reader: r, file: file, name: name}, nil
+}
+
+// peek looks at what an open file is.
+func peek(file durable.File) (sealed.Form, sealed.ID, error) {
+	var first [sealed.PeekSize]byte
+	n, err := file.ReadAt(first[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		info, statErr := file.Stat()
+		if statErr == nil && !info.Mode().IsRegular() {
+			return sealed.Plain, sealed.ID{}, nil
+		}
+		return sealed.Plain, sealed.ID{}, err
+	}
+	return sealed.Peek(first[:n])
+}
+
+// sizeCache is the size of what is in a file, as long as the file is the same.
+type sizeCache struct {
+	info fs.FileInfo
+	size int64
+}
+
+// sameFile says whether a file is as it was.
+func sameFile(a, b fs.FileInfo) bool {
+	return a != nil && b != nil && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && durable.SameFile(a, b)
+}
+
+// sized gives what Stat says of a file that may be sealed.
+func (f *FS) sized(p place, was fs.FileInfo) (fs.FileInfo, error) {
+	f.mu.Lock()
+	known, ok := f.sizes[p.path]
+	if l, found := f.logs[p.path]; found && !ok {
+		known, ok = sizeCache{l.info, l.state.Size()}, true
+	}
+	f.mu.Unlock()
+	if !ok || !sameFile(known.info, was) {
+		size, err := f.size(p, was)
+		if err != nil {
+			return nil, err
+		}
+		known = sizeCache{was, size}
+		if p.kind != messageKind {
+			f.mu.Lock()
+			if len(f.sizes) >= maxSizes {
+				clear(f.sizes)
+			}
+			f.sizes[p.path] = known
+			f.mu.Unlock()
+		}
+	}
+	if known.size == was.Size() {
+		return was, nil
+	}
+	return info{was, known.size}, nil
+}
+
+// size gives the size of what is in a file. It needs no keys.
+func (f *FS) size(p place, was fs.FileInfo) (int64, error) {
+	if was.Size() < int64(sealed.HeaderSize) {
+		return was.Size(), nil
+	}
+	if err := f.finish(p.path); err != nil {
+		return 0, err
+	}
+	file, err := f.under.OpenFile(p.path, os.O_RDONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	form, _, err := peek(file)
+	switch {
+	case err != nil:
+		return 0, err
+	case form == sealed.Plain:
+		return was.Size(), nil
+	case form == sealed.Log:
+		l, err := sealed.ScanLog(file, was.Size(), nil)
+		if err != nil {
+			return 0, err
+		}
+		return l.End().Size(), nil
+	}
+	if size := sealed.Size(was.Size()); size >= 0 {
+		return size, nil
+	}
+	return was.Size(), nil // damaged: who reads it finds out
+}

@@ -1,0 +1,306 @@
+package maildir
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
+	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/maildir/internal/sealedfs"
+)
+
+// An account that is encrypted has the file mailbricks-keys (package sealed); its layer of files (package sealedfs) lies between
+// it and the disk. The file mailbricks-roles says, in the clear, into which folder on disk mail for \Junk goes: its name
+// and version, then a line "<use> <folder>".
+const (
+	keyFileName  = sealedfs.KeyFile
+	roleFileName = sealedfs.RolesFile
+	roleVersion  = "1"
+	maxRoleFile  = 4096
+)
+
+// vault is what an account knows of its encryption. The keys are in it from Unlock or Store until the account is not used
+// any more.
+type vault struct {
+	account *account
+	layer   atomic.Pointer[sealedfs.FS] // nil: not encrypted
+
+	mu   sync.Mutex
+	info fs.FileInfo // of the key file
+	file *sealed.KeyFile
+	keys *sealed.Keys    // nil: locked
+	ring *sealed.Keyring // of keys
+
+	converting bool
+	progress   Encryption // Done, Total, Failed
+}
+
+func (v *vault) encrypted() bool { return v.layer.Load() != nil }
+
+// locked says whether the account is encrypted and not open.
+func (v *vault) locked() bool { return v.encrypted() && v.open() == nil }
+
+func (v *vault) open() *sealed.Keys {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.keys
+}
+
+func (v *vault) keyFile() *sealed.KeyFile {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.file
+}
+
+// unfinished says whether files may have to be converted.
+func (v *vault) unfinished() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.file != nil && v.file.State() != sealed.Sealed
+}
+
+func (v *vault) status() Encryption {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	e := v.progress
+	e.Working = v.converting
+	if v.file == nil {
+		return e
+	}
+	e.On, e.Open, e.Left = true, v.keys != nil, v.file.State() != sealed.Sealed
+	e.Ending = v.file.State() == sealed.Opening
+	e.Password, e.Recovery, e.Server = v.file.Locks()
+	return e
+}
+
+// knownKeys is what a Maildir remembers of accounts that nobody has open: the public half of the key file, with a sealer that
+// many deliveries share.
+type knownKeys struct {
+	info   fs.FileInfo
+	file   *sealed.KeyFile
+	sealer *sealed.Sealer
+}
+
+// maxKnownKeys is how many accounts it remembers that of.
+const maxKnownKeys = 1000
+
+// loadKeys looks whether the account is encrypted, and how.
+func (a *account) loadKeys() error {
+	v := &a.vault
+	info, err := statOrNil(a.maildir.files, filepath.Join(a.dir, keyFileName))
+	if err != nil {
+		return fmt.Errorf("maildir: keys: %w", err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if sameInfo(info, v.info) {
+		return nil
+	}
+	if info == nil {
+		v.forget()
+		return nil
+	}
+	known, err := a.maildir.keysOf(a.dir, info)
+	if err != nil {
+		return fmt.Errorf("maildir: keys of %s: %w", a.dir, err)
+	}
+	if v.keys != nil {
+		again, err := v.keys.Again(known.file)
+		if err != nil { // another process has rotated them
+			a.maildir.logger().Warn("maildir: account has other keys now; it can be opened again", "folder", a.dir, "error", err)
+			v.info, v.file, v.keys = info, known.file, nil
+			v.setMode(known.sealer)
+			return nil
+		}
+		v.keys, v.ring = again, again.Keyring()
+	}
+	v.info, v.file = info, known.file
+	v.setMode(known.sealer)
+	return nil
+}
+
+// setMode has the files be used as the keys say. v.mu is held.
+func (v *vault) setMode(s *sealed.Sealer) {
+	layer := v.layer.Load()
+	if layer == nil {
+		layer = sealedfs.New(v.account.maildir.files, v.account.dir, mailbox.ErrLocked)
+	}
+	mode := sealedfs.Mode{Sealer: s}
+	if v.file.State() == sealed.Opening {
+		mode.Sealer = nil
+	}
+	if v.keys != nil {
+		mode.Keyring, mode.Names = v.ring, bytes.Clone(v.keys.Names())
+	}
+	layer.SetMode(mode)
+	v.layer.Store(layer)
+}
+
+// forget has the account be none that is encrypted. v.mu is held.
+func (v *vault) forget() {
+	v.info, v.file, v.keys, v.ring = nil, nil, nil, nil
+	v.layer.Store(nil)
+}
+
+// wipe forgets the keys of an account that nobody uses.
+func (v *vault) wipe() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.keys != nil {
+		v.keys.Wipe()
+		v.ring.Wipe()
+		v.keys, v.ring = nil, nil
+	}
+}
+
+// install opens the account with keys that fit its key file.
+func (v *vault) install(keys *sealed.Keys) error {
+	known, err := v.account.maildir.keysOf(v.account.dir, nil)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	v.keys, v.ring = keys, keys.Keyring()
+	v.file = keys.File()
+	v.setMode(known.sealer)
+	v.mu.Unlock()
+	return nil
+}
+
+// keysOf reads the key file of an account, if it is not as info says of the one that was read last. Nil: whatever was read.
+func (m *Maildir) keysOf(dir string, info fs.FileInfo) (knownKeys, error) {
+	m.mu.Lock()
+	known, ok := m.known[dir]
+	m.mu.Unlock()
+	if ok && (info == nil || sameInfo(info, known.info)) {
+		return known, nil
+	}
+	data, err := durable.ReadFile(m.files, filepath.Join(dir, keyFileName), sealed.MaxKeyFile)
+	if err != nil {
+		return knownKeys{}, err
+	}
+	file, err := sealed.ParseKeyFile(data)
+	if err != nil {
+		return knownKeys{}, err
+	}
+	return m.knowKeys(dir, info, file)
+}
+
+func (m *Maildir) knowKeys(dir string, info fs.FileInfo, file *sealed.KeyFile) (knownKeys, error) {
+	public, err := file.Public()
+	if err != nil {
+		return knownKeys{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := knownKeys{info, file, sealed.NewSealer(public)}
+	if before, ok := m.known[dir]; ok && before.sealer.ID() == public.ID() {
+		known.sealer = before.sealer
+	}
+	if len(m.known) >= maxKnownKeys {
+		clear(m.known)
+	}
+	m.known[dir] = known
+	return known, nil
+}
+
+// writeKeys writes the key file and works with it. The structure lock is held.
+func (a *account) writeKeys(keys *sealed.Keys) error {
+	data, err := keys.Format()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(a.dir, keyFileName)
+	if err := durable.WriteFile(a.maildir.files, path, data, messagePerm); err != nil {
+		return err
+	}
+	info, err := a.maildir.files.Stat(path)
+	if err != nil {
+		return err
+	}
+	file, err := sealed.ParseKeyFile(data)
+	if err != nil {
+		return err
+	}
+	known, err := a.maildir.knowKeys(a.dir, info, file)
+	if err != nil {
+		return err
+	}
+	if keys, err = keys.Again(file); err != nil {
+		return err
+	}
+	v := &a.vault
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.info, v.file, v.keys, v.ring = info, file, keys, keys.Keyring()
+	v.setMode(known.sealer)
+	return nil
+}
+
+// noteRole writes down, for deliveries to the locked account, which folder mail for a use goes to.
+func (a *account) noteRole(use mailbox.Use, folder string) error {
+	layer := a.vault.layer.Load()
+	if layer == nil {
+		return nil
+	}
+	disk, err := layer.Hidden(folder)
+	if err != nil {
+		return err
+	}
+	if disk == "" {
+		disk = folder
+	}
+	text := fmt.Sprintf("%s %s\n%s %s\n", roleFileName, roleVersion, use, disk)
+	path := filepath.Join(a.dir, roleFileName)
+	if was, err := durable.ReadFile(a.fs(), path, maxRoleFile); err == nil && string(was) == text {
+		return nil
+	}
+	return durable.WriteFile(a.fs(), path, []byte(text), messagePerm)
+}
+
+// noteRoles is noteRole for what the uses are now. What goes wrong only has junk be delivered to INBOX while it is locked.
+func (a *account) noteRoles(u *useFile) {
+	if a.vault.locked() || !a.vault.encrypted() {
+		return
+	}
+	err := error(nil)
+	if folders := u.of(mailbox.UseJunk); len(folders) > 0 {
+		err = a.noteRole(mailbox.UseJunk, folders[0])
+	}
+	if err != nil {
+		a.maildir.logger().Warn("maildir: folder for junk is not noted", "folder", a.dir, "error", err)
+	}
+}
+
+// lockedFolder is where mail for a use goes while the account is locked: INBOX if nobody has written it down.
+func (a *account) lockedFolder(use mailbox.Use) (string, error) {
+	data, err := durable.ReadFile(a.fs(), filepath.Join(a.dir, roleFileName), maxRoleFile)
+	if err != nil && !isNotExist(err) {
+		return "", err
+	}
+	header, rest, _ := strings.Cut(string(data), "\n")
+	if header == roleFileName+" "+roleVersion {
+		for line := range strings.Lines(rest) {
+			name, folder, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+			if mailbox.Use(name) != use || strings.ContainsAny(folder, `/\`) || strings.HasPrefix(folder, hiddenPrefix) || !strings.HasPrefix(folder, ".") {
+				continue
+			}
+			ok, err := a.isFolder(folder)
+			if err != nil && !errors.Is(err, mailbox.ErrLocked) {
+				return "", err
+			}
+			if ok {
+				return folder, nil
+			}
+		}
+	}
+	a.maildir.logger().Warn("maildir: encrypted account has no folder for this mail while it is locked: it goes to INBOX", "folder", a.dir, "use", use)
+	return "", nil
+}
