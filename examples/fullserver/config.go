@@ -68,10 +68,11 @@ type config struct {
 		arcSeal       bool
 		settle, grace time.Duration
 	}
-	reports reportConfig
-	defence defence
-	run     struct{ user string }
-	log     struct{ level, format string }
+	reports   reportConfig
+	defence   defence
+	retention retentionConfig
+	run       struct{ user string }
+	log       struct{ level, format string }
 }
 
 // services in the order in which they are shown.
@@ -144,6 +145,7 @@ func (c *config) keys() map[string]setter {
 	}
 	maps.Copy(keys, c.authKeys())
 	maps.Copy(keys, c.defence.keys())
+	maps.Copy(keys, c.retention.keys())
 	for _, service := range services {
 		keys["listen."+service] = endpoints(c.listen, service)
 	}

@@ -35,6 +35,9 @@ type passwordTaker interface{ passwordField() *string }
 type controlRequest struct {
 	Args     []string `json:"args"`
 	Password string   `json:"password,omitempty"`
+	// Stream says that the answer is frames, for a streamCommand that was given in Folder.
+	Stream bool   `json:"stream,omitempty"`
+	Folder string `json:"folder,omitempty"`
 }
 
 // controlResponse is the answer.
@@ -88,28 +91,37 @@ func (p *process) runData(ctx context.Context, c *config, command dataCommand) i
 
 // runHere opens the data, runs the command and closes the data.
 func runHere(ctx context.Context, c *config, command dataCommand) (controlResponse, error) {
-	if c.tryIt {
-		if _, err := os.Stat(c.dataDir); err != nil {
-			return controlResponse{}, errors.New("no configuration here: name one with -config, or run fullserver without a command to try it out")
-		}
-	}
-	if err := becomeUser(c); err != nil {
-		return controlResponse{}, err
-	}
-	lock, err := lockData(ctx, c)
+	a, err := openHere(ctx, c)
 	if err != nil {
 		return controlResponse{}, err
 	}
-	a, err := openApp(c.quiet(), lock)
-	if err != nil {
-		return controlResponse{}, err
-	}
-	a.logging.level.Set(slog.LevelError) // what the command does it says itself
 	response := respond(ctx, a, command)
 	if err := a.close(); err != nil { // what the command did is on disk already
 		a.log.Warn("closing the data", "error", err)
 	}
 	return response, nil
+}
+
+// openHere opens the data for a command in this process.
+func openHere(ctx context.Context, c *config) (*app, error) {
+	if c.tryIt {
+		if _, err := os.Stat(c.dataDir); err != nil {
+			return nil, errors.New("no configuration here: name one with -config, or run fullserver without a command to try it out")
+		}
+	}
+	if err := becomeUser(c); err != nil {
+		return nil, err
+	}
+	lock, err := lockData(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	a, err := openApp(c.quiet(), lock)
+	if err != nil {
+		return nil, err
+	}
+	a.logging.level.Set(slog.LevelError) // what the command does it says itself
+	return a, nil
 }
 
 // quiet is the configuration with warnings and errors as all that is logged.
@@ -136,12 +148,9 @@ var errNotRunning = errors.New("no server is running")
 
 // askServer hands a command to the server that runs.
 func askServer(c *config, request controlRequest) (response controlResponse, err error) {
-	conn, err := dialControl(c.path("state"))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return response, errNotRunning
-	}
+	conn, err := connectControl(c)
 	if err != nil {
-		return response, fmt.Errorf("control socket: %w", err)
+		return response, err
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
@@ -154,6 +163,18 @@ func askServer(c *config, request controlRequest) (response controlResponse, err
 		return response, fmt.Errorf("control socket: %w", err)
 	}
 	return response, nil
+}
+
+// connectControl connects to the server that runs; errNotRunning if none does.
+func connectControl(c *config) (net.Conn, error) {
+	conn, err := dialControl(c.path("state"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, errNotRunning
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return conn, nil
 }
 
 // controlName is the socket's name in the folder state.
@@ -227,8 +248,6 @@ func (a *app) serveControl(ctx context.Context, ln net.Listener) {
 }
 
 func (a *app) answerControl(ctx context.Context, conn net.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
-	defer cancel()
 	if err := conn.SetDeadline(time.Now().Add(controlTimeout)); err != nil {
 		return err
 	}
@@ -240,27 +259,68 @@ func (a *app) answerControl(ctx context.Context, conn net.Conn) error {
 	if err != nil {
 		return err
 	}
+	if request.Stream {
+		return a.executeStream(ctx, conn, request)
+	}
+	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
+	defer cancel()
 	return json.NewEncoder(conn).Encode(a.execute(ctx, request))
 }
 
-// execute runs a command that came over the control socket.
-func (a *app) execute(ctx context.Context, request controlRequest) (response controlResponse) {
+// executeStream runs a streamCommand that came over the control socket, for as long as it takes.
+func (a *app) executeStream(ctx context.Context, conn net.Conn, request controlRequest) error {
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	command, err := requested(request)
+	if err == nil {
+		if stream, ok := command.(streamCommand); ok {
+			if taker, ok := command.(pathTaker); ok {
+				taker.resolvePaths(request.Folder)
+			}
+			return a.answerStream(ctx, conn, stream)
+		}
+		err = errNotForServer
+	}
+	return (&frames{conn: conn}).write(frameResult, []byte(err.Error()))
+}
+
+// errNotForServer refuses commands that a server does not do.
+var errNotForServer = errors.New("this command is not for a running server")
+
+// errHelp says that help was asked for; the command's own process has shown it.
+var errHelp = errors.New("help was asked for")
+
+// requested is the command that a request is about.
+func requested(request controlRequest) (command any, err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case exited: // help was asked for; the command's own process has shown it
-			response = controlResponse{}
+		case exited:
+			err = errHelp
 		default:
 			panic(r)
 		}
 	}()
 	_, parsed, err := parse(request.Args, io.Discard, io.Discard)
 	if err != nil {
+		return nil, err
+	}
+	return parsed.Selected().Target.Addr().Interface(), nil
+}
+
+// execute runs a command that came over the control socket.
+func (a *app) execute(ctx context.Context, request controlRequest) controlResponse {
+	found, err := requested(request)
+	if errors.Is(err, errHelp) {
+		return controlResponse{}
+	}
+	if err != nil {
 		return controlResponse{Error: err.Error()}
 	}
-	command, ok := parsed.Selected().Target.Addr().Interface().(dataCommand)
+	command, ok := found.(dataCommand)
 	if !ok {
-		return controlResponse{Error: "this command is not for a running server"}
+		return controlResponse{Error: errNotForServer.Error()}
 	}
 	if taker, ok := command.(passwordTaker); ok {
 		*taker.passwordField() = request.Password

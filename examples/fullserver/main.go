@@ -54,6 +54,18 @@ type cli struct {
 		Set quotaSet `cmd:"" help:"Limit the size of an account."`
 		Del quotaDel `cmd:"" help:"Remove the limit."`
 	} `cmd:"" help:"Quotas."`
+	Mail struct {
+		Export mailExport `cmd:"" help:"Write the mail of an account to a tar, a Maildir or mbox files."`
+		Import mailImport `cmd:"" help:"Read mail into an account; what is there already is left out."`
+	} `cmd:"" help:"Mail to and from other programs."`
+	Backup  backupCommand  `cmd:"" help:"Make or renew the backup of an account, or of all."`
+	Restore restoreCommand `cmd:"" help:"Bring a backup back."`
+	Maildir struct {
+		Check maildirCheck `cmd:"" help:"Look whether all mail on disk is in order; 1 if it is not."`
+	} `cmd:"" help:"Mail on disk."`
+	Retention struct {
+		Run retentionRun `cmd:"" help:"Delete now what the section retention of the configuration says."`
+	} `cmd:"" help:"How long mail stays."`
 	Dkim struct {
 		Show   dkimCommand `cmd:"" default:"withargs" help:"Make a DKIM key if there is none, and print its DNS record (the default)."`
 		Rotate dkimRotate  `cmd:"" help:"Begin to replace the keys of a domain, or go on with it, and show how far that is."`
@@ -129,6 +141,8 @@ func (p *process) run(ctx context.Context) (code int) {
 	switch command := command.(type) {
 	case dataCommand:
 		return p.runData(ctx, c, command)
+	case streamCommand:
+		return p.runStream(ctx, c, command)
 	case ownCommand:
 		if err := command.run(ctx, p, c); err != nil {
 			return p.fail(err, exitError)

@@ -155,6 +155,7 @@ func (r *running) serve(ctx context.Context, c *config) error {
 	})
 	a.background.Go(func() { a.serveControl(queueCtx, control) })
 	a.background.Go(func() { a.keepKeys(queueCtx) })
+	a.background.Go(func() { a.keepMail(queueCtx) })
 	r.now.Store(a.settings(c, r.certs, a.dns.Load()))
 	servers := r.start(ctx)
 	r.watch(ctx)

@@ -305,8 +305,11 @@ func (r *tarReader) next() (Entry, error) {
 func (r *tarReader) open() error {
 	var magic [2]byte
 	n, err := io.ReadFull(r.in, magic[:])
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
-		return fmt.Errorf("empty: %w", io.ErrUnexpectedEOF)
+		return err
 	}
 	r.in = io.MultiReader(bytes.NewReader(magic[:n]), r.in)
 	if magic == [2]byte{0x1f, 0x8b} {

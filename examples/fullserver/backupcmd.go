@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/mailbricks/mailbricks/maildir"
+)
+
+// backupCommand makes backups. The server opens the folder, with its rights.
+type backupCommand struct {
+	Args []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder, in which each account has one."`
+	All  bool     `help:"All accounts."`
+}
+
+func (c *backupCommand) resolvePaths(folder string) { resolveLast(c.Args, folder) }
+
+// resolveLast makes the last argument a whole path.
+func resolveLast(args []string, folder string) {
+	if n := len(args); n > 0 && !filepath.IsAbs(args[n-1]) {
+		args[n-1] = filepath.Join(folder, args[n-1])
+	}
+}
+
+// backupOf is an account and the folder of its backup.
+type backupOf struct{ address, dir string }
+
+// backups are those that a command is about.
+func (a *app) backups(args []string, all bool) ([]backupOf, error) {
+	if all && len(args) == 1 {
+		addresses, err := a.addresses(nil)
+		if err != nil {
+			return nil, err
+		}
+		var out []backupOf
+		for _, address := range addresses {
+			path, err := maildir.AccountPath(address)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, backupOf{address, filepath.Join(args[0], path)})
+		}
+		return out, nil
+	}
+	if all || len(args) != 2 {
+		return nil, errors.New("name an account and a folder, or a folder with -all")
+	}
+	if !a.dir.IsAccount(args[0]) {
+		return nil, fmt.Errorf("%s is no account", args[0])
+	}
+	return []backupOf{{args[0], args[1]}}, nil
+}
+
+func (c *backupCommand) streamOn(ctx context.Context, a *app, s *serverStream) error {
+	list, err := a.backups(c.Args, c.All)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, b := range list {
+		s.progress(progressReport{Done: i, Total: len(list), What: b.address})
+		stats, err := a.store.Backup(ctx, b.address, b.dir)
+		if err != nil { // the others get theirs all the same
+			errs = append(errs, err)
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		fmt.Fprintf(s.out(), "%s: %s in %s, %d copied\n", b.address, plural(stats.Messages, "message", "messages"),
+			plural(stats.Mailboxes, "mailbox", "mailboxes"), stats.Copied)
+	}
+	return errors.Join(errs...)
+}
+
+// restoreCommand brings a backup back.
+type restoreCommand struct {
+	Args  []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder of backup -all."`
+	All   bool     `help:"All accounts that have a backup there."`
+	Merge bool     `help:"Bring back what is missing, and leave all else as it is. Otherwise the backup takes the place of all mail of the account."`
+}
+
+func (c *restoreCommand) resolvePaths(folder string) { resolveLast(c.Args, folder) }
+
+func (c *restoreCommand) streamOn(ctx context.Context, a *app, s *serverStream) error {
+	list, err := a.backups(c.Args, c.All)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, b := range list {
+		s.progress(progressReport{Done: i, Total: len(list), What: b.address})
+		stats, err := a.store.Restore(ctx, b.address, b.dir, maildir.RestoreOptions{Merge: c.Merge})
+		if c.All && errors.Is(err, maildir.ErrNoBackup) {
+			s.note("%s has no backup there", b.address)
+			continue
+		}
+		if err != nil {
+			errs = append(errs, err)
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		fmt.Fprintf(s.out(), "%s: %s in %s came back\n", b.address, plural(stats.Messages, "message", "messages"), plural(stats.Mailboxes, "mailbox", "mailboxes"))
+		if len(stats.Renumbered) > 0 {
+			s.note("%s: clients fetch these mailboxes anew: %s", b.address, strings.Join(stats.Renumbered, ", "))
+		}
+	}
+	return errors.Join(errs...)
+}
