@@ -47,7 +47,8 @@ type BackupStats struct {
 
 // Backup puts a copy of an account into the folder dir, which is made if need be, and takes the place of an earlier backup
 // of this account there. The account can be used meanwhile: all its mailboxes are as they were at one moment, with their UIDs,
-// flags, keywords and modseqs, and wait only while the names of their files are compared. Messages are linked, not copied, where dir is
+// flags, keywords and modseqs, and wait only while the names of their files are compared. It waits until files are converted (see
+// FinishEncryption). Messages are linked, not copied, where dir is
 // in the same file system (so that they need no space until they are deleted), and else copied unless the earlier backup has
 // them. Files that are written to are always copied; what can be made anew from the others is left out. Encrypted mail stays so.
 //
@@ -88,6 +89,11 @@ func (a *account) backup(ctx context.Context, address, dir string) (BackupStats,
 		return b.stats, err
 	}
 	defer own.Close()
+	conversion, err := durable.Lock(ctx, b.files, filepath.Join(a.dir, conversionLock)) // files keep their names and get other contents
+	if err != nil {
+		return b.stats, err
+	}
+	defer conversion.Close()
 	lock, err := b.files.TryLock(filepath.Join(dir, backupLock))
 	if err != nil {
 		return b.stats, err
@@ -301,7 +307,7 @@ func (a *account) lockAll() (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := rawFolders(a.maildir.files, a.dir)
+	names, err := rawFolders(a.fs(), a.dir)
 	if err != nil {
 		unlockStructure()
 		return nil, err
@@ -633,5 +639,9 @@ func (b *backup) copyMessage(from, old, to string) error {
 	return copyFile(b.files, from, to, info)
 }
 
-// isDerived says whether a file can be made anew from others.
-func isDerived(string) bool { return false }
+// derivedPrefix begins the names of files that can be made anew from others.
+const derivedPrefix = "mailbricks-summaries"
+
+func isDerived(name string) bool {
+	return strings.HasPrefix(name, derivedPrefix) && !strings.HasSuffix(name, ".lock")
+}

@@ -68,12 +68,15 @@ type CheckStats struct {
 	Mailboxes, Messages int
 	// Findings are those that are left, Mended those that are no more.
 	Findings, Mended int
+	// Locked says that the account is encrypted and was not open: what is in its files was not looked at.
+	Locked bool
 }
 
 // Check looks at all that an account has on disk: whether each message can be read and is as long as its name says, whether
 // the files that say what its UID and its keywords are can be read and agree with it, and whether there is anything that does not belong there. It
 // reads every message once. Without Repair and Rebuild nothing is changed. The account can be used meanwhile: a mailbox waits
-// only while the names of its files are looked at, and while it is mended.
+// only while the names of its files are looked at, and while it is mended. Of an encrypted account that no session and no
+// Maildir.ServerKey opens, only what needs no keys is looked at.
 //
 // Mending gives a message that has a wrong length in its name another file name and the same UID; if a power cut comes in
 // between, it may get a new UID. A list of UIDs that cannot be read at all is put aside, and the mailbox gets a new UIDVALIDITY.
@@ -90,7 +93,11 @@ func (m *Maildir) Check(ctx context.Context, address string, opts CheckOptions) 
 		return CheckStats{}, err
 	}
 	defer m.release(a)
+	if err := a.openForSession(); err != nil && !errors.Is(err, mailbox.ErrLocked) {
+		return CheckStats{}, err
+	}
 	c := &check{account: a, opts: opts}
+	c.stats.Locked = a.vault.locked()
 	if err := c.run(ctx); err != nil {
 		return c.stats, fmt.Errorf("maildir: check of %.200q: %w", address, err)
 	}
@@ -247,6 +254,9 @@ func (c *check) chmod(path string, mode fs.FileMode) error {
 	if c.account.maildir.files != durable.OS() { // there is no other way to say it
 		return errors.ErrUnsupported
 	}
+	if layer := c.account.vault.layer.Load(); layer != nil {
+		return layer.WithPath(path, func(path string) error { return os.Chmod(path, mode) })
+	}
 	return os.Chmod(path, mode)
 }
 
@@ -282,7 +292,7 @@ func (c *check) rebuildFolder(ctx context.Context, folder string) error {
 	}
 	f.rescan = true
 	f.writing.Unlock()
-	if err := f.submit(func(tx *tx) error { tx.compact = true; return nil }); err != nil {
+	if err := f.submit(func(tx *tx) error { tx.compact = true; return nil }); err != nil && !errors.Is(err, mailbox.ErrLocked) {
 		return err
 	}
 	return c.rebuildSummaries(ctx, folder)
@@ -291,7 +301,7 @@ func (c *check) rebuildFolder(ctx context.Context, folder string) error {
 // rebuildSummaries has the summaries of all messages made.
 func (c *check) rebuildSummaries(ctx context.Context, folder string) error {
 	name := nameOf(folder)
-	if _, ok := mailboxName(folder); !ok && folder != "" {
+	if _, ok := mailboxName(folder); !ok && folder != "" || c.account.vault.locked() {
 		return nil
 	}
 	s := &store{account: c.account}

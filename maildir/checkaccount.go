@@ -27,7 +27,7 @@ type keptFile struct {
 func (c *check) checkKept(k keptFile) error {
 	data, err := durable.ReadFile(c.account.fs(), k.path, k.limit)
 	switch {
-	case isNotExist(err):
+	case isNotExist(err) || errors.Is(err, mailbox.ErrLocked):
 		return nil
 	case errors.Is(err, durable.ErrTooLarge):
 		c.found(Damage, k.path, fmt.Sprintf("has more than %d octets", k.limit), nil)

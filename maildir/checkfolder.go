@@ -218,7 +218,7 @@ func (c *folderCheck) uidlist() {
 func (c *folderCheck) index() {
 	path := filepath.Join(c.dir, indexFile)
 	data, err := durable.ReadFile(c.account.fs(), path, maxListSize)
-	if isNotExist(err) {
+	if isNotExist(err) || errors.Is(err, mailbox.ErrLocked) {
 		return
 	}
 	if err != nil {
@@ -246,8 +246,8 @@ func (c *folderCheck) renew(path string) error {
 func (c *folderCheck) message(f *found) error {
 	path := filepath.Join(c.dir, f.path())
 	info, err := c.account.fs().Lstat(path)
-	if isNotExist(err) {
-		return nil // renamed or gone meanwhile
+	if isNotExist(err) || errors.Is(err, mailbox.ErrLocked) {
+		return nil // renamed or gone meanwhile, or not to be read
 	}
 	if err != nil {
 		c.found(Damage, path, "cannot be read: "+err.Error(), nil)
@@ -312,7 +312,7 @@ func otherParts(base string) string {
 
 // mend does what is left to do.
 func (c *folderCheck) mend(ctx context.Context) error {
-	if !c.opts.Repair {
+	if !c.opts.Repair || c.stats.Locked {
 		return nil
 	}
 	if len(c.lies)+len(c.drop) > 0 {

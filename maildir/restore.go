@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -41,6 +42,11 @@ type RestoreStats struct {
 // With Merge a message is missing if no message of the mailbox has its file name and no other one of the account its
 // content; restoring twice brings nothing twice.
 //
+// What was encrypted in the backup needs the keys, of an open session or Maildir.ServerKey: with Merge always, otherwise unless
+// the account has no mail. Without them Restore fails with mailbox.ErrLocked. An account that is encrypted stays so,
+// with its keys, and what was not encrypted in the backup is from then on; but if its keys were rotated since, it gets back those of the
+// backup, with the password and the recovery key that opened it then.
+//
 // It fails with ErrNoBackup and ErrNoAccount; then, and after any other error, Restore can be called again.
 func (m *Maildir) Restore(ctx context.Context, address, dir string, opts RestoreOptions) (RestoreStats, error) {
 	stats, err := m.restore(ctx, address, dir, opts)
@@ -69,11 +75,20 @@ func (m *Maildir) restore(ctx context.Context, address, dir string, opts Restore
 	}
 	defer lock.Close()
 	r := &restore{account: a, files: m.files, from: filepath.Join(dir, head.tree)}
+	if err := a.openForSession(); err != nil && !errors.Is(err, mailbox.ErrLocked) {
+		return r.stats, err
+	}
+	conversion, err := durable.Lock(ctx, m.files, filepath.Join(a.dir, conversionLock))
+	if err != nil {
+		return r.stats, err
+	}
 	if opts.Merge {
 		err = r.merge(ctx)
 	} else {
 		err = r.replace(ctx)
 	}
+	_ = conversion.Close() // nothing was written
+	a.convertInBackground()
 	return r.stats, err
 }
 
@@ -82,6 +97,7 @@ type restore struct {
 	account *account
 	files   durable.FS
 	from    string   // the backup's tree
+	back    *account // likewise, for merge
 	names   []string // of the mailboxes that were or are there
 	stats   RestoreStats
 }
@@ -114,12 +130,21 @@ func (r *restore) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = r.number(temp)
+	var back *account
+	if err = r.keepKeys(temp); err == nil {
+		back, err = r.treeAt(temp)
+	}
+	if err == nil {
+		err = r.number(back)
+	}
 	if err == nil {
 		err = syncTree(r.files, temp)
 	}
 	if err == nil {
 		err = r.exchange(temp)
+	}
+	if err == nil {
+		err = a.vault.restart()
 	}
 	unlock()
 	a.unload()
@@ -230,30 +255,30 @@ const restoreMargin = 100_000
 
 // number sees to it that no UID of the restored tree has another meaning than in the account that it replaces, and that no modseq
 // goes back. The account is locked.
-func (r *restore) number(temp string) error {
+func (r *restore) number(back *account) error {
 	a := r.account
 	used, err := a.countFiles()
 	if err != nil {
 		return err
 	}
-	folders, err := rawFolders(r.files, temp)
+	folders, err := rawFolders(back.fs(), back.dir)
 	if err != nil {
 		return err
 	}
 	r.stats.Mailboxes = len(folders)
-	before, err := rawFolders(r.files, a.dir)
+	before, err := rawFolders(a.fs(), a.dir)
 	if err != nil {
 		return err
 	}
 	for _, folder := range before {
 		r.names = append(r.names, nameOf(folder))
 	}
-	if err := r.keepValidity(temp); err != nil {
+	if err := r.keepValidity(back); err != nil {
 		return err
 	}
 	for _, folder := range folders {
 		r.names = append(r.names, nameOf(folder))
-		if err := r.numberFolder(temp, folder, used.messages == 0); err != nil {
+		if err := r.numberFolder(back, folder, used.messages == 0); err != nil {
 			return err
 		}
 	}
@@ -273,10 +298,10 @@ func nameOf(folder string) string {
 }
 
 // keepValidity makes the last UIDVALIDITY of the restored tree the larger one of both.
-func (r *restore) keepValidity(temp string) error {
+func (r *restore) keepValidity(back *account) error {
 	var last uint64
-	for _, dir := range []string{r.account.dir, temp} {
-		data, err := durable.ReadFile(r.files, filepath.Join(dir, validityFile), 64)
+	for _, a := range []*account{r.account, back} {
+		data, err := durable.ReadFile(a.fs(), filepath.Join(a.dir, validityFile), 64)
 		if err != nil && !isNotExist(err) {
 			return err
 		}
@@ -287,16 +312,16 @@ func (r *restore) keepValidity(temp string) error {
 	if last == 0 {
 		return nil
 	}
-	return r.writeValidity(temp, uint32(last))
+	return back.writeValidity(uint32(last))
 }
 
-// writeValidity notes in the restored tree which UIDVALIDITY was the last.
-func (r *restore) writeValidity(temp string, last uint32) error {
+// writeValidity notes which UIDVALIDITY was the last.
+func (a *account) writeValidity(last uint32) error {
 	text := fmt.Sprintf("%0*x", validityDigits, last)
-	if err := durable.WriteFile(r.files, filepath.Join(temp, validityFile), []byte(text), messagePerm); err != nil {
+	if err := durable.WriteFile(a.fs(), filepath.Join(a.dir, validityFile), []byte(text), messagePerm); err != nil {
 		return err
 	}
-	(&account{maildir: r.account.maildir, dir: temp}).renameValidity(text)
+	a.renameValidity(text)
 	return nil
 }
 
@@ -306,12 +331,15 @@ type numbering struct {
 	index *index   // nil: likewise
 	uids  map[uint32]bool
 	last  uint64 // modseq
+	// locked: there is an index that cannot be read without the keys.
+	locked bool
 }
 
 // readNumbers reads the two files of a folder that may not be there.
-func (r *restore) readNumbers(dir string) (numbering, error) {
+func (a *account) readNumbers(folder string) (numbering, error) {
+	fsys, dir := a.fs(), a.path(folder)
 	n := numbering{uids: map[uint32]bool{}}
-	data, err := durable.ReadFile(r.files, filepath.Join(dir, uidlistFile), maxListSize)
+	data, err := durable.ReadFile(fsys, filepath.Join(dir, uidlistFile), maxListSize)
 	if isNotExist(err) {
 		return n, nil
 	}
@@ -328,8 +356,12 @@ func (r *restore) readNumbers(dir string) (numbering, error) {
 		n.uids[l.uid] = true
 		n.last = max(n.last, l.modseq)
 	}
-	data, err = durable.ReadFile(r.files, filepath.Join(dir, indexFile), maxListSize)
-	if err != nil && !isNotExist(err) {
+	data, err = durable.ReadFile(fsys, filepath.Join(dir, indexFile), maxListSize)
+	if errors.Is(err, mailbox.ErrLocked) {
+		n.locked = true
+		return n, nil
+	}
+	if err != nil && !isNotExist(err) && !errors.Is(err, sealed.ErrDamaged) {
 		return n, err
 	}
 	if err == nil {
@@ -348,28 +380,35 @@ func (r *restore) readNumbers(dir string) (numbering, error) {
 }
 
 // numberFolder numbers one folder. empty says that the account has no mail.
-func (r *restore) numberFolder(temp, folder string, empty bool) error {
-	dir := filepath.Join(temp, folder)
-	back, err := r.readNumbers(dir)
-	if err != nil || back.list == nil { // without a list it gets a new UIDVALIDITY when it is opened
+func (r *restore) numberFolder(back *account, folder string, empty bool) error {
+	was, err := back.readNumbers(folder)
+	if err != nil || was.list == nil { // without a list it gets a new UIDVALIDITY when it is opened
 		return err
 	}
-	now, err := r.readNumbers(r.account.path(folder))
+	now, err := r.account.readNumbers(folder)
 	if err != nil {
 		return err
 	}
 	switch {
-	case empty && (now.list == nil || now.list.validity != back.list.validity || now.list.next < back.list.next):
-		back.list.next = uint32(min(uint64(back.list.next)+restoreMargin, 1<<32-2))
-	case now.list == nil || now.list.validity != back.list.validity || now.list.next != back.list.next || !back.within(now):
-		if back.list.validity, err = r.newValidity(temp); err != nil {
+	case empty && (now.list == nil || now.list.validity != was.list.validity || now.list.next < was.list.next):
+		was.list.next = uint32(min(uint64(was.list.next)+restoreMargin, 1<<32-2))
+		if was.locked { // the modseqs are in what cannot be read
+			return was.writeList(back.fs(), back.path(folder))
+		}
+	case was.locked || now.locked:
+		return mailbox.ErrLocked
+	case now.list == nil || now.list.validity != was.list.validity || now.list.next != was.list.next || !was.within(now):
+		if was.list.validity, err = r.account.nextValidity(); err == nil {
+			err = back.writeValidity(was.list.validity)
+		}
+		if err != nil {
 			return err
 		}
 		r.stats.Renumbered = append(r.stats.Renumbered, nameOf(folder))
-	case now.last == back.last && now.index != nil && back.index != nil:
+	case now.last == was.last && now.index != nil && was.index != nil:
 		return nil // nothing has happened since
 	}
-	return back.write(r.files, dir, max(uint64(time.Now().UnixMicro()), back.last+1, now.last+1))
+	return was.write(back.fs(), back.path(folder), max(uint64(time.Now().UnixMicro()), was.last+1, now.last+1))
 }
 
 // within says whether other has all of these UIDs.
@@ -382,30 +421,30 @@ func (n numbering) within(other numbering) bool {
 	return true
 }
 
-// newValidity gives a UIDVALIDITY that none of the account had.
-func (r *restore) newValidity(temp string) (uint32, error) {
-	next, err := r.account.nextValidity()
-	if err != nil {
-		return 0, err
+// writeList writes the list.
+func (n numbering) writeList(fsys durable.FS, dir string) error {
+	data := n.list.header()
+	for i := range n.list.lines {
+		data = n.list.lines[i].appendTo(data)
 	}
-	return next, r.writeValidity(temp, next)
+	return durable.WriteFile(fsys, filepath.Join(dir, uidlistFile), data, messagePerm)
 }
 
 // write writes both files with modseqs from base on.
 func (n numbering) write(fsys durable.FS, dir string, base uint64) error {
-	data := n.list.header()
 	for i := range n.list.lines {
-		l := &n.list.lines[i]
-		if l.modseq != 0 {
+		if l := &n.list.lines[i]; l.modseq != 0 {
 			l.modseq = base
 		}
-		data = l.appendTo(data)
+	}
+	if err := n.writeList(fsys, dir); err != nil {
+		return err
 	}
 	if n.index == nil {
 		if err := fsys.Remove(filepath.Join(dir, indexFile)); err != nil && !isNotExist(err) {
 			return err
 		}
-		return durable.WriteFile(fsys, filepath.Join(dir, uidlistFile), data, messagePerm)
+		return nil
 	}
 	log := appendIndexHeader(nil, n.list.validity, base)
 	var doomed []uint32
@@ -422,8 +461,5 @@ func (n numbering) write(fsys durable.FS, dir string, base uint64) error {
 	}
 	log = appendNumberLine(log, 'r', uint64(n.index.recent))
 	log = appendNumberLine(log, 'm', base)
-	if err := durable.WriteFile(fsys, filepath.Join(dir, uidlistFile), data, messagePerm); err != nil {
-		return err
-	}
 	return durable.WriteFile(fsys, filepath.Join(dir, indexFile), log, messagePerm)
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
@@ -32,7 +33,18 @@ type lost struct {
 
 // merge puts back what is missing.
 func (r *restore) merge(ctx context.Context) error {
-	folders, err := rawFolders(r.files, r.from)
+	if r.account.vault.locked() {
+		return mailbox.ErrLocked
+	}
+	back, err := r.treeAt(r.from)
+	if err != nil {
+		return err
+	}
+	if back.vault.locked() {
+		return mailbox.ErrLocked
+	}
+	r.back = back
+	folders, err := rawFolders(back.fs(), back.dir)
 	if err != nil {
 		return err
 	}
@@ -87,11 +99,11 @@ func messageFiles(fsys durable.FS, root, folder string) (map[string]string, erro
 
 // missing are the messages of a folder of the backup whose names the account's does not have.
 func (r *restore) missing(folder string, known map[string]bool) ([]*lost, error) {
-	there, err := messageFiles(r.files, r.account.dir, folder)
+	there, err := messageFiles(r.account.fs(), r.account.dir, folder)
 	if err != nil {
 		return nil, err
 	}
-	backed, err := messageFiles(r.files, r.from, folder)
+	backed, err := messageFiles(r.back.fs(), r.from, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +113,7 @@ func (r *restore) missing(folder string, known map[string]bool) ([]*lost, error)
 			known[at] = true
 			continue
 		}
-		info, err := r.files.Lstat(filepath.Join(r.from, path))
+		info, err := r.back.fs().Lstat(filepath.Join(r.from, path))
 		if err != nil {
 			return nil, err
 		}
@@ -121,12 +133,12 @@ func (r *restore) lookElsewhere(ctx context.Context, missing []*lost, known map[
 	if len(missing) == 0 {
 		return nil
 	}
-	folders, err := rawFolders(r.files, r.account.dir)
+	folders, err := rawFolders(r.account.fs(), r.account.dir)
 	if err != nil {
 		return err
 	}
 	for _, folder := range folders {
-		files, err := messageFiles(r.files, r.account.dir, folder)
+		files, err := messageFiles(r.account.fs(), r.account.dir, folder)
 		if err != nil {
 			return err
 		}
@@ -147,7 +159,7 @@ func (r *restore) lookElsewhere(ctx context.Context, missing []*lost, known map[
 
 // recognize marks the missing message that a file of the account is, if it is one.
 func (r *restore) recognize(path string, bySize map[int64][]*lost) error {
-	info, err := r.files.Lstat(path)
+	info, err := r.account.fs().Lstat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
@@ -161,11 +173,11 @@ func (r *restore) recognize(path string, bySize map[int64][]*lost) error {
 			return nil
 		}
 		if sum == nil {
-			if sum, err = fileHash(r.files, path); err != nil {
+			if sum, err = fileHash(r.account.fs(), path); err != nil {
 				return err
 			}
 		}
-		other, err := fileHash(r.files, l.path)
+		other, err := fileHash(r.back.fs(), l.path)
 		if err != nil {
 			return err
 		}
@@ -204,11 +216,11 @@ func (r *restore) putBack(ctx context.Context, folder string, messages []*lost) 
 		return err
 	}
 	defer r.account.leave(f)
-	back, err := r.readNumbers(filepath.Join(r.from, folder))
+	back, err := r.back.readNumbers(folder)
 	if err != nil {
 		return err
 	}
-	kw, _, err := loadKeywords(r.files, filepath.Join(r.from, folder))
+	kw, _, err := loadKeywords(r.back.fs(), filepath.Join(r.from, folder))
 	if err != nil {
 		return err
 	}
@@ -270,7 +282,7 @@ func (r *restore) putBatch(to *folder, messages []*lost, back numbering, kw *key
 				e.size = n
 			}
 		}
-		s, err := a.stageLink(l.path, &e, to.dir())
+		s, err := r.stage(l.path, &e, to.dir())
 		if err != nil {
 			return discardAll(a, staged, err)
 		}
@@ -279,4 +291,21 @@ func (r *restore) putBatch(to *folder, messages []*lost, back numbering, kw *key
 	}
 	_, err := to.place(staged)
 	return err
+}
+
+// stage puts a message of the backup into the tmp of a folder.
+func (r *restore) stage(path string, e *entry, dir string) (*staged, error) {
+	a := r.account
+	if !a.vault.encrypted() && !r.back.vault.encrypted() {
+		return a.stageLink(path, e, dir)
+	}
+	f, err := r.back.fs().OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return a.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
+		_, err := io.Copy(w, f)
+		return err
+	})
 }
