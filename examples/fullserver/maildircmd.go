@@ -41,6 +41,9 @@ func (c *maildirCheck) streamOn(ctx context.Context, a *app, s *serverStream) er
 		if err != nil {
 			return err
 		}
+		if stats.Locked {
+			s.note("%s is encrypted and nobody has it open: what is in its files was not looked at", address)
+		}
 		sum.Messages += stats.Messages
 		sum.Findings += stats.Findings
 		sum.Mended += stats.Mended

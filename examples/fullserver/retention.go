@@ -94,7 +94,10 @@ func (a *app) retainAll(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, mailbox.ErrLocked):
+			a.log.Info("old messages of an encrypted account stay until it is open", "account", account.Address)
+		case err != nil:
 			a.log.Warn("old messages are not all deleted", "account", account.Address, "error", err)
 		}
 	}

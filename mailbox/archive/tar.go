@@ -3,6 +3,7 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -257,18 +258,38 @@ func (r *tarReader) Next(context.Context) (Entry, error) {
 		return Entry{}, io.EOF
 	}
 	e, err := r.next()
-	switch {
-	case err == nil:
-		return e, nil
-	case err == io.EOF:
+	if err == io.EOF {
 		r.done = true
 		return e, err
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return e, fmt.Errorf("%w: tar was cut short after %d messages: %w", ErrFormat, r.counts.Messages, err)
-	case errors.Is(err, tar.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader):
-		return e, fmt.Errorf("%w: tar is damaged after %d messages: %w", ErrFormat, r.counts.Messages, err)
 	}
-	return e, err
+	return e, r.explain(err)
+}
+
+// explain says what errors of the formats below mean.
+func (r *tarReader) explain(err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: tar was cut short after %d messages: %w", ErrFormat, r.counts.Messages, err)
+	case errors.Is(err, tar.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || isFlate(err):
+		return fmt.Errorf("%w: tar is damaged after %d messages: %w", ErrFormat, r.counts.Messages, err)
+	}
+	return err
+}
+
+func isFlate(err error) bool {
+	_, ok := errors.AsType[flate.CorruptInputError](err)
+	return ok
+}
+
+// tarContent reads a message.
+type tarContent struct{ r *tarReader }
+
+func (c tarContent) Read(p []byte) (int, error) {
+	n, err := c.r.tar.Read(p)
+	if err != nil && err != io.EOF {
+		err = c.r.explain(err)
+	}
+	return n, err
 }
 
 func (r *tarReader) next() (Entry, error) {
@@ -384,7 +405,7 @@ func (r *tarReader) mailbox(h *tar.Header, dir string) (Entry, error) {
 }
 
 func (r *tarReader) message(h *tar.Header, file string) (Entry, error) {
-	m := &Message{Size: h.Size, Content: r.tar, Where: fmt.Sprintf("%.150q", h.Name)}
+	m := &Message{Size: h.Size, Content: tarContent{r}, Where: fmt.Sprintf("%.150q", h.Name)}
 	if uid, err := strconv.ParseUint(strings.TrimSuffix(file, ".eml"), 10, 32); err == nil {
 		m.UID = mailbox.UID(uid)
 	}
