@@ -559,3 +559,16 @@ func onFiles(fsys durable.FS) *maildir.Maildir {
 	m.Linger = -1
 	return m
 }
+
+// What an interrupted Restore has left goes with the account, and does not come back with the next one of this name.
+func TestPurgeRemovesWhatRestoreLeft(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	m := newMaildir(t, root, 0)
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "example.com", "..restored-ann", "cur"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "example.com", "..replaced-ann", "cur"), 0o700))
+	require.NoError(t, m.Purge(t.Context(), ann))
+	entries, err := os.ReadDir(filepath.Join(root, "example.com"))
+	require.NoError(t, err)
+	require.Empty(t, entries)
+}

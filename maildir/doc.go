@@ -22,6 +22,13 @@
 // A delivery that was taken, and every UID, modseq, flag and copy that a method has returned, is on disk: file, name, and
 // the line that says which UID it is. Many deliveries and changes of one folder at the same time share the syncs.
 //
+// # Backups
+//
+// The folder of a backup has the file mailbricks-backup, which begins with its name and version and then has a line each with
+// the address, the folder in which the account's tree is, and the time. The tree is an account's folder like any other; while a backup
+// is put together it is ..mailbricks-backup in the account, and while one is restored ..restoring-<name>, ..restored-<name> and
+// ..replaced-<name> may be beside it. What Check moves out of the way is in the account's folder mailbricks-aside.
+//
 // # Memory
 //
 // An open folder needs about 120 octets for each message, its keywords beyond 26, and 16 octets for each of the last

@@ -24,6 +24,11 @@ func (m *Maildir) Purge(ctx context.Context, address string) error {
 	if err := gone.removeTree(hidden); err != nil && !isNotExist(err) {
 		return fmt.Errorf("maildir: purge %.200q: %w", address, err)
 	}
+	for _, prefix := range []string{restoredPrefix, restoringPrefix, replacedPrefix} { // of a Restore that was interrupted
+		if err := removeTree(m.files, gone.beside(prefix)); err != nil {
+			return fmt.Errorf("maildir: purge %.200q: %w", address, err)
+		}
+	}
 	if err := m.hide(ctx, dir, hidden); err != nil {
 		if isNotExist(err) {
 			return nil
