@@ -58,6 +58,7 @@ func (s *session) transfer(ctx context.Context, uids []mailbox.UID, dest string,
 	for _, uid := range placed {
 		out.Dest = append(out.Dest, mailbox.UID(uid))
 	}
+	s.carry(to, out.Source, out.Dest)
 	if move {
 		if _, err := s.f.expunge(out.Source); err != nil {
 			_, undoErr := to.expunge(out.Dest)

@@ -97,6 +97,17 @@ func (l *entryList) from(uid uint32) int {
 	return n
 }
 
+// some gives copies of at most n messages with this UID and above.
+func (l *entryList) some(uid uint32, n int) []entry {
+	piece, at := l.place(uid)
+	var out []entry
+	for ; piece < len(l.pieces) && len(out) < n; piece, at = piece+1, 0 {
+		p := l.pieces[piece][at:]
+		out = append(out, p[:min(len(p), n-len(out))]...)
+	}
+	return out
+}
+
 // add puts a message behind all others.
 func (l *entryList) add(e entry) {
 	last := len(l.pieces) - 1

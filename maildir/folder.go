@@ -144,6 +144,8 @@ type folder struct {
 	noted    string // the "s" that the index ends with
 	newDirty bool   // names in new have gone since it was synced
 
+	summaries *summaryLog
+
 	mu        sync.Mutex
 	name      string // folder name: ".A.B", empty for INBOX
 	gone      error  // why it cannot be used any more
@@ -160,7 +162,11 @@ type folder struct {
 }
 
 // learned is what a reader had to look at a file for.
-type learned struct{ size, date int64 }
+type learned struct {
+	size, date int64
+	wrong      bool // the size that was known was not right: the uidlist must tell
+	kept       bool // the log of summaries has it
+}
 
 // request is one change that is waiting for a run.
 type request struct {
@@ -178,7 +184,9 @@ type delivery struct {
 }
 
 func newFolder(a *account, name string) *folder {
-	return &folder{account: a, name: name, watchers: map[*watcher]struct{}{}, learned: map[uint32]learned{}}
+	f := &folder{account: a, name: name, watchers: map[*watcher]struct{}{}, learned: map[uint32]learned{}}
+	f.summaries = newSummaryLog(f)
+	return f
 }
 
 func (f *folder) fs() durable.FS { return f.account.fs() }
@@ -425,13 +433,13 @@ func (f *folder) refresh() error {
 // settle keeps what the next one who opens the folder would have to find out again.
 func (f *folder) settle() {
 	f.mu.Lock()
-	loaded, news := f.st != nil && f.gone == nil, len(f.learned) > 0
+	loaded := f.st != nil && f.gone == nil
 	f.mu.Unlock()
 	if !loaded {
 		return
 	}
 	if err := f.submit(func(tx *tx) error {
-		tx.compact, tx.settle = tx.compact || news, true
+		tx.settle = true
 		return nil
 	}); err != nil {
 		f.account.maildir.logger().Debug("maildir: closed folder is looked at anew next time", "folder", f.dir(), "error", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/mailbricks/mailbricks/mailbox"
 )
@@ -16,10 +17,9 @@ func (f *folder) learnedOf(e entry) entry {
 	return e
 }
 
-// learnSizes finds out the sizes that names do not tell.
-func (s *session) learnSizes() error {
-	var missing []entry
-	if err := s.f.read(func(st *state) {
+// unsized gives the messages whose size nobody knows.
+func (f *folder) unsized() (missing []entry, err error) {
+	err = f.read(func(st *state) {
 		if st.counts.unsized == 0 {
 			return
 		}
@@ -27,11 +27,22 @@ func (s *session) learnSizes() error {
 			if at.size >= 0 {
 				continue
 			}
-			if e := s.f.learnedOf(*at); e.size < 0 {
+			if e := f.learnedOf(*at); e.size < 0 {
 				missing = append(missing, e)
 			}
 		}
-	}); err != nil {
+	})
+	return missing, err
+}
+
+// learnSizes finds out the sizes that names do not tell.
+func (s *session) learnSizes() error {
+	missing, err := s.f.unsized()
+	if err == nil && len(missing) > 0 {
+		s.f.summaries.recall()
+		missing, err = s.f.unsized()
+	}
+	if err != nil {
 		return err
 	}
 	for i := range missing {
@@ -42,9 +53,37 @@ func (s *session) learnSizes() error {
 	return nil
 }
 
+// learnAll finds out what is not known of messages. Those that are gone are left out.
+func (s *session) learnAll(entries []entry) ([]entry, error) {
+	unknown := func(e entry) bool { return e.size < 0 || e.date == noDate }
+	if !slices.ContainsFunc(entries, unknown) {
+		return entries, nil
+	}
+	s.f.summaries.recall()
+	if err := s.f.read(func(*state) {
+		for i, e := range entries {
+			entries[i] = s.f.learnedOf(e)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	out := entries[:0]
+	for _, e := range entries {
+		if unknown(e) {
+			if err := s.learn(&e); errors.Is(err, mailbox.ErrExpunged) {
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
 // learn looks at the file of a message for its size and date.
 func (s *session) learn(e *entry) error {
-	l := learned{e.size, e.date}
+	l := learned{size: e.size, date: e.date}
 	if err := s.withFile(e, func(path string) error {
 		info, err := s.f.fs().Lstat(path)
 		if err != nil {

@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -197,18 +196,14 @@ func (s *session) entries(uids []mailbox.UID) ([]entry, *keywords, error) {
 
 // metas makes what callers see, looking at files for what is not known yet. Messages whose files are gone are left out.
 func (s *session) metas(entries []entry, kw *keywords) ([]mailbox.Meta, error) {
+	entries, err := s.learnAll(entries)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]mailbox.Meta, 0, len(entries))
 	cache := map[flags][]mailbox.Flag{} // most messages have the same few flags
 	for i := range entries {
 		e := &entries[i]
-		if e.size < 0 || e.date == noDate {
-			if err := s.learn(e); err != nil {
-				if errors.Is(err, mailbox.ErrExpunged) {
-					continue
-				}
-				return nil, err
-			}
-		}
 		list, ok := cache[e.flags]
 		if !ok || e.extra != nil {
 			list = kw.decode(e.flags, e.extra)
@@ -241,7 +236,7 @@ func (s *session) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content
 	err = s.withFile(e, func(path string) error {
 		c, err = openContent(s.f.fs(), path, e.size)
 		if err == nil && c.Size() != e.size {
-			s.f.note(e.uid, learned{c.Size(), e.date}) // the name was wrong
+			s.f.note(e.uid, learned{size: c.Size(), date: e.date, wrong: e.size >= 0}) // the name may be wrong
 		}
 		return err
 	})

@@ -21,6 +21,7 @@ var _ interface {
 	mailbox.Mailbox
 	mailbox.Watcher
 	mailbox.RecentKeeper
+	mailbox.Summarizer
 } = (*session)(nil)
 
 var errMailboxClosed = errors.New("maildir: mailbox is closed")

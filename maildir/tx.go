@@ -32,6 +32,7 @@ type tx struct {
 	hadDoomed   bool   // files of expunged messages may have been there when st was read
 	compact     bool   // write the files anew
 	settle      bool   // note that all is as the files say
+	facts       []summaryRecord
 
 	changed  map[uint32]entry
 	added    []entry
@@ -215,12 +216,18 @@ func (tx *tx) commit() error {
 			return err
 		}
 	}
+	first, came := tx.st.next, len(tx.added)
 	news := tx.publish()
 	tx.unlink()
 	tx.f.account.addUsage(tx.usage)
 	tx.shorten()
 	tx.mark()
 	tx.noteSettled()
+	slices.SortFunc(tx.facts, func(a, b summaryRecord) int { return cmp.Compare(a.uid, b.uid) })
+	tx.f.summaries.keep(nil, tx.facts)
+	if came > 0 {
+		tx.f.summaries.newcomers(first, came)
+	}
 	if news {
 		tx.f.wake()
 	}
@@ -398,9 +405,12 @@ func (tx *tx) publish() bool {
 			e := *at
 			e.size, e.date = l.size, l.date
 			tx.st.replace(e)
+			tx.compact = tx.compact || l.wrong
+			if !l.kept && !l.wrong {
+				tx.facts = append(tx.facts, summaryRecord{e.uid, nameSum(e.base), e.size, e.date, recordFacts})
+			}
 		}
 	}
-	tx.compact = tx.compact || len(f.learned) > minRewrite
 	f.learned = map[uint32]learned{}
 	f.st = tx.st
 	return news

@@ -6,4 +6,4 @@ import (
 )
 
 // quotaStore is an empty account with room for some octets.
-func quotaStore(octets int64) mailbox.Store { return memory.New(octets).Store() }
+func quotaStore(octets int64) mailbox.Store { return memory.New(mailbox.Limit{Octets: octets}).Store() }
