@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/imapd"
+	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/mailbox/memory"
 )
 
@@ -32,7 +33,7 @@ func (p password) Next(_ context.Context, response []byte) ([]byte, *mailbricks.
 // A server over mail in memory, and a client that types its commands.
 func Example() {
 	var accounts memory.Accounts
-	accounts.Add("joe@example.com", 0)
+	accounts.Add("joe@example.com", mailbox.Limit{})
 
 	srv := &imapd.Server{
 		Hostname:          "mail.example.com",

@@ -86,7 +86,7 @@ type world struct {
 // start runs a server in which joe has the password "secret", after change had a look at it.
 func start(t testing.TB, change func(*imapd.Server)) *world {
 	t.Helper()
-	return startOn(t, memory.New(0).Store, change)
+	return startOn(t, memory.New(mailbox.Limit{}).Store, change)
 }
 
 // startOnMaildir is start with mail in files.

@@ -12,7 +12,7 @@ import (
 // What a server does with any store: here with one in memory.
 func Example() {
 	ctx := context.Background()
-	store := memory.New(0).Store()
+	store := memory.New(mailbox.Limit{}).Store()
 	defer store.Close()
 	inbox, _ := store.Open(ctx, mailbox.Inbox)
 	defer inbox.Close()

@@ -23,8 +23,8 @@ const password = "correct horse battery"
 func serverKey() []byte { return bytes.Repeat([]byte{7}, maildir.ServerKeySize) }
 
 // newEncrypted is newMaildir with passwords that cost nothing.
-func newEncrypted(t testing.TB, root string, quota int64) *maildir.Maildir {
-	m := newMaildir(t, root, quota)
+func newEncrypted(t testing.TB, root string, limit mailbox.Limit) *maildir.Maildir {
+	m := newLimited(t, root, limit)
 	maildir.Cheap(m)
 	return m
 }
@@ -32,10 +32,10 @@ func newEncrypted(t testing.TB, root string, quota int64) *maildir.Maildir {
 func TestContractEncrypted(t *testing.T) {
 	t.Parallel()
 	mailboxtest.Run(t, mailboxtest.Backend{
-		New: func(t testing.TB, quota int64) mailboxtest.Account {
+		New: func(t testing.TB, limit mailbox.Limit) mailboxtest.Account {
 			root := t.TempDir()
 			open := func() *maildir.Maildir {
-				m := newEncrypted(t, root, quota)
+				m := newEncrypted(t, root, limit)
 				m.ServerKey = serverKey()
 				return m
 			}
@@ -175,7 +175,7 @@ func found(t testing.TB, root string) []string {
 func TestNothingOfAnEncryptedAccountIsReadableOnDisk(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	m := newEncrypted(t, root, 0)
+	m := newEncrypted(t, root, mailbox.Limit{})
 	_, err := m.EnableEncryption(t.Context(), ann, password)
 	require.NoError(t, err)
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
@@ -201,7 +201,7 @@ func TestNothingOfAnEncryptedAccountIsReadableOnDisk(t *testing.T) {
 func TestEncryptionIsTurnedOnAndOffInPlace(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	m := newEncrypted(t, root, 0)
+	m := newEncrypted(t, root, mailbox.Limit{})
 	fillSecrets(t, m)
 	require.NotEmpty(t, found(t, root))
 	before := states(t, m)
@@ -267,14 +267,14 @@ func states(t testing.TB, m *maildir.Maildir) map[string][]mailbox.Meta {
 func lockedAccount(t testing.TB) (m *maildir.Maildir, root, recovery string) {
 	t.Helper()
 	root = t.TempDir()
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	fillSecrets(t, m)
 	recovery, err := m.EnableEncryption(t.Context(), ann, password)
 	require.NoError(t, err)
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
 	require.NoError(t, m.FinishEncryption(t.Context(), ann, nil))
 	require.NoError(t, m.Close())
-	return newEncrypted(t, root, 0), root, recovery
+	return newEncrypted(t, root, mailbox.Limit{}), root, recovery
 }
 
 func TestLockedAccountTakesMailAndShowsNone(t *testing.T) {
@@ -319,7 +319,7 @@ func TestJunkFindsItsFolderWhileLocked(t *testing.T) {
 	junk := &mailbricks.Envelope{From: "bob@example.org", Recipients: []mailbricks.Recipient{{Address: ann}}, Quarantine: "spam"}
 	deliverLocked := func() *maildir.Maildir {
 		require.NoError(t, m.Close())
-		m = newEncrypted(t, root, 0)
+		m = newEncrypted(t, root, mailbox.Limit{})
 		require.NoError(t, m.Handle(t.Context(), junk, mailbricks.NewMessage([]byte("Subject: x\r\n\r\n"))))
 		require.NoError(t, m.Unlock(t.Context(), ann, password))
 		return m
@@ -342,13 +342,13 @@ func TestServerKeyOpensAccounts(t *testing.T) {
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
 	require.NoError(t, m.Close())
 
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	m.ServerKey = serverKey()
 	checkSecrets(t, m)
 	require.NoError(t, m.SetPassword(t.Context(), ann, maildir.Secret{}, "new"))
 	require.NoError(t, m.Close())
 
-	m = newEncrypted(t, root, 0) // without the key again
+	m = newEncrypted(t, root, mailbox.Limit{}) // without the key again
 	require.ErrorIs(t, m.Unlock(t.Context(), ann, password), maildir.ErrSecret)
 	require.NoError(t, m.Unlock(t.Context(), ann, "new"))
 	e, err := m.Encryption(t.Context(), ann)
@@ -356,7 +356,7 @@ func TestServerKeyOpensAccounts(t *testing.T) {
 	require.False(t, e.Server, "it is dropped with the next log-in")
 	require.NoError(t, m.Close())
 
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	m.ServerKey = serverKey()
 	_, err = m.Store(t.Context(), mailbricks.Identity{User: ann})
 	require.ErrorIs(t, err, mailbox.ErrLocked)
@@ -366,18 +366,18 @@ func TestServerKeyOpensAccounts(t *testing.T) {
 func TestPasswordIsTakenFromTheNextLogIn(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	m := newEncrypted(t, root, 0)
+	m := newEncrypted(t, root, mailbox.Limit{})
 	_, err := m.EnableEncryption(t.Context(), ann, "")
 	require.ErrorIs(t, err, maildir.ErrSecret)
 	m.ServerKey = serverKey()
 	_, err = m.EnableEncryption(t.Context(), ann, "")
 	require.NoError(t, err)
 	require.NoError(t, m.Close())
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	m.ServerKey = serverKey()
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
 	require.NoError(t, m.Close())
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
 }
 
@@ -415,7 +415,7 @@ func TestRotatedKeysAreTheOnlyOnes(t *testing.T) {
 	now, err := os.ReadFile(filepath.Join(dir, "mailbricks-keys"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mailbricks-keys"), old, 0o600))
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
 	s := mustStoreOf(t, m)
 	_, err = s.List(t.Context())
@@ -424,7 +424,7 @@ func TestRotatedKeysAreTheOnlyOnes(t *testing.T) {
 	require.NoError(t, m.Close())
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "mailbricks-keys"), now, 0o600))
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	require.ErrorIs(t, m.SetPassword(t.Context(), ann, maildir.Secret{Recovery: recovery}, "x"), maildir.ErrSecret)
 	require.NoError(t, m.SetPassword(t.Context(), ann, maildir.Secret{Recovery: next}, "x"))
 	require.NoError(t, m.Unlock(t.Context(), ann, "x"))
@@ -434,7 +434,7 @@ func TestRotatedKeysAreTheOnlyOnes(t *testing.T) {
 // What has the message open reads on while its file is replaced.
 func TestConversionLeavesReadersAlone(t *testing.T) {
 	t.Parallel()
-	m := newEncrypted(t, t.TempDir(), 0)
+	m := newEncrypted(t, t.TempDir(), mailbox.Limit{})
 	fillSecrets(t, m)
 	b := open(t, m, mailbox.Inbox)
 	c, err := b.Content(t.Context(), uidsOf(t, b)[0])

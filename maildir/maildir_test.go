@@ -21,8 +21,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // everyone has an account with this quota.
 func everyone(quota int64) maildir.Accounts {
+	return limited(mailbox.Limit{Octets: quota})
+}
+
+func limited(limit mailbox.Limit) maildir.Accounts {
 	return maildir.AccountsFunc(func(context.Context, string) (maildir.Account, error) {
-		return maildir.Account{Limit: mailbox.Limit{Octets: quota}}, nil
+		return maildir.Account{Limit: limit}, nil
 	})
 }
 
@@ -46,7 +50,11 @@ type unsyncedFile struct{ durable.File }
 func (unsyncedFile) Sync() error { return nil }
 
 func newMaildir(t testing.TB, root string, quota int64) *maildir.Maildir {
-	m := maildir.New(root, everyone(quota))
+	return newLimited(t, root, mailbox.Limit{Octets: quota})
+}
+
+func newLimited(t testing.TB, root string, limit mailbox.Limit) *maildir.Maildir {
+	m := maildir.New(root, limited(limit))
 	maildir.SetFS(m, unsynced{durable.OS()})
 	m.PollInterval = -1
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
@@ -56,16 +64,16 @@ func newMaildir(t testing.TB, root string, quota int64) *maildir.Maildir {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	mailboxtest.Run(t, mailboxtest.Backend{
-		New: func(t testing.TB, quota int64) mailboxtest.Account {
+		New: func(t testing.TB, limit mailbox.Limit) mailboxtest.Account {
 			root := t.TempDir()
-			m := newMaildir(t, root, quota)
+			m := newLimited(t, root, limit)
 			return mailboxtest.Account{
 				Open: func() (mailbox.Store, error) {
 					return m.Store(context.Background(), mailbricks.Identity{User: ann})
 				},
 				Restart: func() error {
 					err := m.Close()
-					m = newMaildir(t, root, quota)
+					m = newLimited(t, root, limit)
 					return err
 				},
 				Lose: func(name string, uid mailbox.UID) error {

@@ -17,7 +17,7 @@ import (
 func unlocked(t *testing.T) (m *maildir.Maildir, root string, s mailbox.Store) {
 	t.Helper()
 	root = t.TempDir()
-	m = newEncrypted(t, root, 0)
+	m = newEncrypted(t, root, mailbox.Limit{})
 	_, err := m.EnableEncryption(t.Context(), ann, password)
 	require.NoError(t, err)
 	require.NoError(t, m.Unlock(t.Context(), ann, password))
@@ -32,7 +32,7 @@ func rawCopy(t *testing.T, tree string) *maildir.Maildir {
 	root := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "example.com"), 0o700))
 	require.NoError(t, os.CopyFS(filepath.Join(root, "example.com", "ann"), os.DirFS(tree)))
-	return newEncrypted(t, root, 0)
+	return newEncrypted(t, root, mailbox.Limit{})
 }
 
 func TestBackupOfAnEncryptedAccountStaysEncrypted(t *testing.T) {
@@ -118,7 +118,7 @@ func TestMergeIntoAnEncryptedAccount(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, m.Close())
 
-	locked := newEncrypted(t, root, 0)
+	locked := newEncrypted(t, root, mailbox.Limit{})
 	_, err = locked.Restore(t.Context(), ann, dir, maildir.RestoreOptions{Merge: true})
 	require.ErrorIs(t, err, mailbox.ErrLocked)
 }
@@ -131,7 +131,7 @@ func TestRestoreOfAnEncryptedAccountThatIsLost(t *testing.T) {
 	dir := t.TempDir()
 	_, err := m.Backup(t.Context(), ann, dir)
 	require.NoError(t, err)
-	other := newEncrypted(t, t.TempDir(), 0)
+	other := newEncrypted(t, t.TempDir(), mailbox.Limit{})
 	stats, err := other.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
 	require.NoError(t, err)
 	require.Empty(t, stats.Renumbered)
@@ -148,7 +148,7 @@ func TestRestoreOfAnEncryptedAccountThatIsLost(t *testing.T) {
 func TestRestoreOfPlainMailIntoAnEncryptedAccount(t *testing.T) {
 	t.Parallel()
 	root, dir := t.TempDir(), t.TempDir()
-	m := newEncrypted(t, root, 0)
+	m := newEncrypted(t, root, mailbox.Limit{})
 	s := settled(t, m)
 	want := texts(t, s)
 	_, err := m.Backup(t.Context(), ann, dir)
@@ -186,7 +186,7 @@ func TestCheckOfAnEncryptedAccount(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NoError(t, m.Close())
 
-	findings, stats := checkup(t, newEncrypted(t, root, 0), maildir.CheckOptions{Repair: true})
+	findings, stats := checkup(t, newEncrypted(t, root, mailbox.Limit{}), maildir.CheckOptions{Repair: true})
 	require.Empty(t, findings)
 	require.True(t, stats.Locked)
 }

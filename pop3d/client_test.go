@@ -26,7 +26,7 @@ import (
 func onLoopback(t *testing.T) (inbox mailbox.Mailbox, clear, secure, roots string) {
 	t.Helper()
 	ca := mailtest.NewCA()
-	account := memory.New(0)
+	account := memory.New(mailbox.Limit{})
 	inbox, err := account.Store().Open(t.Context(), mailbox.Inbox)
 	require.NoError(t, err)
 	for _, m := range []string{"Subject: first\r\n\r\n.dot\r\n..\r\n", "Subject: second\r\n\r\n" + strings.Repeat("0123456789\r\n", 50_000)} {

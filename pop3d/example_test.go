@@ -18,7 +18,7 @@ import (
 // A server over a store in memory, and a client that fetches its mail. Without TLS logging in must be allowed by hand.
 func Example() {
 	var accounts memory.Accounts
-	accounts.Add("ann@example.com", 0)
+	accounts.Add("ann@example.com", mailbox.Limit{})
 	env := &mailbricks.Envelope{From: "bob@example.org", Recipients: []mailbricks.Recipient{{Address: "ann@example.com"}}}
 	if err := accounts.Handle(context.Background(), env, mailbricks.NewMessage([]byte("Subject: hi\r\n\r\nHello\r\n"))); err != nil {
 		log.Fatal(err)

@@ -28,7 +28,7 @@ func FuzzSession(f *testing.F) {
 	f.Add([]byte(in + "QUIT\r\nQUIT\r\n"))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		network := mailtest.NewNetwork()
-		account := memory.New(0)
+		account := memory.New(mailbox.Limit{})
 		store := account.Store()
 		inbox, err := store.Open(t.Context(), mailbox.Inbox)
 		require.NoError(t, err)

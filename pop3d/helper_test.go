@@ -43,7 +43,7 @@ func inWorld(t *testing.T, setUp func(*pop3d.Server), f func(w *world)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		account := memory.New(0)
+		account := memory.New(mailbox.Limit{})
 		st := &store{Store: account.Store()}
 		inbox, err := st.Store.Open(t.Context(), mailbox.Inbox)
 		require.NoError(t, err)

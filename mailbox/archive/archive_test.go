@@ -21,7 +21,7 @@ import (
 )
 
 // newStore is an empty account.
-func newStore() mailbox.Store { return memory.New(0).Store() }
+func newStore() mailbox.Store { return memory.New(mailbox.Limit{}).Store() }
 
 // day is a date in the tests' past.
 func day(n int) time.Time { return time.Date(2026, 1, n, 10, 11, 12, 0, time.UTC) }

@@ -15,7 +15,7 @@ import (
 
 func Example() {
 	ctx := context.Background()
-	store := memory.New(0).Store()
+	store := memory.New(mailbox.Limit{}).Store()
 	defer store.Close()
 	inbox, err := store.Open(ctx, mailbox.Inbox)
 	if err != nil {

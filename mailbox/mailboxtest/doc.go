@@ -2,8 +2,8 @@
 //
 //	func TestStore(t *testing.T) {
 //		mailboxtest.Run(t, mailboxtest.Backend{
-//			New: func(t testing.TB, quota int64) mailboxtest.Account {
-//				a := memory.New(quota)
+//			New: func(t testing.TB, limit mailbox.Limit) mailboxtest.Account {
+//				a := memory.New(limit)
 //				return mailboxtest.Account{Open: func() (mailbox.Store, error) { return a.Store(), nil }}
 //			},
 //		})

@@ -12,8 +12,8 @@ import (
 func ExampleRun() {
 	testStore := func(t *testing.T) { // TestStore in the store's package
 		mailboxtest.Run(t, mailboxtest.Backend{
-			New: func(_ testing.TB, quota int64) mailboxtest.Account {
-				account := memory.New(quota)
+			New: func(_ testing.TB, limit mailbox.Limit) mailboxtest.Account {
+				account := memory.New(limit)
 				return mailboxtest.Account{Open: func() (mailbox.Store, error) { return account.Store(), nil }}
 			},
 		})

@@ -224,7 +224,7 @@ func testQuota(w *world) {
 	}
 	text := message(6)
 	size := int64(len(text))
-	w.beginQuota(3*size + 1)
+	w.beginLimit(mailbox.Limit{Octets: 3*size + 1})
 	b := w.open(mailbox.Inbox)
 	first, second := b.append(text), b.append(text)
 	_, err := b.Copy(w.ctx, []mailbox.UID{first, second}, mailbox.Inbox)

@@ -16,7 +16,7 @@ import (
 // testModel does what comes to mind, in two mailboxes, and compares with a model after each step.
 func testModel(w *world) {
 	rapid.Check(w.T, func(t *rapid.T) {
-		m := &model{w: w, account: w.backend.New(w.T, 0)}
+		m := &model{w: w, account: w.backend.New(w.T, mailbox.Limit{})}
 		if m.account.Close != nil {
 			defer m.account.Close()
 		}

@@ -16,9 +16,8 @@ import (
 
 // Backend makes accounts of the store under test.
 type Backend struct {
-	// New makes an account with an empty INBOX, apart from all others, that holds at most quota octets of mail; 0: any
-	// number. It may have other mailboxes, which the tests leave alone; their names must not begin with "t-".
-	New func(t testing.TB, quota int64) Account
+	// New makes an account with an empty INBOX, apart from all others, that holds mail within limit. It may have other mailboxes, which the tests leave alone; their names must not begin with "t-".
+	New func(t testing.TB, limit mailbox.Limit) Account
 	// NoQuota says that the store has no quotas; what New is told does not matter then.
 	NoQuota bool
 }
@@ -91,11 +90,11 @@ type world struct {
 }
 
 // begin makes an account without quota and a session.
-func (w *world) begin() *world { return w.beginQuota(0) }
+func (w *world) begin() *world { return w.beginLimit(mailbox.Limit{}) }
 
-func (w *world) beginQuota(quota int64) *world {
+func (w *world) beginLimit(limit mailbox.Limit) *world {
 	w.Helper()
-	w.account = w.backend.New(w.T, quota)
+	w.account = w.backend.New(w.T, limit)
 	if w.account.Close != nil {
 		w.Cleanup(w.account.Close)
 	}

@@ -27,19 +27,19 @@ var errFull = errors.New("memory: account has too many mailboxes")
 
 // Account is the mail of one account. All its methods may be called from several goroutines at once.
 type Account struct {
-	quota int64
+	limit mailbox.Limit
 
 	mu         sync.Mutex
 	boxes      map[string]*box // by name
 	subscribed map[string]bool
-	used       int64
+	used       mailbox.Usage
 	validity   uint32
 }
 
-// New makes an account with an empty INBOX that holds at most quota octets; 0 or less: any number.
-func New(quota int64) *Account {
+// New makes an account with an empty INBOX that takes mail within limit.
+func New(limit mailbox.Limit) *Account {
 	a := &Account{
-		quota:      quota,
+		limit:      limit,
 		boxes:      map[string]*box{},
 		subscribed: map[string]bool{},
 		validity:   uint32(time.Now().Unix()),
@@ -57,15 +57,23 @@ func (a *Account) newBox() *box {
 // Store begins a session.
 func (a *Account) Store() mailbox.Store { return &store{a} }
 
-// Used is the sum of the sizes of all messages in octets.
-func (a *Account) Used() int64 {
+// Used counts the mail of the account.
+func (a *Account) Used() mailbox.Usage {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.used
 }
 
-// fits says whether size more octets are within the quota.
-func (a *Account) fits(size int64) bool { return a.quota <= 0 || size <= a.quota-a.used }
+// fits says whether so many more messages of so many octets together are within the limit.
+func (a *Account) fits(octets int64, messages int) bool {
+	return a.limit.Allows(mailbox.Usage{Octets: a.used.Octets + octets, Messages: a.used.Messages + int64(messages)})
+}
+
+// count takes note of messages that came or, with n -1, went.
+func (a *Account) count(m *message, n int64) {
+	a.used.Octets += n * int64(len(m.content))
+	a.used.Messages += n
+}
 
 // find gives a mailbox by its name.
 func (a *Account) find(name string) (*box, error) {
@@ -187,7 +195,7 @@ func (s *store) Delete(_ context.Context, name string) error {
 	}
 	b.gone = true
 	for _, m := range b.messages {
-		s.used -= int64(len(m.content))
+		s.count(m, -1)
 	}
 	b.messages = nil
 	b.wake()

@@ -19,9 +19,9 @@ type Accounts struct {
 
 var _ mailbricks.Handler = (*Accounts)(nil)
 
-// Add gives the account of an address, whose case does not matter, and makes it (with this quota, see [New]) if there
+// Add gives the account of an address, whose case does not matter, and makes it (with this limit) if there
 // is none.
-func (s *Accounts) Add(address string, quota int64) *Account {
+func (s *Accounts) Add(address string, limit mailbox.Limit) *Account {
 	key := strings.ToLower(address)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,7 +29,7 @@ func (s *Accounts) Add(address string, quota int64) *Account {
 		s.accounts = map[string]*Account{}
 	}
 	if s.accounts[key] == nil {
-		s.accounts[key] = New(quota)
+		s.accounts[key] = New(limit)
 	}
 	return s.accounts[key]
 }

@@ -67,7 +67,7 @@ func (b *box) add(m *message) mailbox.UID {
 	m.uid, m.modseq = b.next, b.modseq
 	b.next++
 	b.messages = append(b.messages, m)
-	b.account.used += int64(len(m.content))
+	b.account.count(m, 1)
 	return m.uid
 }
 
@@ -136,7 +136,7 @@ func moveAll(from, to *box) {
 		c := *m
 		c.flags, _ = to.intern(m.flags) // an empty mailbox takes as many as from has
 		to.add(&c)
-		to.account.used -= int64(len(c.content))
+		to.account.count(&c, -1)
 	}
 	from.remove(gone)
 	from.wake()
@@ -302,7 +302,7 @@ func (s *session) Append(_ context.Context, r io.Reader, opts mailbox.AppendOpti
 		return 0, err
 	}
 	defer s.unlock()
-	if !s.account.fits(int64(len(data))) {
+	if !s.account.fits(int64(len(data)), 1) {
 		return 0, mailbox.ErrQuota
 	}
 	if flags, err = s.intern(flags); err != nil {
@@ -319,7 +319,7 @@ func (s *session) roomFor(size int64) error {
 		return err
 	}
 	defer s.unlock()
-	if !s.account.fits(size) {
+	if !s.account.fits(size, 1) {
 		return mailbox.ErrQuota
 	}
 	return nil
@@ -330,8 +330,8 @@ func (s *session) readAll(r io.Reader, size int64) ([]byte, error) {
 	switch {
 	case size >= 0:
 		r = io.LimitReader(r, size+1)
-	case s.account.quota > 0:
-		r = io.LimitReader(r, s.account.quota+1)
+	case s.account.limit.Octets > 0:
+		r = io.LimitReader(r, s.account.limit.Octets+1)
 	}
 	data, err := io.ReadAll(r)
 	switch {
@@ -387,7 +387,7 @@ func (s *session) Expunge(_ context.Context, uids []mailbox.UID) ([]mailbox.UID,
 	out := make([]mailbox.UID, len(picked))
 	for i, m := range picked {
 		out[i] = m.uid
-		s.account.used -= int64(len(m.content))
+		s.account.count(m, -1)
 	}
 	s.remove(picked)
 	if len(picked) > 0 {
@@ -425,7 +425,7 @@ func (s *session) put(uids []mailbox.UID, dest string, move bool) (mailbox.Copie
 		size += int64(len(m.content))
 		copies[i] = &c
 	}
-	if !move && !s.account.fits(size) {
+	if !move && !s.account.fits(size, len(picked)) {
 		return mailbox.Copied{}, mailbox.ErrQuota
 	}
 	out := mailbox.Copied{UIDValidity: to.validity}
@@ -438,7 +438,9 @@ func (s *session) put(uids []mailbox.UID, dest string, move bool) (mailbox.Copie
 	}
 	if move {
 		s.remove(picked)
-		s.account.used -= size
+		for _, m := range picked {
+			s.account.count(m, -1)
+		}
 		s.wake()
 	}
 	to.wake()

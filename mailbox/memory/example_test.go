@@ -15,7 +15,7 @@ import (
 func Example() {
 	ctx := context.Background()
 	var accounts memory.Accounts
-	accounts.Add("ann@example.com", 0)
+	accounts.Add("ann@example.com", mailbox.Limit{})
 
 	env := &mailbricks.Envelope{From: "bob@example.org", Recipients: []mailbricks.Recipient{{Address: "ann@example.com"}}}
 	msg := mailbricks.NewMessage([]byte("Subject: hello\r\n\r\nHello Ann!\r\n"))

@@ -19,8 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestContract(t *testing.T) {
 	t.Parallel()
 	mailboxtest.Run(t, mailboxtest.Backend{
-		New: func(_ testing.TB, quota int64) mailboxtest.Account {
-			a := memory.New(quota)
+		New: func(_ testing.TB, limit mailbox.Limit) mailboxtest.Account {
+			a := memory.New(limit)
 			return mailboxtest.Account{Open: func() (mailbox.Store, error) { return a.Store(), nil }}
 		},
 	})
@@ -42,7 +42,7 @@ func appendTo(t *testing.T, b mailbox.Mailbox, text string, flags ...mailbox.Fla
 
 func TestChangeLogIsBounded(t *testing.T) {
 	t.Parallel()
-	b := inbox(t, memory.New(0))
+	b := inbox(t, memory.New(mailbox.Limit{}))
 	_, start, err := b.UIDs(t.Context())
 	require.NoError(t, err)
 	for range memory.MaxExpunged + 1 {
@@ -59,7 +59,7 @@ func TestChangeLogIsBounded(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	a := memory.New(0)
+	a := memory.New(mailbox.Limit{})
 	b := inbox(t, a)
 	uid := appendTo(t, b, "x")
 	var flags []mailbox.Flag
@@ -76,9 +76,9 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	var accounts memory.Accounts
-	ann := accounts.Add("Ann@Example.com", 0)
-	require.Same(t, ann, accounts.Add("ann@example.com", 5))
-	full := accounts.Add("full@example.com", 10)
+	ann := accounts.Add("Ann@Example.com", mailbox.Limit{})
+	require.Same(t, ann, accounts.Add("ann@example.com", mailbox.Limit{Octets: 5}))
+	full := accounts.Add("full@example.com", mailbox.Limit{Octets: 10})
 	_, err := accounts.Store(ctx, mailbricks.Identity{User: "none@example.com"})
 	require.ErrorIs(t, err, mailbricks.ErrAuth)
 
@@ -110,7 +110,7 @@ func TestAccounts(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	box, err := memory.New(0).Store().Open(b.Context(), mailbox.Inbox)
+	box, err := memory.New(mailbox.Limit{}).Store().Open(b.Context(), mailbox.Inbox)
 	require.NoError(b, err)
 	text := strings.Repeat("0123456789\r\n", 300)
 	for b.Loop() {

@@ -14,7 +14,7 @@ import (
 
 func Example() {
 	ctx := context.Background()
-	store := memory.New(0).Store()
+	store := memory.New(mailbox.Limit{}).Store()
 	defer store.Close()
 	if err := store.(mailbox.Organizer).Create(ctx, "Trash", mailbox.UseTrash); err != nil {
 		log.Fatal(err)

@@ -84,7 +84,7 @@ type organized interface {
 func unknown(mailbox.Meta) time.Time { return time.Time{} }
 
 func accountStore(saved func(mailbox.Meta) time.Time) dated {
-	return dated{organized: memory.New(0).Store().(organized), saved: saved}
+	return dated{organized: memory.New(mailbox.Limit{}).Store().(organized), saved: saved}
 }
 
 func left(t *testing.T, store mailbox.Store, name string) []mailbox.UID {
