@@ -32,19 +32,6 @@ func (l *entryList) all() iter.Seq[*entry] {
 	}
 }
 
-// backward is all, the last first.
-func (l *entryList) backward() iter.Seq[*entry] {
-	return func(yield func(*entry) bool) {
-		for _, p := range slices.Backward(l.pieces) {
-			for i := len(p) - 1; i >= 0; i-- {
-				if !yield(&p[i]) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // place finds the piece and the place in it where a UID is or would be.
 func (l *entryList) place(uid uint32) (piece, at int) {
 	lo, hi := 0, len(l.pieces)

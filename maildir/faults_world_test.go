@@ -160,15 +160,6 @@ func (w *faultWorld) copy(from, to string, uids ...mailbox.UID) error {
 	return err
 }
 
-func (w *faultWorld) move(from, to string, uids ...mailbox.UID) error {
-	b, err := w.box(from)
-	if err != nil {
-		return err
-	}
-	_, err = b.Move(context.Background(), uids, to)
-	return err
-}
-
 // faultBase is the account that all operations begin with.
 func faultBase(t testing.TB) *crashfs.FS {
 	fsys := crashfs.New()

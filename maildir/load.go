@@ -93,15 +93,6 @@ func newBase(now time.Time, largest uint64) uint64 {
 	return base
 }
 
-// largestModSeq is the largest modseq in a uidlist.
-func (u *uidlist) largestModSeq() uint64 {
-	largest := u.modseq
-	for i := range u.lines {
-		largest = max(largest, u.lines[i].modseq)
-	}
-	return largest
-}
-
 // fill makes the entries of what the two files say; x is nil if the index was lost.
 func (tx *tx) fill(list *listFile, x *index) error {
 	st, lost := tx.st, x == nil
