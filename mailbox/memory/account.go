@@ -29,11 +29,13 @@ var errFull = errors.New("memory: account has too many mailboxes")
 type Account struct {
 	limit mailbox.Limit
 
-	mu         sync.Mutex
-	boxes      map[string]*box // by name
-	subscribed map[string]bool
-	used       mailbox.Usage
-	validity   uint32
+	mu          sync.Mutex
+	boxes       map[string]*box // by name
+	subscribed  map[string]bool
+	annotations map[string][]byte // of the account as a whole
+	used        mailbox.Usage
+	validity    uint32 // the last that was given
+	watches     map[*accountWatch]struct{}
 }
 
 // New makes an account with an empty INBOX that takes mail within limit.
@@ -42,16 +44,22 @@ func New(limit mailbox.Limit) *Account {
 		limit:      limit,
 		boxes:      map[string]*box{},
 		subscribed: map[string]bool{},
+		watches:    map[*accountWatch]struct{}{},
 		validity:   uint32(time.Now().Unix()),
 	}
-	a.boxes[mailbox.Inbox] = a.newBox()
+	a.newBox(mailbox.Inbox)
 	return a
 }
 
 // newBox makes a mailbox with a UIDVALIDITY that none had before.
-func (a *Account) newBox() *box {
+func (a *Account) newBox(name string) *box {
 	a.validity++
-	return &box{account: a, validity: a.validity, next: 1, modseq: 1, recent: 1, keywords: map[string]mailbox.Flag{}}
+	b := &box{
+		account: a, name: name, validity: a.validity, next: 1, modseq: 1, recent: 1, keywords: map[string]mailbox.Flag{},
+	}
+	a.boxes[name] = b
+	a.changed(name)
+	return b
 }
 
 // Store begins a session.
@@ -104,6 +112,9 @@ type store struct{ *Account }
 var _ interface {
 	mailbox.Store
 	mailbox.Organizer
+	mailbox.AccountWatcher
+	mailbox.QuotaKeeper
+	mailbox.Annotator
 } = (*store)(nil)
 
 func (s *store) Close() error { return nil }
@@ -113,7 +124,7 @@ func (s *store) List(context.Context) ([]mailbox.Info, error) {
 	defer s.mu.Unlock()
 	infos := map[string]*mailbox.Info{}
 	for name, b := range s.boxes {
-		infos[name] = &mailbox.Info{Name: name, Uses: slices.Clone(b.uses)}
+		infos[name] = &mailbox.Info{Name: name, ID: b.id(), Uses: slices.Clone(b.uses)}
 	}
 	for name := range s.boxes {
 		for _, level := range mailbox.Above(name) {
@@ -146,125 +157,7 @@ func (s *store) Open(_ context.Context, name string) (mailbox.Mailbox, error) {
 	return &session{box: b}, nil
 }
 
-func (s *store) Create(_ context.Context, name string, use mailbox.Use) error {
-	name, err := mailbox.CleanName(name)
-	if err != nil {
-		return err
-	}
-	if use != "" && !slices.Contains(uses(), use) {
-		return fmt.Errorf("%w: unknown use %.20q", mailbox.ErrNotAllowed, use)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.boxes[name] != nil {
-		return fmt.Errorf("%w: %q", mailbox.ErrExists, name)
-	}
-	if len(s.boxes) >= MaxMailboxes {
-		return errFull
-	}
-	b := s.newBox()
-	if use != "" {
-		b.uses = []mailbox.Use{use}
-	}
-	s.boxes[name] = b
-	return nil
-}
-
-func uses() []mailbox.Use {
-	return []mailbox.Use{mailbox.UseAll, mailbox.UseArchive, mailbox.UseDrafts, mailbox.UseFlagged,
-		mailbox.UseJunk, mailbox.UseSent, mailbox.UseTrash}
-}
-
-func (s *store) Delete(_ context.Context, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, err := s.find(name)
-	if err != nil {
-		if clean, nameErr := mailbox.CleanName(name); nameErr == nil && s.hasBelow(clean) {
-			return fmt.Errorf("%w: %q has mailboxes below it", mailbox.ErrNotAllowed, clean)
-		}
-		return err
-	}
-	if b == s.boxes[mailbox.Inbox] {
-		return fmt.Errorf("%w: INBOX cannot be deleted", mailbox.ErrNotAllowed)
-	}
-	for n, other := range s.boxes {
-		if other == b {
-			delete(s.boxes, n)
-		}
-	}
-	b.gone = true
-	for _, m := range b.messages {
-		s.count(m, -1)
-	}
-	b.messages = nil
-	b.wake()
-	return nil
-}
-
-func (s *store) Rename(_ context.Context, from, to string) error {
-	from, err := mailbox.CleanName(from)
-	if err != nil {
-		return fmt.Errorf("%w (%w)", mailbox.ErrNoMailbox, err)
-	}
-	if to, err = mailbox.CleanName(to); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.boxes[to] != nil {
-		return fmt.Errorf("%w: %q", mailbox.ErrExists, to)
-	}
-	if from == mailbox.Inbox {
-		b := s.newBox()
-		s.boxes[to] = b
-		inbox := s.boxes[mailbox.Inbox]
-		moveAll(inbox, b)
-		return nil
-	}
-	if s.boxes[from] == nil && !s.hasBelow(from) {
-		return fmt.Errorf("%w: %q", mailbox.ErrNoMailbox, from)
-	}
-	if mailbox.IsBelow(to, from) {
-		return fmt.Errorf("%w: %q is below %q", mailbox.ErrNotAllowed, to, from)
-	}
-	moved := map[string]*box{}
-	for name, b := range s.boxes {
-		if name != from && !mailbox.IsBelow(name, from) {
-			continue
-		}
-		target, err := mailbox.CleanName(to + name[len(from):])
-		if err != nil {
-			return err
-		}
-		if s.boxes[target] != nil {
-			return fmt.Errorf("%w: %q", mailbox.ErrExists, target)
-		}
-		moved[target] = b
-	}
-	for target := range moved {
-		delete(s.boxes, from+target[len(to):])
-	}
-	for target, b := range moved {
-		s.boxes[target] = b
-	}
-	return nil
-}
-
-func (s *store) Subscribe(_ context.Context, name string, on bool) error {
-	name, err := mailbox.CleanName(name)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !on {
-		delete(s.subscribed, name)
-		return nil
-	}
-	if len(s.subscribed) >= MaxMailboxes {
-		return errFull
-	}
-	s.subscribed[name] = true
-	return nil
+// Quota implements mailbox.QuotaKeeper.
+func (s *store) Quota(context.Context) (mailbox.Quota, error) {
+	return mailbox.Quota{Used: s.Used(), Limit: s.limit}, nil
 }

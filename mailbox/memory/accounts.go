@@ -107,7 +107,7 @@ func (a *Account) junk() string {
 	}
 	const name = "Junk"
 	if a.boxes[name] == nil {
-		a.boxes[name] = a.newBox()
+		a.newBox(name)
 	}
 	a.boxes[name].uses = append(a.boxes[name].uses, mailbox.UseJunk)
 	return name

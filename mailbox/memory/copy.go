@@ -1,0 +1,78 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/mailbricks/mailbricks/mailbox"
+)
+
+func (s *session) Copy(_ context.Context, uids []mailbox.UID, dest string) (mailbox.Copied, error) {
+	return s.put(uids, dest, false)
+}
+
+func (s *session) Move(_ context.Context, uids []mailbox.UID, dest string) (mailbox.Copied, error) {
+	return s.put(uids, dest, true)
+}
+
+// put copies or moves: all that are there or, on an error, none.
+func (s *session) put(uids []mailbox.UID, dest string, move bool) (mailbox.Copied, error) {
+	if err := s.lock(); err != nil {
+		return mailbox.Copied{}, err
+	}
+	defer s.unlock()
+	to, err := s.account.find(dest)
+	if err != nil {
+		return mailbox.Copied{}, err
+	}
+	picked := s.pick(uids)
+	var size int64
+	copies := make([]*message, len(picked))
+	now := time.Now().Round(0)
+	for i, m := range picked {
+		c := *m
+		c.saved = now
+		if c.flags, err = to.intern(m.flags); err != nil {
+			return mailbox.Copied{}, err
+		}
+		size += int64(len(m.content))
+		copies[i] = &c
+	}
+	if !move && !s.account.fits(size, len(picked)) {
+		return mailbox.Copied{}, mailbox.ErrQuota
+	}
+	out := mailbox.Copied{UIDValidity: to.validity}
+	for i, c := range copies {
+		out.Source = append(out.Source, picked[i].uid)
+		out.Dest = append(out.Dest, to.add(c))
+	}
+	if len(copies) == 0 {
+		return out, nil
+	}
+	if move {
+		s.remove(picked)
+		for _, m := range picked {
+			s.account.count(m, -1)
+		}
+		s.wake()
+	}
+	to.wake()
+	return out, nil
+}
+
+// moveAll puts every message of one mailbox into another that is empty.
+func moveAll(from, to *box) {
+	gone := slices.Clone(from.messages)
+	now := time.Now().Round(0)
+	for _, m := range gone {
+		c := *m
+		c.saved = now
+		c.flags, _ = to.intern(m.flags) // an empty mailbox takes as many as from has
+		to.add(&c)
+		to.account.count(&c, -1)
+	}
+	from.remove(gone)
+	from.wake()
+	to.wake()
+}
