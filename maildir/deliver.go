@@ -6,10 +6,10 @@ import (
 	"io"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -117,7 +117,7 @@ func replyFor(err error) error {
 		return &mailbricks.Reply{Code: 550, Enhanced: "5.1.1", Text: "No such user here", Err: err}
 	case errors.Is(err, mailbox.ErrQuota):
 		return &mailbricks.Reply{Code: 552, Enhanced: "5.2.2", Text: "Mailbox is full", Err: err}
-	case errors.Is(err, syscall.ENOSPC) || isDiskQuota(err):
+	case durable.IsDiskFull(err):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: err}
 	}
 	return &mailbricks.Reply{Code: 451, Enhanced: "4.3.0", Text: "Temporary problem with the mailbox, please try again later", Err: err}

@@ -5,6 +5,3 @@ const infoSeparator = ";"
 
 // notInFileNames are characters that the system's file names cannot have, besides those that Maildir++ needs itself.
 const notInFileNames = `<>:"\|?*`
-
-// isDiskQuota says whether the file system's own quota is reached.
-func isDiskQuota(error) bool { return false }

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // Replies to what the queue does not take.
@@ -200,7 +200,7 @@ func (q *Queue) store(s *stored, msg *mailbricks.Message) (id string, err error)
 // storing gives the failure to store a message the reply that it deserves: a full disk is not any local problem, and
 // says so (RFC 3463 §3.4: 4.3.1).
 func storing(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if durable.IsDiskFull(err) {
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: err}
 	}
 	return err

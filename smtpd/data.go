@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/serving"
 )
 
@@ -221,7 +221,7 @@ func (c *conn) flaw(err, flaw error) error {
 		return &mailbricks.Reply{Code: 554, Enhanced: "5.6.0", Text: fmt.Sprintf("Message has a line longer than %d octets", c.set.maxLine), Err: flaw}
 	case flaw != nil:
 		return &mailbricks.Reply{Code: 550, Enhanced: "5.5.2", Text: "Message has a NUL or a line end that is not CR LF", Err: fmt.Errorf("%w: %w", errFlaw, flaw)}
-	case errors.Is(err, syscall.ENOSPC):
+	case durable.IsDiskFull(err):
 		return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage", Err: err}
 	}
 	return err
