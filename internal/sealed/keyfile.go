@@ -22,7 +22,9 @@ const (
 	MaxKeyFile = 1 << 20
 	// maxPairs and maxLocks bound what a key file may have.
 	maxPairs = 16
-	maxLocks = 16
+	maxLocks = 4
+	// maxPasswords is how many of the locks may be passwords': two while one takes the other's place.
+	maxPasswords = 2
 )
 
 // State says what is done with the files of a key file's owner.
@@ -36,7 +38,7 @@ const (
 )
 
 // KeyFile is what is in a key file. What it says is not certain until Unlock has looked: whoever can write to the disk can
-// replace it.
+// replace it. Unlock notices that, but for a whole file that was the right one once.
 type KeyFile struct {
 	state State
 	pairs []pair // the first is for new files
@@ -84,12 +86,22 @@ func ParseKeyFile(data []byte) (*KeyFile, error) {
 	if again, err := formatKeyFile(body, mac); err != nil || !bytes.Equal(again, data) {
 		return nil, fmt.Errorf("%w: key file is not as it is written", ErrDamaged)
 	}
-	if len(body.Pairs) == 0 || len(body.Pairs) > maxPairs || len(body.Locks) > maxLocks ||
-		!slices.Contains([]State{Sealing, Sealed, Opening}, body.State) {
+	if len(body.Pairs) == 0 || len(body.Pairs) > maxPairs || !knownState(body.State) || !fewLocks(body.Locks) {
 		return nil, fmt.Errorf("%w: key file", ErrDamaged)
 	}
 	return &KeyFile{state: body.State, pairs: body.Pairs, locks: body.Locks, names: body.Names,
 		body: bytes.Clone(lines[1]), mac: mac.MAC}, nil
+}
+
+func knownState(s State) bool { return s == Sealing || s == Sealed || s == Opening }
+
+// fewLocks says whether the locks are no more than there can be: each is tried, and a password takes its time.
+func fewLocks(locks []lock) bool {
+	n := map[string]int{}
+	for i := range locks {
+		n[locks[i].Kind]++
+	}
+	return len(locks) <= maxLocks && n[passwordLock] <= maxPasswords && n[recoveryLock] <= 1 && n[serverLock] <= 1
 }
 
 // State is what the file says is done.
@@ -116,12 +128,36 @@ func (k *KeyFile) Locks() (password, recovery, server bool) {
 	return password, recovery, server
 }
 
+// Passwords is how many passwords open it: two while one takes the other's place.
+func (k *KeyFile) Passwords() (n int) {
+	for i := range k.locks {
+		if k.locks[i].Kind == passwordLock {
+			n++
+		}
+	}
+	return n
+}
+
+// Fits says whether a secret opens it. Nothing else is looked at.
+func (k *KeyFile) Fits(secret Secret) bool {
+	kind, err := secret.kind()
+	for i := range k.locks {
+		if err == nil && k.locks[i].Kind == kind {
+			if _, _, err := k.locks[i].fits(secret); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Keys is a key file that is open: with it all can be read, and the key file be changed.
 type Keys struct {
 	file    *KeyFile
 	master  []byte
 	private []*PrivateKey
 	names   []byte
+	by      ID // the lock that was opened
 }
 
 // NewKeys makes keys that nothing opens yet: AddLock comes next.
@@ -145,7 +181,14 @@ func (k *KeyFile) Unlock(secret Secret) (*Keys, error) {
 		}
 		var master []byte
 		if master, err = k.locks[i].open(secret); err == nil {
-			return k.unlocked(master)
+			keys, err := k.unlocked(master)
+			if err == nil {
+				keys.by = k.locks[i].id()
+			}
+			return keys, err
+		}
+		if !errors.Is(err, ErrSecret) {
+			return nil, err
 		}
 	}
 	return nil, err
@@ -153,11 +196,17 @@ func (k *KeyFile) Unlock(secret Secret) (*Keys, error) {
 
 // Again opens a key file that has been changed with the master key of keys that are open. It fails with ErrDamaged if it has
 // another one.
-func (k *Keys) Again(file *KeyFile) (*Keys, error) { return file.unlocked(bytes.Clone(k.master)) }
+func (k *Keys) Again(file *KeyFile) (*Keys, error) {
+	again, err := file.unlocked(bytes.Clone(k.master))
+	if err == nil {
+		again.by = k.by
+	}
+	return again, err
+}
 
 func (k *KeyFile) unlocked(master []byte) (*Keys, error) {
 	if !hmac.Equal(k.mac, macOf(master, k.body)) {
-		return nil, fmt.Errorf("%w: somebody else has changed the key file", ErrDamaged)
+		return nil, errForged()
 	}
 	out := &Keys{file: k, master: master}
 	for _, p := range k.pairs {
@@ -218,7 +267,7 @@ func formatKeyFile(body keyFileBody, mac keyFileMAC) ([]byte, error) {
 func (k *Keys) Clone() *Keys {
 	f := *k.file
 	f.pairs, f.locks = slices.Clone(f.pairs), slices.Clone(f.locks)
-	return &Keys{file: &f, master: bytes.Clone(k.master), private: slices.Clone(k.private), names: bytes.Clone(k.names)}
+	return &Keys{file: &f, master: bytes.Clone(k.master), private: slices.Clone(k.private), names: bytes.Clone(k.names), by: k.by}
 }
 
 // File is the key file that is open.
@@ -240,16 +289,44 @@ func (k *Keys) SetState(s State) {
 
 // SetLock puts a lock for the secret in the place of those of its kind.
 func (k *Keys) SetLock(secret Secret, cost Cost) error {
-	l, err := newLock(secret, cost)
+	id, err := k.AddLock(secret, cost)
 	if err != nil {
 		return err
 	}
-	if err := l.seal(k.master); err != nil {
-		return err
-	}
-	k.dropLocks(l.Kind)
-	k.file.locks = append(k.file.locks, *l)
+	k.OnlyLock(id)
 	return nil
+}
+
+// AddLock adds a lock for the secret to those of its kind, and gives its name.
+func (k *Keys) AddLock(secret Secret, cost Cost) (ID, error) {
+	l, bind, err := newLock(secret, cost)
+	if err != nil {
+		return ID{}, err
+	}
+	defer clear(bind)
+	if err := l.seal(k.master, bind); err != nil {
+		return ID{}, err
+	}
+	k.file.locks = append(k.file.locks, *l)
+	return l.id(), nil
+}
+
+// OpenedBy names the lock that Unlock has opened.
+func (k *Keys) OpenedBy() ID { return k.by }
+
+// OnlyLock drops all other locks of the kind that this one has.
+func (k *Keys) OnlyLock(id ID) {
+	for _, l := range k.file.locks {
+		if l.id() == id {
+			k.file.locks = slices.DeleteFunc(k.file.locks, func(other lock) bool { return other.Kind == l.Kind && other.id() != id })
+			return
+		}
+	}
+}
+
+// DropLock drops one.
+func (k *Keys) DropLock(id ID) {
+	k.file.locks = slices.DeleteFunc(k.file.locks, func(l lock) bool { return l.id() == id })
 }
 
 // DropServerLock has the server's key open nothing any more.
@@ -269,6 +346,7 @@ func (k *Keys) Rotate() error {
 		return err
 	}
 	k.private = append([]*PrivateKey{key}, k.private...)
+	before := k.master
 	k.master = make([]byte, keySize)
 	_, _ = rand.Read(k.master) // never fails
 	k.file.state, k.file.pairs = Sealing, nil
@@ -289,10 +367,11 @@ func (k *Keys) Rotate() error {
 	}
 	k.file.locks = slices.Clone(k.file.locks)
 	for i := range k.file.locks {
-		if err := k.file.locks[i].seal(k.master); err != nil {
+		if err := k.file.locks[i].change(before, k.master); err != nil {
 			return err
 		}
 	}
+	clear(before)
 	return nil
 }
 

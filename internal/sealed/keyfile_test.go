@@ -40,7 +40,8 @@ func TestEachSecretOpensTheKeyFile(t *testing.T) {
 	message := seal(t, sealed.NewSealer(public), text(100))
 	for _, secret := range []sealed.Secret{
 		{Password: "correct horse"}, {Recovery: recovery},
-		{Recovery: strings.ToLower(strings.ReplaceAll(recovery, "-", " "))}, {Server: bytes.Repeat([]byte{7}, 32)},
+		{Recovery: strings.ToLower(strings.ReplaceAll(recovery, "-", " "))}, {Recovery: strings.ReplaceAll(recovery, "-", "\u2013") + ".\u00a0\u200b\n"},
+		{Recovery: strings.NewReplacer("0", "o", "1", "l").Replace(recovery)}, {Server: bytes.Repeat([]byte{7}, 32)},
 	} {
 		again, err := unlock(data, secret)
 		require.NoError(t, err)
@@ -180,6 +181,31 @@ func TestWipedKeysOpenNothing(t *testing.T) {
 	require.ErrorIs(t, err, sealed.ErrNoKey)
 	keys.Wipe()
 	require.Equal(t, make([]byte, 32), keys.Names())
+}
+
+// While one password takes the place of another both open the file, and each is known by its name.
+func TestTwoPasswordsForAWhile(t *testing.T) {
+	t.Parallel()
+	keys, _, _ := newKeyFile(t)
+	id, err := keys.AddLock(sealed.Secret{Password: "new"}, cheap())
+	require.NoError(t, err)
+	data, err := keys.Format()
+	require.NoError(t, err)
+	old, err := unlock(data, sealed.Secret{Password: "correct horse"})
+	require.NoError(t, err)
+	require.Equal(t, 2, old.File().Passwords())
+	require.NotEqual(t, id, old.OpenedBy())
+	next, err := unlock(data, sealed.Secret{Password: "new"})
+	require.NoError(t, err)
+	require.Equal(t, id, next.OpenedBy())
+	next.OnlyLock(next.OpenedBy())
+	require.False(t, next.File().Fits(sealed.Secret{Password: "correct horse"}))
+	require.True(t, next.File().Fits(sealed.Secret{Password: "new"}))
+	require.True(t, next.File().Fits(sealed.Secret{Server: bytes.Repeat([]byte{7}, 32)}), "other kinds stay")
+	old.DropLock(id)
+	require.True(t, old.File().Fits(sealed.Secret{Password: "correct horse"}))
+	require.Equal(t, 1, old.File().Passwords())
+	require.False(t, old.File().Fits(sealed.Secret{}))
 }
 
 // A forged file must not use up the memory.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // A recovery key is 160 random bits and a checksum of 20, in groups of letters and digits that are not mistaken for each
@@ -49,23 +50,23 @@ func recoverySum(raw []byte) []byte {
 	return sum[:checksumBits/8+1]
 }
 
-// parseRecovery reads a recovery key as people type it: case, spaces and dashes do not matter, nor whether it is O or 0, I, L
-// or 1.
+// parseRecovery reads a recovery key as people type it or copy it from somewhere: case, spaces, punctuation and dashes of any
+// kind do not matter, nor whether it is O or 0, I, L or 1.
 func parseRecovery(text string) ([]byte, error) {
 	all := make([]byte, recoveryBits/8+checksumBits/8+1)
 	n := 0
 	for _, r := range strings.ToUpper(text) {
-		switch r {
-		case ' ', '-', '\t', '\r', '\n':
+		switch {
+		case unicode.IsSpace(r) || unicode.IsPunct(r) || unicode.Is(unicode.Cf, r): // also zero-width spaces
 			continue
-		case 'O':
+		case r == 'O':
 			r = '0'
-		case 'I', 'L':
+		case r == 'I' || r == 'L':
 			r = '1'
 		}
 		five := strings.IndexRune(recoveryAlphabet, r)
 		if five < 0 || n == recoveryChars {
-			return nil, fmt.Errorf("%w: it is no recovery key", ErrSecret)
+			return nil, fmt.Errorf("%w: it is no recovery key, which has %d letters and digits", ErrSecret, recoveryChars)
 		}
 		for bit := range 5 {
 			at := 5*n + bit

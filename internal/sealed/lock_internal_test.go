@@ -1,0 +1,70 @@
+package sealed
+
+import (
+	"crypto/hpke"
+	"crypto/rand"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Whoever can write to the disk knows the public key of a lock, and could put a master key of their own behind it, with keys of
+// their own: mail that comes would be for them. It is noticed.
+func TestForgedMasterKeyIsNoticed(t *testing.T) {
+	t.Parallel()
+	cost := Cost{Time: 1, Memory: 8, Threads: 1}
+	keys, err := NewKeys()
+	require.NoError(t, err)
+	require.NoError(t, keys.SetLock(Secret{Password: "right"}, cost))
+	forged, err := NewKeys()
+	require.NoError(t, err)
+	mine := keys.file.locks[0]
+	public, err := kem().NewPublicKey(mine.Public)
+	require.NoError(t, err)
+	mine.Master, err = hpke.Seal(public, kdf(), hpke.ChaCha20Poly1305(), mine.info(), forged.master)
+	require.NoError(t, err)
+	guess := make([]byte, keySize)
+	_, _ = rand.Read(guess)
+	mine.Bind, err = sealSmall(forged.master, guess, mine.bindUse())
+	require.NoError(t, err)
+	mine.Tag = mine.tag(guess)
+	forged.file.locks = []lock{mine}
+	data, err := forged.Format()
+	require.NoError(t, err)
+	file, err := ParseKeyFile(data)
+	require.NoError(t, err, "it looks like any other")
+	_, err = file.Unlock(Secret{Password: "right"})
+	require.ErrorIs(t, err, ErrDamaged)
+	require.NotErrorIs(t, err, ErrSecret)
+	_, err = file.Unlock(Secret{Password: "wrong"})
+	require.ErrorIs(t, err, ErrSecret)
+}
+
+// A file with many locks would have each log-in try them all.
+func TestLocksOfAKeyFileAreBounded(t *testing.T) {
+	t.Parallel()
+	cost := Cost{Time: 1, Memory: 8, Threads: 1}
+	keys, err := NewKeys()
+	require.NoError(t, err)
+	for i := range maxPasswords + 1 {
+		_, err := keys.AddLock(Secret{Password: "right"}, cost)
+		require.NoError(t, err)
+		data, err := keys.Format()
+		require.NoError(t, err)
+		_, err = ParseKeyFile(data)
+		if i < maxPasswords {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, ErrDamaged)
+	}
+}
+
+func TestDamagedBindKeyStopsRotation(t *testing.T) {
+	t.Parallel()
+	keys, err := NewKeys()
+	require.NoError(t, err)
+	require.NoError(t, keys.SetLock(Secret{Server: make([]byte, ServerKeySize)}, Cost{}))
+	keys.file.locks[0].Bind[40] ^= 1
+	require.ErrorIs(t, keys.Rotate(), ErrDamaged)
+}
