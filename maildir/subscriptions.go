@@ -66,7 +66,7 @@ func formatSubscriptions(names []string) []byte {
 			if i > 0 {
 				b.WriteByte('\t')
 			}
-			encodeLevel(&b, level)
+			b.WriteString(encodeLevel(level))
 		}
 		b.WriteByte('\n')
 	}

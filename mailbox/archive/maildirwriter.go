@@ -92,7 +92,7 @@ func (w *maildirWriter) finish() error {
 			if i > 0 {
 				b.WriteByte('\t')
 			}
-			encodeLevel(&b, level)
+			b.WriteString(encodeLevel(level))
 		}
 		b.WriteByte('\n')
 	}

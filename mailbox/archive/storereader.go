@@ -152,10 +152,10 @@ func annotations(ctx context.Context, store mailbox.Store, name string) ([]mailb
 		return nil, nil
 	}
 	list, err := a.Annotations(ctx, name)
-	if errors.Is(err, mailbox.ErrNoMailbox) {
-		return nil, nil // it is gone: opening it tells
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, mailbox.ErrNoMailbox) || err == nil && len(list) == 0:
+		return nil, nil // if it is gone, opening it tells
+	case err != nil:
 		return nil, fmt.Errorf("archive: annotations of %.100q: %w", name, err)
 	}
 	return list, nil

@@ -168,7 +168,7 @@ func (e *Encoder) Text(s string) *Encoder { return e.Raw(CleanText(s)) }
 // CleanText is s fit for resp-text (RFC 3501 §9).
 func CleanText(s string) string {
 	clean := func(r rune) rune {
-		if !isDirect(r) {
+		if r < ' ' || r >= 0x7f {
 			return '?'
 		}
 		return r
