@@ -291,22 +291,23 @@ func TestKeywordsFile(t *testing.T) {
 	fl := parseFlags("SacdzP")
 	require.ElementsMatch(t, []mailbox.Flag{mailbox.Seen, "$Forwarded", "Junk", "last"}, k.decode(fl, nil))
 	require.Equal(t, "Pd", k.unnamed(fl).String(), "what nobody named stays")
-	more, err := k.with([]mailbox.Flag{"JUNK", mailbox.Draft, "b", "c"})
+	unused := func() flags { return 0 }
+	more, err := k.with([]mailbox.Flag{"JUNK", mailbox.Draft, "b", "c"}, unused)
 	require.NoError(t, err)
 	require.Equal(t, mailbox.Flag("b"), more.letters[1])
 	require.Empty(t, k.letters[1], "the old ones are not changed")
-	same, err := more.with([]mailbox.Flag{"B", "junk"})
+	same, err := more.with([]mailbox.Flag{"B", "junk"}, unused)
 	require.NoError(t, err)
 	require.Same(t, more, same)
 	var many []mailbox.Flag
 	for n := range maxKeywords {
 		many = append(many, mailbox.Flag(fmt.Sprintf("k%d", n)))
 	}
-	full, err := (&keywords{}).with(many)
+	full, err := (&keywords{}).with(many, unused)
 	require.NoError(t, err)
 	fl, extra := full.encode(many)
 	require.ElementsMatch(t, many, full.decode(fl, extra))
-	_, err = full.with([]mailbox.Flag{"one more"})
+	_, err = full.with([]mailbox.Flag{"one more"}, unused)
 	require.ErrorIs(t, err, mailbox.ErrFlags)
 }
 

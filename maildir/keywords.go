@@ -54,7 +54,7 @@ func sameKeywords(a, b *keywordSet) bool { return slices.Equal(a.list(), b.list(
 func parseKeywords(data []byte) *keywords {
 	k := &keywords{}
 	for line := range strings.SplitSeq(string(data), "\n") {
-		digits, name, ok := strings.Cut(line, " ")
+		digits, name, ok := strings.Cut(strings.TrimSuffix(line, "\r"), " ")
 		n, err := strconv.Atoi(digits)
 		if !ok || err != nil || n < 0 || n >= maxLetters {
 			continue
@@ -103,10 +103,11 @@ func (k *keywords) find(f mailbox.Flag) (letter int, rest string) {
 	return -1, ""
 }
 
-// with gives keywords that have all these as well; the same if they do already.
-func (k *keywords) with(flags []mailbox.Flag) (*keywords, error) {
+// with gives keywords that have all these as well; the same if they do already. Letters that messages have and whose names
+// were lost are left alone: they would stand for something else.
+func (k *keywords) with(list []mailbox.Flag, inUse func() flags) (*keywords, error) {
 	out := k
-	for _, f := range flags {
+	for _, f := range list {
 		if f.System() {
 			continue
 		}
@@ -118,7 +119,7 @@ func (k *keywords) with(flags []mailbox.Flag) (*keywords, error) {
 			c.rest = slices.Clone(k.rest)
 			out = &c
 		}
-		if i := slices.Index(out.letters[:], ""); i >= 0 {
+		if i := out.freeLetter(inUse()); i >= 0 {
 			out.letters[i] = f
 			continue
 		}
@@ -128,6 +129,16 @@ func (k *keywords) with(flags []mailbox.Flag) (*keywords, error) {
 		out.rest = append(out.rest, f)
 	}
 	return out, nil
+}
+
+// freeLetter is a letter that stands for nothing; -1: none does.
+func (k *keywords) freeLetter(inUse flags) int {
+	for i, name := range k.letters {
+		if name == "" && inUse&keywordFlag(i) == 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 // encode gives flags the form that a message keeps. Keywords that are unknown are left out.

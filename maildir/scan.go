@@ -385,8 +385,11 @@ func (tx *tx) vanished(missing []entry, unknownFlags map[uint32]bool) error {
 	if err != nil {
 		return err
 	}
-	var gone []entry
+	gone, listedTwice := tx.listedTwice(missing)
 	for _, e := range missing {
+		if listedTwice[e.uid] {
+			continue
+		}
 		if file := again[e.base]; file != nil && tx.normalize(file) {
 			tx.compare(e, file, unknownFlags[e.uid])
 		} else {
@@ -395,6 +398,33 @@ func (tx *tx) vanished(missing []entry, unknownFlags map[uint32]bool) error {
 	}
 	tx.remove(gone, 'v')
 	return nil
+}
+
+// listedTwice finds messages that the uidlist has more than once, as Dovecot makes it when a file that went is put back: the
+// last UID is the message's, as it is for Dovecot, and the others are gone. missing has all but one of each.
+func (tx *tx) listedTwice(missing []entry) (gone []entry, uids map[uint32]bool) {
+	last := map[string]uint32{}
+	for _, e := range missing {
+		piece, i, ok := tx.st.placeOf(e.base)
+		if !ok || tx.st.entries.pieces[piece][i].uid == e.uid {
+			continue
+		}
+		if uids == nil {
+			uids = map[uint32]bool{}
+		}
+		before, again := last[e.base]
+		if !again {
+			before = tx.st.entries.pieces[piece][i].uid
+		}
+		last[e.base] = max(before, e.uid)
+		uids[min(before, e.uid)] = true
+	}
+	for uid := range uids {
+		if e, ok := tx.find(uid); ok {
+			gone = append(gone, e)
+		}
+	}
+	return gone, uids
 }
 
 // lookFor gives the files of messages by their names.

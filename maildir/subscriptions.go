@@ -38,6 +38,7 @@ func (a *account) subscriptions() ([]string, error) {
 
 func parseSubscriptions(data []byte) ([]string, error) {
 	separator := "."
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")) // somebody has edited the file
 	if first, rest, _ := bytes.Cut(data, []byte("\n")); bytes.HasPrefix(first, []byte("V\t")) {
 		if string(first) != "V\t2" {
 			return nil, fmt.Errorf("%w: subscriptions %.20q", errNewer, first)

@@ -181,7 +181,7 @@ func (tx *tx) remove(entries []entry, kind byte) {
 // withKeywords makes sure that keywords can be kept. The file is written at once: a letter without a message that uses it
 // does no harm.
 func (tx *tx) withKeywords(list []mailbox.Flag) error {
-	kw, err := tx.keywords.with(list)
+	kw, err := tx.keywords.with(list, tx.lettersInUse)
 	if err != nil || kw == tx.keywords {
 		return err
 	}
@@ -197,6 +197,23 @@ func (tx *tx) withKeywords(list []mailbox.Flag) error {
 	}
 	tx.keywords = kw
 	return nil
+}
+
+// lettersInUse are the letters of keywords, known or not, that messages have.
+func (tx *tx) lettersInUse() flags {
+	var used flags
+	for i, n := range tx.st.counts.letters {
+		if n > 0 {
+			used |= keywordFlag(i)
+		}
+	}
+	for _, e := range tx.changed {
+		used |= e.flags
+	}
+	for i := range tx.added {
+		used |= tx.added[i].flags
+	}
+	return used
 }
 
 // nothing says that there is nothing to commit.

@@ -223,6 +223,7 @@ func (u *uidReader) parse(line []byte, l *uidLine) bool {
 		}
 		rest = rest[1:]
 	}
+	rest = bytes.TrimSuffix(rest, []byte("\r")) // somebody has edited the file
 	if at := infoIndex(rest); at > 0 {
 		rest = rest[:at]
 	}
