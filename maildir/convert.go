@@ -35,9 +35,13 @@ const (
 type conversion struct {
 	*account
 	layer   *sealedfs.FS
-	changed int // files that were, or are to be looked at again
+	began   *sealed.KeyFile // when it began
+	changed int             // files that were, or are to be looked at again
 	failed  int
 }
+
+// errKeysChanged says that the key file is another one than when a run began, which therefore says nothing.
+var errKeysChanged = errors.New("maildir: keys have changed meanwhile")
 
 // convertInBackground does what is left to do.
 func (a *account) convertInBackground() {
@@ -120,7 +124,10 @@ func (a *account) convert(ctx context.Context) error {
 	}
 	defer a.vault.endProgress()
 	for run := 1; run <= conversionRuns; run++ {
-		c := &conversion{account: a, layer: layer}
+		c := &conversion{account: a, layer: layer, began: a.vault.keyFile()}
+		if c.began == nil { // another process has turned encryption off
+			return nil
+		}
 		if err := c.all(ctx, run == 1); err != nil {
 			return err
 		}
@@ -128,7 +135,9 @@ func (a *account) convert(ctx context.Context) error {
 			return fmt.Errorf("maildir: %d files could not be converted", c.failed)
 		}
 		if c.changed == 0 && run > 1 {
-			return a.converted()
+			if err := c.converted(); !errors.Is(err, errKeysChanged) {
+				return err
+			}
 		}
 		if err := a.maildir.settle(ctx); err != nil {
 			return err
@@ -412,37 +421,40 @@ func (c *conversion) discard(batch []copied) {
 	}
 }
 
-// converted ends what was going on: all files are as they should be.
-func (a *account) converted() error {
-	if a.vault.keyFile().State() == sealed.Opening {
-		return a.removeKeys()
+// converted ends what was going on: all files are as they should be by the key file that there was when the run began.
+func (c *conversion) converted() error {
+	if c.began.State() == sealed.Opening {
+		return c.removeKeys()
 	}
-	return a.changeKeys(func(k *sealed.Keys) error {
+	return c.changeKeys(func(k *sealed.Keys) error {
+		if c.vault.keyFile() != c.began {
+			return errKeysChanged
+		}
 		k.SetState(sealed.Sealed)
 		return nil
 	})
 }
 
 // removeKeys ends encryption: no file needs the keys any more.
-func (a *account) removeKeys() error {
-	unlock, err := a.lockStructure()
+func (c *conversion) removeKeys() error {
+	unlock, err := c.lockStructure()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := a.loadKeys(); err != nil {
+	if err := c.loadKeys(); err != nil {
 		return err
 	}
-	if file := a.vault.keyFile(); file == nil || file.State() != sealed.Opening {
-		return nil // somebody has turned it on again
+	if c.vault.keyFile() != c.began {
+		return errKeysChanged
 	}
 	for _, name := range []string{roleFileName, keyFileName} {
-		if err := a.maildir.files.Remove(filepath.Join(a.dir, name)); err != nil && !isNotExist(err) {
+		if err := c.maildir.files.Remove(filepath.Join(c.dir, name)); err != nil && !isNotExist(err) {
 			return err
 		}
 	}
-	if err := a.syncDir(a.dir); err != nil {
+	if err := c.syncDir(c.dir); err != nil {
 		return err
 	}
-	return a.loadKeys()
+	return c.loadKeys()
 }

@@ -86,6 +86,24 @@ func (m *Maildir) DisableEncryption(ctx context.Context, address string, secret 
 	})
 }
 
+// KeepEncryption takes DisableEncryption back while that is not done: what is in the clear by then is encrypted again, in the
+// background.
+func (m *Maildir) KeepEncryption(ctx context.Context, address string, secret Secret) error {
+	return m.withKeys(ctx, address, secret, func(a *account) error {
+		if a.vault.keyFile().State() != sealed.Opening {
+			return nil
+		}
+		err := a.changeKeys(func(k *sealed.Keys) error {
+			k.SetState(sealed.Sealing)
+			return nil
+		})
+		if err == nil {
+			a.convertInBackground()
+		}
+		return err
+	})
+}
+
 // RotateKey makes new keys for an account and begins to encrypt what it has with them, in the background. The password stays;
 // there is a new recovery key, as for EnableEncryption.
 func (m *Maildir) RotateKey(ctx context.Context, address string, secret Secret) (recovery string, err error) {
@@ -108,16 +126,56 @@ func (m *Maildir) RotateKey(ctx context.Context, address string, secret Secret) 
 	return recovery, nil
 }
 
-// SetPassword has a new password open an account's keys, in the place of the old one. No mail is encrypted anew: who has the old
-// password and an old copy of the key file can still open it, until RotateKey.
+// NewRecovery makes another recovery key for an account, as for EnableEncryption. The old one opens nothing any more. No mail is
+// encrypted anew: who has the old one and an old copy of the key file can still open it, until RotateKey.
+func (m *Maildir) NewRecovery(ctx context.Context, address string, secret Secret) (recovery string, err error) {
+	recovery = sealed.NewRecovery()
+	err = m.withKeys(ctx, address, secret, func(a *account) error {
+		return a.changeKeys(func(k *sealed.Keys) error { return k.SetLock(sealed.Secret{Recovery: recovery}, m.passwordCost()) })
+	})
+	if err != nil {
+		return "", err
+	}
+	return recovery, nil
+}
+
+// SetPassword is ChangePassword where log-ins know of the new password already.
 func (m *Maildir) SetPassword(ctx context.Context, address string, secret Secret, password string) error {
-	if password == "" {
+	return m.ChangePassword(ctx, address, PasswordChange{Secret: secret, New: password})
+}
+
+// PasswordChange is what ChangePassword does.
+type PasswordChange struct {
+	// Secret opens the keys now: the old password or the recovery key, or what its zero value stands for.
+	Secret Secret
+	// New is the new password.
+	New string
+	// Commit has log-ins take the new password. While it is called, and if the machine stops before ChangePassword returns,
+	// both passwords open the keys; the next Unlock with one drops the other. If it fails all stays as it was. It may be nil.
+	Commit func() error
+}
+
+// ChangePassword has a new password open an account's keys, in the place of the old one. No mail is encrypted anew: who has the
+// old password and an old copy of the key file can still open it, until RotateKey.
+func (m *Maildir) ChangePassword(ctx context.Context, address string, c PasswordChange) error {
+	if c.New == "" {
 		return fmt.Errorf("%w: it is empty", ErrSecret)
 	}
-	return m.withKeys(ctx, address, secret, func(a *account) error {
-		return a.changeKeys(func(k *sealed.Keys) error {
-			return k.SetLock(sealed.Secret{Password: password}, m.passwordCost())
+	return m.withKeys(ctx, address, c.Secret, func(a *account) error {
+		var id sealed.ID
+		err := a.changeKeys(func(k *sealed.Keys) (err error) {
+			id, err = k.AddLock(sealed.Secret{Password: c.New}, m.passwordCost())
+			return err
 		})
+		if err == nil && c.Commit != nil {
+			if err = c.Commit(); err != nil {
+				return errors.Join(err, a.changeKeys(func(k *sealed.Keys) error { k.DropLock(id); return nil }))
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return a.changeKeys(func(k *sealed.Keys) error { k.OnlyLock(id); return nil })
 	})
 }
 
@@ -180,7 +238,22 @@ func (a *account) openKeys(ctx context.Context, secret Secret) error {
 	if err != nil {
 		return err
 	}
-	return a.vault.install(keys)
+	return a.openWith(keys)
+}
+
+// openWith opens the account with keys, and does what had to wait for that.
+func (a *account) openWith(keys *sealed.Keys) error {
+	waited := a.vault.locked()
+	if err := a.vault.install(keys); err != nil || !waited {
+		return err
+	}
+	unlock, err := a.lockStructure() // which does a rename that was interrupted to the end
+	if err != nil {
+		a.maildir.logger().Warn("maildir: account was opened, but not all in it is in order", "folder", a.dir, "error", err)
+		return nil
+	}
+	unlock()
+	return nil
 }
 
 // openForSession makes sure that an encrypted account is open: it is already, or the server's key opens it.
@@ -199,7 +272,7 @@ func (a *account) openForSession() error {
 	if err != nil {
 		return err
 	}
-	return a.vault.install(keys)
+	return a.openWith(keys)
 }
 
 // unlock is Unlock for the account.
@@ -208,13 +281,9 @@ func (a *account) unlock(ctx context.Context, password string) error {
 		return nil
 	}
 	keys, err := a.tryKeys(ctx, Secret{Password: password})
-	if errors.Is(err, ErrSecret) {
+	if errors.Is(err, ErrSecret) { // it was changed by somebody who did not tell, or there is none yet
 		if a.openForSession() != nil {
 			return err
-		}
-		hasPassword, _, _ := a.vault.keyFile().Locks()
-		if hasPassword {
-			return nil
 		}
 		return a.changeKeys(func(k *sealed.Keys) error {
 			return k.SetLock(sealed.Secret{Password: password}, a.maildir.passwordCost())
@@ -223,20 +292,23 @@ func (a *account) unlock(ctx context.Context, password string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.vault.install(keys); err != nil {
+	if err := a.openWith(keys); err != nil {
 		return err
 	}
-	if err := a.keepServerLock(); err != nil {
-		a.maildir.logger().Warn("maildir: the server's key and an account do not fit", "folder", a.dir, "error", err)
+	if keys.File().Passwords() > 1 { // a change was interrupted; log-ins know which it is
+		err = a.changeKeys(func(k *sealed.Keys) error { k.OnlyLock(k.OpenedBy()); return nil })
+	}
+	if err = errors.Join(err, a.keepServerLock()); err != nil {
+		a.maildir.logger().Warn("maildir: key file of an account is not as it should be", "folder", a.dir, "error", err)
 	}
 	return nil
 }
 
 // keepServerLock has the server's key open the account if there is one, and not if there is none any more.
 func (a *account) keepServerLock() error {
-	_, _, has := a.vault.keyFile().Locks()
-	key := a.maildir.ServerKey
-	if has == (key != nil) {
+	file, key := a.vault.keyFile(), a.maildir.ServerKey
+	_, _, has := file.Locks()
+	if key == nil && !has || key != nil && file.Fits(sealed.Secret{Server: key}) {
 		return nil
 	}
 	return a.changeKeys(func(k *sealed.Keys) error {

@@ -283,6 +283,9 @@ func (f *folder) noFolder(err error) error {
 
 // begin starts a transaction on the state in memory or, if that is not what is on disk, on a new one.
 func (f *folder) begin(dir string) (*tx, error) {
+	if err := f.account.loadKeys(); err != nil { // another process may have encrypted the account
+		return nil, err
+	}
 	f.mu.Lock()
 	st := f.st
 	f.mu.Unlock()

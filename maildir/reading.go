@@ -231,6 +231,9 @@ func (s *session) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("%w: UID %d", mailbox.ErrExpunged, uid)
 	}
+	if err := s.f.account.loadKeys(); err != nil { // another process may have encrypted the account
+		return nil, err
+	}
 	e := &entries[0]
 	var c mailbox.Content
 	err = s.withFile(e, func(path string) error {

@@ -85,8 +85,12 @@ func (a *account) endRename() error {
 	return a.syncDir(a.dir)
 }
 
-// finishRename does a rename that was interrupted to the end. The structure lock is held.
+// finishRename does a rename that was interrupted to the end. The structure lock is held. In an account that is locked nobody
+// can tell which mailboxes it was about: who opens it does it, and mail is delivered meanwhile.
 func (a *account) finishRename() error {
+	if a.vault.locked() {
+		return nil
+	}
 	data, err := durable.ReadFile(a.fs(), filepath.Join(a.dir, renameFile), maxRenameFile)
 	if isNotExist(err) {
 		return nil

@@ -88,7 +88,7 @@ func (a *account) unfinishedKeys() ([]byte, error) {
 // restart has the account look at its key file and all others anew.
 func (v *vault) restart() error {
 	v.mu.Lock()
-	v.info = nil
+	v.info, v.file = nil, nil
 	v.layer.Store(nil)
 	v.mu.Unlock()
 	return v.account.loadKeys()

@@ -27,22 +27,23 @@ const (
 )
 
 // vault is what an account knows of its encryption. The keys are in it from Unlock or Store until the account is not used
-// any more.
+// any more. Neither does the layer go, once there was one: what was begun with it may be for keys that have been replaced since,
+// or sealed though encryption was turned off.
 type vault struct {
 	account *account
 	layer   atomic.Pointer[sealedfs.FS] // nil: not encrypted
 
 	mu   sync.Mutex
-	info fs.FileInfo // of the key file
-	file *sealed.KeyFile
+	info fs.FileInfo     // of the key file
+	file *sealed.KeyFile // nil: not encrypted
 	keys *sealed.Keys    // nil: locked
-	ring *sealed.Keyring // of keys
+	ring *sealed.Keyring // of keys, and of those before them
 
 	converting bool
 	progress   Encryption // Done, Total, Failed
 }
 
-func (v *vault) encrypted() bool { return v.layer.Load() != nil }
+func (v *vault) encrypted() bool { return v.keyFile() != nil }
 
 // locked says whether the account is encrypted and not open.
 func (v *vault) locked() bool { return v.encrypted() && v.open() == nil }
@@ -119,11 +120,19 @@ func (a *account) loadKeys() error {
 			v.setMode(known.sealer)
 			return nil
 		}
-		v.keys, v.ring = again, again.Keyring()
+		v.take(again)
 	}
 	v.info, v.file = info, known.file
 	v.setMode(known.sealer)
 	return nil
+}
+
+// take opens the account with keys. What is for those before them can still be read, as it may be on its way into a mailbox.
+// v.mu is held.
+func (v *vault) take(keys *sealed.Keys) {
+	ring := keys.Keyring()
+	ring.Also(v.ring)
+	v.keys, v.ring = keys, ring
 }
 
 // setMode has the files be used as the keys say. v.mu is held.
@@ -131,6 +140,7 @@ func (v *vault) setMode(s *sealed.Sealer) {
 	layer := v.layer.Load()
 	if layer == nil {
 		layer = sealedfs.New(v.account.maildir.files, v.account.dir, mailbox.ErrLocked)
+		layer.Refresh(v.account.loadKeys)
 	}
 	mode := sealedfs.Mode{Sealer: s}
 	if v.file.State() == sealed.Opening {
@@ -145,8 +155,14 @@ func (v *vault) setMode(s *sealed.Sealer) {
 
 // forget has the account be none that is encrypted. v.mu is held.
 func (v *vault) forget() {
-	v.info, v.file, v.keys, v.ring = nil, nil, nil, nil
-	v.layer.Store(nil)
+	mode := sealedfs.Mode{Keyring: v.ring}
+	if v.keys != nil {
+		mode.Names = bytes.Clone(v.keys.Names())
+	}
+	v.info, v.file, v.keys = nil, nil, nil
+	if layer := v.layer.Load(); layer != nil {
+		layer.SetMode(mode)
+	}
 }
 
 // wipe forgets the keys of an account that nobody uses.
@@ -155,8 +171,13 @@ func (v *vault) wipe() {
 	defer v.mu.Unlock()
 	if v.keys != nil {
 		v.keys.Wipe()
+	}
+	if v.ring != nil {
 		v.ring.Wipe()
-		v.keys, v.ring = nil, nil
+	}
+	v.keys, v.ring = nil, nil
+	if layer := v.layer.Load(); layer != nil {
+		layer.Lock()
 	}
 }
 
@@ -167,7 +188,7 @@ func (v *vault) install(keys *sealed.Keys) error {
 		return err
 	}
 	v.mu.Lock()
-	v.keys, v.ring = keys, keys.Keyring()
+	v.take(keys)
 	v.file = keys.File()
 	v.setMode(known.sealer)
 	v.mu.Unlock()
@@ -217,15 +238,15 @@ func (a *account) writeKeys(keys *sealed.Keys) error {
 	if err != nil {
 		return err
 	}
+	file, err := sealed.ParseKeyFile(data)
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(a.dir, keyFileName)
 	if err := durable.WriteFile(a.maildir.files, path, data, messagePerm); err != nil {
 		return err
 	}
 	info, err := a.maildir.files.Stat(path)
-	if err != nil {
-		return err
-	}
-	file, err := sealed.ParseKeyFile(data)
 	if err != nil {
 		return err
 	}
@@ -239,7 +260,8 @@ func (a *account) writeKeys(keys *sealed.Keys) error {
 	v := &a.vault
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.info, v.file, v.keys, v.ring = info, file, keys, keys.Keyring()
+	v.take(keys)
+	v.info, v.file = info, file
 	v.setMode(known.sealer)
 	return nil
 }
@@ -247,7 +269,7 @@ func (a *account) writeKeys(keys *sealed.Keys) error {
 // noteRole writes down, for deliveries to the locked account, which folder mail for a use goes to.
 func (a *account) noteRole(use mailbox.Use, folder string) error {
 	layer := a.vault.layer.Load()
-	if layer == nil {
+	if layer == nil || !a.vault.encrypted() {
 		return nil
 	}
 	disk, err := layer.Hidden(folder)

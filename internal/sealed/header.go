@@ -144,6 +144,18 @@ func NewKeyring(keys ...*PrivateKey) *Keyring {
 	return k
 }
 
+// Also has the Keyring open what another one opens. It is called before the Keyring is used.
+func (k *Keyring) Also(other *Keyring) {
+	if other == nil {
+		return
+	}
+	for id, key := range other.keys {
+		if k.keys[id] == nil {
+			k.keys[id] = key
+		}
+	}
+}
+
 // Wipe forgets everything: nothing opens any more.
 func (k *Keyring) Wipe() {
 	k.mu.Lock()

@@ -22,9 +22,10 @@ const (
 	MaxKeyFile = 1 << 20
 	// maxPairs and maxLocks bound what a key file may have.
 	maxPairs = 16
-	maxLocks = 4
-	// maxPasswords is how many of the locks may be passwords': two while one takes the other's place.
-	maxPasswords = 2
+	maxLocks = 6
+	// maxPasswords is how many of the locks may be passwords': two while one takes the other's place, and those of changes
+	// before that were interrupted.
+	maxPasswords = 4
 )
 
 // State says what is done with the files of a key file's owner.
@@ -297,7 +298,7 @@ func (k *Keys) SetLock(secret Secret, cost Cost) error {
 	return nil
 }
 
-// AddLock adds a lock for the secret to those of its kind, and gives its name.
+// AddLock adds a lock for the secret to those of its kind, and gives its name. The oldest goes where there are too many.
 func (k *Keys) AddLock(secret Secret, cost Cost) (ID, error) {
 	l, bind, err := newLock(secret, cost)
 	if err != nil {
@@ -308,6 +309,10 @@ func (k *Keys) AddLock(secret Secret, cost Cost) (ID, error) {
 		return ID{}, err
 	}
 	k.file.locks = append(k.file.locks, *l)
+	if !fewLocks(k.file.locks) {
+		oldest := slices.IndexFunc(k.file.locks, func(other lock) bool { return other.Kind == l.Kind })
+		k.file.locks = slices.Delete(k.file.locks, oldest, oldest+1)
+	}
 	return l.id(), nil
 }
 

@@ -46,16 +46,24 @@ func TestLocksOfAKeyFileAreBounded(t *testing.T) {
 	cost := Cost{Time: 1, Memory: 8, Threads: 1}
 	keys, err := NewKeys()
 	require.NoError(t, err)
-	for i := range maxPasswords + 1 {
-		_, err := keys.AddLock(Secret{Password: "right"}, cost)
+	require.NoError(t, keys.SetLock(Secret{Recovery: NewRecovery()}, cost))
+	for _, password := range []string{"1", "2", "3", "4", "5", "6"} {
+		_, err := keys.AddLock(Secret{Password: password}, cost)
 		require.NoError(t, err)
 		data, err := keys.Format()
 		require.NoError(t, err)
+		file, err := ParseKeyFile(data)
+		require.NoError(t, err)
+		require.True(t, file.Fits(Secret{Password: password}))
+	}
+	require.Equal(t, maxPasswords, keys.file.Passwords())
+	require.False(t, keys.file.Fits(Secret{Password: "2"}))
+	for _, kind := range []int{0, 1} { // one more recovery key, and one more password
+		many := keys.Clone()
+		many.file.locks = append(many.file.locks, many.file.locks[kind])
+		data, err := many.Format()
+		require.NoError(t, err)
 		_, err = ParseKeyFile(data)
-		if i < maxPasswords {
-			require.NoError(t, err)
-			continue
-		}
 		require.ErrorIs(t, err, ErrDamaged)
 	}
 }

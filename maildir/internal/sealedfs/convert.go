@@ -38,11 +38,11 @@ func (f *FS) needs(p place) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	mode := f.mode.Load()
-	if mode.Sealer == nil {
+	sealer := f.mode.Load().Sealer
+	if sealer == nil {
 		return form != sealed.Plain, nil
 	}
-	return form == sealed.Plain || id != mode.Sealer.ID(), nil
+	return form == sealed.Plain || id != sealer.ID(), nil
 }
 
 // Copy makes a copy of a file, kept as new ones are, under a name that nobody else uses, with its time of modification, and
@@ -113,6 +113,13 @@ func (f *FS) Swap(temp, name string, was fs.FileInfo) (swapped bool, err error) 
 		if err == nil {
 			err = f.under.Rename(from.path, to.path)
 		}
+		if isNotExist(err) { // the copy looks old, and so somebody has tidied it away; or the file is gone
+			f.forgetFile(from.path)
+			if err := f.under.Remove(from.path); !isNotExist(err) {
+				return err
+			}
+			return nil
+		}
 		if err != nil {
 			return errors.Join(err, f.discard(from.path))
 		}
@@ -132,18 +139,19 @@ func sameUnder(now, was fs.FileInfo) bool {
 	return sameFile(now, was)
 }
 
-// sealInto gives a plain file its last name, sealed; false: it is sealed already. It was begun before the mode was this one, or
-// by another program.
-func (f *FS) sealInto(from, to place) (bool, error) {
-	file, err := f.under.OpenFile(from.path, os.O_RDONLY, 0)
-	if err != nil {
-		return false, err
-	}
-	form, _, err := peek(file)
-	if err = errors.Join(err, file.Close()); err != nil || form != sealed.Plain {
-		return false, err
+// bring gives a file its last name, kept as new ones are; false: it is so already. It may have been begun before the mode was
+// this one, be another name of a file that is for an older key, or be another program's.
+func (f *FS) bring(from, to place) (bool, error) {
+	if id, ok := f.madeBy(from.path); ok {
+		if sealer := f.mode.Load().Sealer; sealer != nil && sealer.ID() == id {
+			return false, nil
+		}
 	}
 	from.kind, from.log = to.kind, to.log
+	needs, err := f.needs(from)
+	if err != nil || !needs {
+		return false, err
+	}
 	temp := to
 	temp.path = from.path + ".sealed" + tempSuffix
 	if err := f.under.Remove(temp.path); err != nil && !isNotExist(err) { // of a try before
@@ -157,7 +165,7 @@ func (f *FS) sealInto(from, to place) (bool, error) {
 	}
 	f.forgetFile(temp.path)
 	f.forgetFile(to.path)
-	return true, f.under.Remove(from.path)
+	return true, f.discard(from.path)
 }
 
 // Settle gives the folder of a mailbox the name on disk that new ones have. Nobody may be using paths within it.

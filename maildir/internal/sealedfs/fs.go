@@ -25,10 +25,11 @@ type Mode struct {
 
 // FS is the file layer of one account. New makes one.
 type FS struct {
-	under  durable.FS
-	root   string
-	locked error
-	mode   atomic.Pointer[Mode]
+	under   durable.FS
+	root    string
+	locked  error
+	mode    atomic.Pointer[Mode]
+	refresh func() error // nil: nothing
 
 	// moving is held for reading by what uses a path, so that a folder does not get another name on disk meanwhile.
 	moving sync.RWMutex
@@ -36,7 +37,7 @@ type FS struct {
 	mu      sync.Mutex
 	hidden  map[string]bool     // folders on disk that are known to have hidden names
 	names   map[string]string   // of folders by those on disk
-	writers map[string]*writer  // sealed files that were made here and have not got their last name, by path on disk
+	writers map[string]made     // sealed files that were made here and have not got their last name, by path on disk
 	logs    map[string]logCache // by path on disk
 	sizes   map[string]sizeCache
 }
@@ -52,7 +53,7 @@ const (
 // New makes the layer over the folder root of under. locked is the error of what cannot be done without the keys.
 func New(under durable.FS, root string, locked error) *FS {
 	f := &FS{under: under, root: filepath.Clean(root), locked: locked,
-		hidden: map[string]bool{}, names: map[string]string{}, writers: map[string]*writer{},
+		hidden: map[string]bool{}, names: map[string]string{}, writers: map[string]made{},
 		logs: map[string]logCache{}, sizes: map[string]sizeCache{}}
 	f.mode.Store(&Mode{})
 	return f
@@ -62,6 +63,22 @@ var _ durable.FS = (*FS)(nil)
 
 // SetMode has all calls from now on work so.
 func (f *FS) SetMode(m Mode) { f.mode.Store(&m) }
+
+// Refresh has refresh called before a message gets its last name: it sets the mode anew if another process has changed keys.
+// It is called before the layer is used.
+func (f *FS) Refresh(refresh func() error) { f.refresh = refresh }
+
+// Lock forgets what is secret, when nobody uses the layer any more.
+func (f *FS) Lock() {
+	m := f.mode.Load()
+	f.mode.Store(&Mode{Sealer: m.Sealer})
+	clear(m.Names)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.names)
+	clear(f.hidden)
+	clear(f.logs)
+}
 
 // place is a path on disk, and what it is.
 type place struct {

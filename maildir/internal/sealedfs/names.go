@@ -42,7 +42,7 @@ const (
 // Files that stay plain, in the folder of the account or of a mailbox.
 func staysPlain(name string) bool {
 	switch name {
-	case "dovecot-uidlist", "maildirsize", "maildirfolder", "dovecot-uidvalidity", KeyFile, RolesFile:
+	case "dovecot-uidlist", "mailbricks-moves", "maildirsize", "maildirfolder", "dovecot-uidvalidity", KeyFile, RolesFile:
 		return true
 	}
 	return strings.HasPrefix(name, "dovecot-uidvalidity.") || strings.HasSuffix(name, ".lock")
@@ -309,11 +309,16 @@ func (r raw) Rename(oldName, newName string) error {
 func (r raw) Remove(name string) error  { return r.under.Remove(name) }
 func (r raw) SyncDir(name string) error { return r.under.SyncDir(name) }
 
-// Rename implements durable.FS. A folder that becomes a mailbox's gets a hidden name and a file with the name in it; a plain
-// file that is to get its last name is sealed first.
+// Rename implements durable.FS. A folder that becomes a mailbox's gets a hidden name and a file with the name in it; a file that
+// is to get its last name is first made such as new ones are now.
 func (f *FS) Rename(oldName, newName string) error {
 	if f.isFolder(newName) {
 		return f.renameFolder(oldName, newName)
+	}
+	if f.refresh != nil && isTemp(oldName) {
+		if err := f.refresh(); err != nil {
+			return err
+		}
 	}
 	return f.at(oldName, func(from place) error {
 		to, err := f.place(newName)
@@ -323,8 +328,8 @@ func (f *FS) Rename(oldName, newName string) error {
 		if err := f.finish(from.path); err != nil {
 			return err
 		}
-		if from.temp && !to.temp && to.kind != "" && f.mode.Load().Sealer != nil && !f.made(from.path) {
-			if done, err := f.sealInto(from, to); done || err != nil {
+		if from.temp && !to.temp && to.kind != "" {
+			if done, err := f.bring(from, to); done || err != nil {
 				return err
 			}
 		}
@@ -337,6 +342,9 @@ func (f *FS) Rename(oldName, newName string) error {
 		return err
 	})
 }
+
+// isTemp says whether a path is that of a message that is no mailbox's yet.
+func isTemp(path string) bool { return filepath.Base(filepath.Dir(path)) == "tmp" }
 
 // isFolder says whether a path is that of a mailbox's folder.
 func (f *FS) isFolder(path string) bool {

@@ -48,43 +48,49 @@ func (f *FS) create(name string, p place, flag int, perm fs.FileMode) (durable.F
 			return nil, errors.Join(err, file.Close())
 		}
 		l := &log{f: f, file: file, name: name, path: p.path, key: key, header: header, known: true}
-		f.noteWriter(p.path, nil)
+		f.noteWriter(p.path, made{by: mode.Sealer.ID()})
 		return l, nil
 	}
 	w, err := newWriter(file, name, p, mode.Sealer)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	f.noteWriter(p.path, w)
+	f.noteWriter(p.path, made{mode.Sealer.ID(), w})
 	return w, nil
 }
 
+// made is a sealed file that was made here.
+type made struct {
+	by sealed.ID
+	w  *writer // nil: a log
+}
+
 // noteWriter remembers that the file at a path on disk is sealed.
-func (f *FS) noteWriter(path string, w *writer) {
+func (f *FS) noteWriter(path string, m made) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.writers) >= maxWriters {
-		for path, w := range f.writers {
-			if w == nil || w.isClosed() {
+		for path, m := range f.writers {
+			if m.w == nil || m.w.isClosed() {
 				delete(f.writers, path) // it is looked at when it gets its name
 			}
 		}
 	}
-	f.writers[path] = w
+	f.writers[path] = m
 }
 
-// made says whether the file at a path on disk was sealed here.
-func (f *FS) made(path string) bool {
+// madeBy says for which key the file at a path on disk was sealed, if it was here.
+func (f *FS) madeBy(path string) (id sealed.ID, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, ok := f.writers[path]
-	return ok
+	m, ok := f.writers[path]
+	return m.by, ok
 }
 
 // finish ends a sealed file that is being written.
 func (f *FS) finish(path string) error {
 	f.mu.Lock()
-	w := f.writers[path]
+	w := f.writers[path].w
 	f.mu.Unlock()
 	if w == nil {
 		return nil
