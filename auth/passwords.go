@@ -59,6 +59,9 @@ type Authenticator struct {
 	// CacheFor is how long a verified log-in is good without hashing again; 0: DefaultCacheFor, negative: not at all. A
 	// changed password and a deleted user count at once all the same.
 	CacheFor time.Duration
+	// Verified is called with the password of each exchange that proved it, before the log-in succeeds: it may open what the
+	// password is the key of. Its error fails the log-in as something temporary. Nil: nothing is done. Verify does not call it.
+	Verified func(ctx context.Context, peer mailbricks.Peer, id mailbricks.Identity, password string) error
 	// Logger gets a line for each refused log-in, without the password; nil discards.
 	Logger *slog.Logger
 
@@ -136,6 +139,17 @@ func (a *Authenticator) Verify(ctx context.Context, addr netip.Addr, name, passw
 	}
 	a.cache.add(user, password)
 	return identity(user), nil
+}
+
+// proved tells Verified.
+func (a *Authenticator) proved(ctx context.Context, peer mailbricks.Peer, id *mailbricks.Identity, password string) error {
+	if a.Verified == nil {
+		return nil
+	}
+	if err := a.Verified(ctx, peer, *id, password); err != nil {
+		return temporary("open account", err)
+	}
+	return nil
 }
 
 func identity(u User) *mailbricks.Identity {

@@ -118,6 +118,42 @@ func TestLogin(t *testing.T) {
 	require.Equal(t, []string{"PLAIN", "LOGIN"}, a.Mechanisms(here))
 }
 
+// Who keeps what only the password opens is told of each password that was proved, also of one that is known already.
+func TestVerifiedIsToldOfProvedPasswords(t *testing.T) {
+	t.Parallel()
+	a := auth.Passwords(newUsers("tim"))
+	var told []string
+	var fault error
+	a.Verified = func(_ context.Context, peer mailbricks.Peer, id mailbricks.Identity, password string) error {
+		require.Equal(t, here, peer)
+		told = append(told, id.User+" "+password)
+		return fault
+	}
+	for range 2 {
+		_, _, err := run(t, a, "PLAIN", []byte("\x00tim\x00password"))
+		require.NoError(t, err)
+	}
+	_, _, err := run(t, a, "LOGIN", []byte("tim"), []byte("password"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"tim password", "tim password", "tim password"}, told)
+	for _, response := range []string{"\x00tim\x00wrong", "\x00nobody\x00password", "ursel\x00tim\x00password"} {
+		_, _, err = run(t, a, "PLAIN", []byte(response))
+		require.ErrorIs(t, err, mailbricks.ErrAuth)
+	}
+	require.Len(t, told, 3)
+	fault = errors.New("disk")
+	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
+		responses := [][]byte{[]byte("\x00tim\x00password")}
+		if mechanism == "LOGIN" {
+			responses = [][]byte{[]byte("tim"), []byte("password")}
+		}
+		_, id, err := run(t, a, mechanism, responses...)
+		require.Nil(t, id)
+		require.ErrorIs(t, err, mailbricks.ErrTemporary)
+		require.ErrorIs(t, err, fault)
+	}
+}
+
 func TestVerifyTreatsUnknownUsersLikeWrongPasswords(t *testing.T) {
 	t.Parallel()
 	u := newUsers("tim")

@@ -32,6 +32,9 @@ func (p *plain) Next(ctx context.Context, response []byte) ([]byte, *mailbricks.
 	if authzid := string(parts[0]); authzid != "" && authzid != string(parts[1]) && authzid != id.Login {
 		return nil, nil, mailbricks.ErrAuth // nobody acts for another
 	}
+	if err := p.auth.proved(ctx, p.peer, id, string(parts[2])); err != nil {
+		return nil, nil, err
+	}
 	return nil, id, nil
 }
 
@@ -53,5 +56,11 @@ func (l *login) Next(ctx context.Context, response []byte) ([]byte, *mailbricks.
 		return []byte("Password:"), nil, nil
 	}
 	id, err := l.auth.Verify(ctx, l.peer.Addr.Addr(), *l.name, string(response))
-	return nil, id, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := l.auth.proved(ctx, l.peer, id, string(response)); err != nil {
+		return nil, nil, err
+	}
+	return nil, id, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/saslline"
 	"github.com/mailbricks/mailbricks/internal/serving"
+	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // insecure says whether nobody may log in for want of TLS (RFC 3501 §6.2.3).
@@ -142,6 +143,10 @@ func (c *conn) loginFailed(mechanism string, err error) error {
 	return r
 }
 
+// lockedText is for users whose mail is encrypted and not opened by what they have shown: not the password (as with SCRAM or
+// OAUTHBEARER), or one that the store does not know.
+const lockedText = "Your mail is encrypted and this log-in does not open it: log in with your password (PLAIN over TLS) or ask your administrator"
+
 // enter opens the user's store and makes the session one of theirs.
 func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
 	if !c.set.home.users.Enter(id.User, c.set.maxPerUser) {
@@ -152,6 +157,9 @@ func (c *conn) enter(ctx context.Context, id *mailbricks.Identity) error {
 		c.set.home.users.Leave(id.User)
 		if errors.Is(err, mailbricks.ErrAuth) { // RFC 5530 §3: the credentials are good, but not for this
 			return &reply{kind: "NO", code: codeAuthorizationFailed, text: "No mail for this user here", err: err}
+		}
+		if errors.Is(err, mailbox.ErrLocked) { // not AUTHENTICATIONFAILED: no guess, and no reason to forget the password
+			return &reply{kind: "NO", code: codeUnavailable, text: lockedText, err: err}
 		}
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/saslline"
 	"github.com/mailbricks/mailbricks/internal/serving"
+	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // plain is the mechanism that USER and PASS stand for.
@@ -201,6 +202,8 @@ func loginReply(err error, known bool) (code, text string) {
 		return codeDelay, "Please wait before you log in again"
 	case errors.Is(err, mailbricks.ErrAuth):
 		return codeAuth, "Authentication failed"
+	case known && errors.Is(err, mailbox.ErrLocked): // RFC 3206 §4: it takes somebody's help
+		return codePerm, "Your mail is encrypted and this log-in does not open it: log in with your password (USER and PASS or PLAIN, over TLS) or ask your administrator"
 	case isReply && reply.Temporary():
 		return codeTemp, reply.Lines()[0]
 	case isReply && known:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -205,6 +206,7 @@ func TestStoreFails(t *testing.T) {
 				attempt(&mailbricks.Reply{Code: 450, Text: "Wait\r\n+OK"}, "-ERR [SYS/TEMP] Wait")
 				attempt(&mailbricks.Reply{Code: 550, Text: "No mailbox"}, "-ERR [SYS/PERM] No mailbox")
 				attempt(mailbricks.ErrAuth, "-ERR [AUTH] Authentication failed")
+				attempt(fmt.Errorf("maildir: %w", mailbox.ErrLocked), "-ERR [SYS/PERM] Your mail is encrypted and this log-in does not open it: *")
 				st.set(func() { st.fail, st.panics = nil, method })
 				w.talk(greeting + "C: AUTH PLAIN " + good + "\nS: -ERR [SYS/TEMP] Temporary *")
 				st.set(func() { st.panics, st.slow = "", method })
