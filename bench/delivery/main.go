@@ -27,20 +27,19 @@ const messageSize = 4 << 10
 type workload struct{ conns, messages int }
 
 type options struct {
-	rounds     int
+	rounds     int // that count; there is one more before them
 	loads      []workload
-	warmUp     int // messages to each server before it is measured
 	counted    int // messages while sync calls are counted
 	dir        string
 	fullserver string
 }
 
 func full() *options {
-	return &options{rounds: 7, loads: []workload{{1, 500}, {10, 2000}, {50, 2000}}, warmUp: 200, counted: 300}
+	return &options{rounds: 7, loads: []workload{{1, 500}, {10, 2000}, {50, 2000}}, counted: 300}
 }
 
 func quick() *options {
-	return &options{rounds: 1, loads: []workload{{1, 20}, {10, 50}}, warmUp: 10, counted: 20}
+	return &options{rounds: 1, loads: []workload{{1, 20}, {10, 50}}, counted: 20}
 }
 
 func main() {
