@@ -36,6 +36,11 @@ func (c *conn) appendCommand(ctx context.Context) error {
 	if lit.Size == 0 { // RFC 9051 §6.3.12: a zero-length message cannot be stored
 		return no(codeCannot, "Message is empty")
 	}
+	if may := c.set.MayAppend; may != nil {
+		if err := may(ctx, &c.Session, lit.Size); err != nil {
+			return err
+		}
+	}
 	box, err := c.store.Open(ctx, name)
 	if err != nil {
 		return toDestination(name, err)

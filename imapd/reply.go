@@ -7,6 +7,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -104,6 +105,9 @@ func replyTo(err error) *reply {
 func unavailableText(err error) string {
 	if r, ok := errors.AsType[*mailbricks.Reply](err); ok {
 		return r.Lines()[0]
+	}
+	if durable.IsDiskFull(err) {
+		return "Disk is full, please try again later"
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "Took too long, please try again"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -588,4 +589,44 @@ func TestExtendedSearch(t *testing.T) {
 		S: * SEARCH 2 3
 		S: A287 OK UID SEARCH completed
 	`)
+}
+
+// What speaks against a message is told before it is sent.
+func TestAppendAsksBeforeTheMessageComes(t *testing.T) {
+	t.Parallel()
+	asked := []int64{}
+	w := start(t, func(s *imapd.Server) {
+		s.MaxAppendSize = 500
+		s.MayAppend = func(_ context.Context, session *imapd.Session, size int64) error {
+			asked = append(asked, size)
+			switch {
+			case session.Peer.Identity.User != "joe":
+				return errors.New("nobody")
+			case size == 100:
+				return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage"}
+			case size == 200:
+				return mailbox.ErrQuota
+			case size == 300:
+				return fmt.Errorf("statfs: %w", syscall.ENOSPC)
+			}
+			return nil
+		}
+	})
+	c := w.login()
+	c.Talk(`
+		C: a APPEND INBOX {100}
+		S: a NO [UNAVAILABLE] Insufficient system storage
+		C: b APPEND INBOX {200}
+		S: b NO [OVERQUOTA] Quota exceeded
+		C: c APPEND INBOX {300}
+		S: c NO [UNAVAILABLE] Disk is full, please try again later
+		C: d APPEND INBOX {501}
+		S: d NO [TOOBIG] Message is too large
+		C: e APPEND INBOX {6}
+		S: + OK
+		C: ab: c
+		C:
+		S: e OK [APPENDUID <> 1] APPEND completed
+	`)
+	require.Equal(t, []int64{100, 200, 300, 6}, asked)
 }

@@ -105,6 +105,10 @@ type Server struct {
 	// MaxAppendSize is the largest message that APPEND takes, in octets, advertised as APPENDLIMIT (RFC 7889); a larger
 	// one gets NO [TOOBIG]. Default DefaultMaxAppendSize.
 	MaxAppendSize int64
+	// MayAppend is asked before the message of an APPEND, of size octets, is let in, unless it is too large anyway. An error
+	// refuses it: NO [UNAVAILABLE] with the text of a [mailbricks.Reply], or what comes of that error from a store. Nil: all
+	// may come.
+	MayAppend func(ctx context.Context, s *Session, size int64) error
 	// MaxLineLength is the longest command line in octets; after a longer one the connection is closed with BYE. Before
 	// log-in it is 16 KiB at most. Default DefaultMaxLineLength.
 	MaxLineLength int

@@ -31,7 +31,8 @@ func (a *app) settings(c *config, certs *certificates, dns *resolver.Resolver) *
 		imap: &imapd.Server{
 			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
 			MaxConnections: c.limits.connections, MaxConnectionsPerIP: c.limits.connectionsPerIP, MaxAppendSize: unlimited(c.limits.messageSize),
-			Trace: imapd.Trace{Auth: func(s *imapd.Session, _ string, err error) { a.failedLogIn("IMAP", s.Peer, err) }},
+			MayAppend: roomToAppend(c),
+			Trace:     imapd.Trace{Auth: func(s *imapd.Session, _ string, err error) { a.failedLogIn("IMAP", s.Peer, err) }},
 		},
 		pop3: &pop3d.Server{
 			Hostname: c.hostname, Auth: a.login, Store: a.store.Store, TLSConfig: certs.config(), Logger: a.log,
@@ -97,7 +98,7 @@ func (a *app) mx(c *config, certs *certificates, dns *resolver.Resolver) *smtpd.
 	}
 	g := a.guards.Load()
 	srv.Checks = slices.Concat(
-		g.gate(g.inbound), []smtpd.Check{a.space(c), a.recipients(trusted)}, a.strangers(c, dns), []smtpd.Check{senderauth.Check(auth)})
+		g.gate(g.inbound), []smtpd.Check{room(c), a.recipients(trusted)}, a.strangers(c, dns), []smtpd.Check{senderauth.Check(auth)})
 	return srv
 }
 
@@ -107,29 +108,51 @@ func (a *app) submission(c *config, certs *certificates) *smtpd.Server {
 	srv.Auth, srv.RequireAuth, srv.UnqualifiedSenders = a.login, true, true
 	loggedIn := func(peer mailbricks.Peer) bool { return peer.Identity != nil }
 	g := a.guards.Load()
-	srv.Checks = append(g.gate(g.outbound), a.space(c), submission.Check(a.dir), a.recipients(loggedIn))
+	srv.Checks = append(g.gate(g.outbound), room(c), submission.Check(a.dir), a.recipients(loggedIn))
 	return srv
 }
 
 // lmtp takes mail from another mail server in front of this one, which has checked it (RFC 2033).
 func (a *app) lmtp(c *config, certs *certificates) *smtpd.Server {
 	srv := a.smtp(c, certs)
-	srv.LMTP, srv.Handler = true, each(a.deliver)
+	srv.LMTP, srv.Handler = true, a.deliverEach()
 	nobody := func(mailbricks.Peer) bool { return false }
-	srv.Checks = []smtpd.Check{a.space(c), a.recipients(nobody)}
+	srv.Checks = []smtpd.Check{room(c), a.recipients(nobody)}
 	return srv
 }
 
-// each hands a message on for one recipient at a time, so that each has an outcome of its own: LMTP has a reply for each, and
-// what one recipient is refused is not settled by a notification because another has got the message.
-func each(next mailbricks.Handler) mailbricks.Handler {
+// deliverEach has an outcome for each recipient, which LMTP has a reply for. Those that are one account each, as nearly all
+// are, get the message together, so that it is written once. Any other gets it alone: what one of its targets is refused is
+// settled within its outcome, and never by a notification because another recipient has got the message.
+func (a *app) deliverEach() mailbricks.Handler {
+	together := a.dir.Expand(a.store)
 	return mailbricks.HandlerFunc(func(ctx context.Context, env *mailbricks.Envelope, msg *mailbricks.Message) error {
 		results := make(mailbricks.Results, len(env.Recipients))
-		for i := range env.Recipients {
+		hand := func(next mailbricks.Handler, which ...int) {
+			if len(which) == 0 {
+				return
+			}
 			part := msg.Clone()
-			results[i] = next.Handle(ctx, env.WithRecipients(env.Recipients[i:i+1]), part)
-			part.Close()
+			defer part.Close()
+			var rcpts []mailbricks.Recipient
+			for _, i := range which {
+				rcpts = append(rcpts, env.Recipients[i])
+			}
+			outcomes := mailbricks.ResultsOf(next.Handle(ctx, env.WithRecipients(rcpts), part), len(which))
+			for k, i := range which {
+				results[i] = outcomes[k]
+			}
 		}
+		var accounts []int
+		for i, rcpt := range env.Recipients {
+			targets, err := a.dir.Resolve(rcpt.Address)
+			if err == nil && len(targets) == 1 && a.dir.IsAccount(targets[0]) {
+				accounts = append(accounts, i)
+			} else {
+				hand(a.deliver, i)
+			}
+		}
+		hand(together, accounts...)
 		return results.Err()
 	})
 }
@@ -152,32 +175,20 @@ func (a *app) isOwn(env *mailbricks.Envelope) bool {
 	return sign.Own(env) || isTrusted(a.config(), env.Peer)
 }
 
-// recipients refuses addresses that nobody here has, and other servers' addresses unless the peer may relay.
+// recipients refuses addresses that nobody here has or that have no room, and other servers' addresses unless the peer may
+// relay.
 func (a *app) recipients(mayRelay func(mailbricks.Peer) bool) smtpd.Check {
-	return smtpd.Check{Name: "recipients", Rcpt: func(_ context.Context, tx *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
+	return smtpd.Check{Name: "recipients", Rcpt: func(ctx context.Context, tx *smtpd.Transaction, rcpt *mailbricks.Recipient) error {
 		if !a.dir.Takes(rcpt.Address) {
 			if mayRelay(tx.Session.Peer) {
 				return nil
 			}
 			return &mailbricks.Reply{Code: 550, Enhanced: "5.7.1", Text: "<" + rcpt.Address + ">: relaying denied"}
 		}
-		if _, err := a.dir.Resolve(rcpt.Address); err != nil {
+		targets, err := a.dir.Resolve(rcpt.Address)
+		if err != nil {
 			return directory.Refusal(rcpt.Address, err)
 		}
-		return nil
-	}}
-}
-
-// space refuses new mail while the disk is nearly full.
-func (a *app) space(c *config) smtpd.Check {
-	return smtpd.Check{Name: "space", Mail: func(context.Context, *smtpd.Transaction) error {
-		free, err := freeSpace(c.dataDir)
-		if err != nil {
-			return err
-		}
-		if free < uint64(c.limits.freeSpace) {
-			return &mailbricks.Reply{Code: 452, Enhanced: "4.3.1", Text: "Insufficient system storage, please try again later"}
-		}
-		return nil
+		return a.taken(ctx, targets, tx.Envelope.Size)
 	}}
 }

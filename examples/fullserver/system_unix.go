@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -19,13 +20,18 @@ import (
 // hangup is the signal that asks for a reload.
 const hangup = syscall.SIGHUP
 
-// freeSpace is how many octets an ordinary user may still write on the file system of a folder.
-func freeSpace(dir string) (uint64, error) {
+// freeSpace is what an ordinary user may still write on the file system of a folder.
+func freeSpace(dir string) (space, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+		return space{}, fmt.Errorf("free space of %s: %w", dir, err)
 	}
-	return uint64(st.Bavail) * uint64(st.Bsize), nil // the types differ between systems
+	// The types differ between systems; some have less than none when only root may write.
+	free := space{octets: uint64(max(int64(st.Bavail), 0)) * uint64(st.Bsize), files: math.MaxUint64}
+	if st.Files > minFreeFiles { // others make room for files as they go
+		free.files = uint64(max(int64(st.Ffree), 0))
+	}
+	return free, nil
 }
 
 // switchUser makes root that user ("name" or "uid:gid") for good. Another user may only name itself.

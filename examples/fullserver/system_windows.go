@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -11,15 +12,15 @@ import (
 // hangup stands for the signal that asks for a reload, which Windows does not send.
 const hangup = syscall.SIGHUP
 
-// freeSpace is how many octets the user may still write on the volume of a folder.
-func freeSpace(dir string) (uint64, error) {
+// freeSpace is what the user may still write on the volume of a folder.
+func freeSpace(dir string) (space, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
-		return 0, err
+		return space{}, err
 	}
-	var free uint64
-	if err := windows.GetDiskFreeSpaceEx(name, &free, nil, nil); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	free := space{files: math.MaxUint64}
+	if err := windows.GetDiskFreeSpaceEx(name, &free.octets, nil, nil); err != nil {
+		return space{}, fmt.Errorf("free space of %s: %w", dir, err)
 	}
 	return free, nil
 }
