@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -315,32 +314,6 @@ func (a *account) unload() {
 		delete(a.folders, name)
 		a.maildir.release(a)
 	}
-}
-
-// nextValidity gives a UIDVALIDITY that no mailbox of the account had before: RFC 3501 §2.3.1.1 wants it to grow when a
-// mailbox is made again under a name.
-func (a *account) nextValidity() (uint32, error) {
-	lock, err := a.lockFile(validityLock)
-	if err != nil {
-		return 0, err
-	}
-	defer lock.Close()
-	path := filepath.Join(a.dir, validityFile)
-	data, err := durable.ReadFile(a.fs(), path, 64)
-	if err != nil && !isNotExist(err) {
-		return 0, err
-	}
-	last, err := strconv.ParseUint(strings.TrimSpace(string(data)), 16, 32)
-	if err != nil {
-		last = 0 // none yet, or damaged: the time is larger
-	}
-	next := max(uint32(last)+1, uint32(time.Now().Unix()))
-	text := fmt.Sprintf("%0*x", validityDigits, next)
-	if err := durable.WriteFile(a.fs(), path, []byte(text), messagePerm); err != nil {
-		return 0, err
-	}
-	a.renameValidity(text)
-	return next, nil
 }
 
 // renameValidity gives the empty file that Dovecot looks at first, if there is one, the new number: its name is the number.

@@ -197,6 +197,9 @@ func TestUIDList(t *testing.T) {
 		_, err := parseUIDList([]byte(bad))
 		require.Error(t, err, "%q", bad)
 	}
+	list, err = parseUIDList([]byte("3 V7 N2\n5 :a\nbad\n6 :b\nbad\nbad\n"))
+	require.NoError(t, err)
+	require.EqualValues(t, 9, list.next, "the bad lines behind the last may have been those of 7 and 8")
 	_, err = parseUIDList([]byte("4 V1 N1\n"))
 	require.ErrorIs(t, err, errNewer)
 }
@@ -248,12 +251,14 @@ func TestIndex(t *testing.T) {
 		validity: 7, base: 100, modseq: 200, recent: 5, lines: 8,
 		flags:    map[uint32]indexFlags{3: {101, parseFlags("Sa"), []string{"one", "two"}}},
 		expunged: []expunged{{103, 4}, {103, 5}, {103, 6}, {103, 9}, {104, 10}, {104, 11}},
+		largest:  11,
 		doomed:   map[uint32]bool{11: true},
 	}, x)
-	for _, tail := range []string{"f 1", "f 1 2\n", "f x 2 -\n", "x 1 5-1\n", "x 1 1-99999999\n", "x 1 a\n", "q\n", "q 1\n", "\n", "r x\n", "m\n", "x 99999999999999999999 1\n"} {
+	for _, tail := range []string{"f 1", "f 1 2\n", "f x 2 -\n", "x 1 5-1\n", "x 1 1-99999999\n", "x 1 a\n", "q\n", "q 1\n", "\n", "r x\n", "m\n", "x 99999999999999999999 1\n", "m 4611686018427387905\n"} {
 		x, err := parseIndex(append(slices.Clone(log), tail...))
 		require.NoError(t, err)
 		require.True(t, x.damaged, "%q", tail)
+		require.Equal(t, strings.HasSuffix(tail, "\n"), x.broken, "%q", tail)
 		require.Equal(t, 8, x.lines)
 	}
 	for _, bad := range []string{"", "mailbricks-index 1 V1 B1", "other 1 V1 B1\n", "mailbricks-index 1 V1\n", "mailbricks-index 1 Vx B1\n", "mailbricks-index 1 V1 B99999999999999999999\n"} {

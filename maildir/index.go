@@ -25,7 +25,7 @@ import (
 // removed then. (One that someone puts there later, from a backup, is a new message.) Without the file
 // all messages have the modseq of the time of its loss (in microseconds, which is more than any modseq before), so that
 // clients look at all of them again. (If the clock was set back since, M in the first line of the uidlist and in its other
-// lines is what the new modseqs are far above.) An "s" counts only as the last line. Version 1 had none; such a file is
+// lines is what the new modseqs are far above; likewise where a line is damaged, since those behind it are not believed.) An "s" counts only as the last line. Version 1 had none; such a file is
 // written anew.
 const indexFile = "mailbricks-index"
 
@@ -45,8 +45,10 @@ type index struct {
 	doomed   map[uint32]bool // those whose files may still be there
 	mark     *scanMark       // nil: the last line is none
 	lines    int
-	damaged  bool // see uidlist
-	old      bool // of an earlier version
+	largest  uint32 // the largest UID in it
+	damaged  bool   // see uidlist
+	broken   bool   // a whole line is damaged: those behind it, which are left out, may have been read before
+	old      bool   // of an earlier version
 }
 
 type indexFlags struct {
@@ -75,35 +77,49 @@ type scanMark struct {
 // those behind it may rest on it.
 func parseIndex(data []byte) (*index, error) {
 	header, rest, ok := bytes.Cut(data, []byte("\n"))
-	fields := strings.Fields(string(header))
-	if !ok || len(fields) < 2 || fields[0] != indexFile {
-		return nil, errors.New("maildir: not an index")
+	if !ok {
+		return nil, errNoIndex
 	}
-	version, err := strconv.Atoi(fields[1])
-	if err != nil || version < 1 || version > indexVersion {
-		return nil, fmt.Errorf("%w: index of version %.20q", errNewer, fields[1])
+	x, err := parseIndexHeader(string(header))
+	if err != nil {
+		return nil, err
 	}
-	if len(fields) != 4 || fields[2][0] != 'V' || fields[3][0] != 'B' {
-		return nil, errors.New("maildir: bad first line of index")
-	}
-	validity, err := strconv.ParseUint(fields[2][1:], 10, 32)
-	base, err2 := strconv.ParseUint(fields[3][1:], 10, 63)
-	if err := errors.Join(err, err2); err != nil {
-		return nil, fmt.Errorf("maildir: bad first line of index: %w", err)
-	}
-	x := &index{validity: uint32(validity), base: base, modseq: base, flags: map[uint32]indexFlags{}, doomed: map[uint32]bool{}}
-	x.old = version < indexVersion
+	x.modseq, x.flags, x.doomed = x.base, map[uint32]indexFlags{}, map[uint32]bool{}
 	for len(rest) > 0 {
 		line, after, ok := bytes.Cut(rest, []byte("\n"))
 		x.mark = nil
 		if !ok || !x.parseLine(line) {
-			x.damaged = true
+			x.damaged, x.broken = true, ok
 			break
 		}
 		rest = after
 		x.lines++
 	}
 	return x, nil
+}
+
+// errNoIndex refuses what is no index.
+var errNoIndex = errors.New("maildir: not an index")
+
+// parseIndexHeader reads the first line.
+func parseIndexHeader(line string) (*index, error) {
+	fields := strings.Fields(line)
+	if len(fields) < 2 || fields[0] != indexFile {
+		return nil, errNoIndex
+	}
+	version, err := strconv.Atoi(fields[1])
+	if err != nil || version < 1 || version > indexVersion {
+		return nil, fmt.Errorf("%w: index of version %.20q", errNewer, fields[1])
+	}
+	if len(fields) != 4 || fields[2][0] != 'V' || fields[3][0] != 'B' {
+		return nil, fmt.Errorf("%w: bad first line", errNoIndex)
+	}
+	validity, ok := parseNumber([]byte(fields[2][1:]), math.MaxUint32)
+	base, ok2 := parseNumber([]byte(fields[3][1:]), maxModSeq)
+	if !ok || !ok2 {
+		return nil, fmt.Errorf("%w: bad first line", errNoIndex)
+	}
+	return &index{validity: uint32(validity), base: base, old: version < indexVersion}, nil
 }
 
 // cutField gives what is in front of the first space, and what is behind.
@@ -149,14 +165,13 @@ func (x *index) parseLine(line []byte) bool {
 			}
 		}
 		x.flags[uint32(a)] = f
-		x.modseq = max(x.modseq, b)
+		return x.used(b, uint32(a))
 	case 'x', 'v':
 		rest, ok := cutNumbers(line, &a)
 		if !ok {
 			return false
 		}
-		x.modseq = max(x.modseq, a)
-		return x.parseRanges(a, rest, kind == 'x')
+		return x.used(a, 0) && x.parseRanges(a, rest, kind == 'x')
 	case 'r':
 		rest, ok := cutNumbers(line, &a)
 		if !ok || len(rest) > 0 || a > math.MaxUint32 {
@@ -168,7 +183,7 @@ func (x *index) parseLine(line []byte) bool {
 		if !ok || len(rest) > 0 {
 			return false
 		}
-		x.modseq = max(x.modseq, a)
+		return x.used(a, 0)
 	case 's':
 		var count, size, time uint64
 		rest, ok := cutNumbers(line, &a, &b, &count, &size, &time)
@@ -179,6 +194,15 @@ func (x *index) parseLine(line []byte) bool {
 	default:
 		return false
 	}
+	return true
+}
+
+// used notes that a modseq and a UID were given. It says no to a modseq that cannot be.
+func (x *index) used(seq uint64, uid uint32) bool {
+	if seq > maxModSeq {
+		return false
+	}
+	x.modseq, x.largest = max(x.modseq, seq), max(x.largest, uid)
 	return true
 }
 
@@ -195,6 +219,7 @@ func (x *index) parseRanges(seq uint64, ranges []byte, doomed bool) bool {
 		if !ok || !ok2 || last < first || last-first > maxRangeSize {
 			return false
 		}
+		x.used(seq, uint32(last))
 		for uid := first; uid <= last; uid++ {
 			x.expunged = append(x.expunged, expunged{seq, uint32(uid)})
 			delete(x.flags, uint32(uid))

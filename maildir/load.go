@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +61,7 @@ func (f *folder) loadWith(dir string, list *listFile) (*tx, error) {
 	tx := newTx(f, dir, &state{keywords: kw, doomed: map[string]uint32{}, other: map[uint32]string{}})
 	tx.fresh = true
 	tx.files = fileMarks{list: list.info, index: index.info, keywords: kwInfo}
+	tx.told = index.modseq
 	if err := tx.fill(list, x); err != nil {
 		return nil, err
 	}
@@ -79,14 +81,17 @@ func (tx *tx) trusts(m *scanMark) bool {
 		m.listSize == list.Size() && m.listTime == list.ModTime().UnixNano()
 }
 
-// lostMargin is how far above all modseqs of the uidlist those are that are given after the index was lost: more than there
-// can be changes between two times that the uidlist is written anew.
+// lostMargin is how far above all modseqs that are known those are that are given after the index or a part of it was lost:
+// more than there can be changes between two times that the uidlist is written anew.
 const lostMargin = 1 << 32
 
-// newBase gives a modseq larger than any that anyone was told before, given the largest in the uidlist: it is the time,
+// newBase gives a modseq larger than any that anyone was told before, given the largest that is known: it is the time,
 // which goes on faster than changes can be written to disk, unless the clock was set back.
 func newBase(now time.Time, largest uint64) uint64 {
-	base := uint64(max(now.UnixMicro(), 1))
+	base := uint64(1)
+	if micros := now.UnixMicro(); micros > 0 && micros <= maxModSeq/2 {
+		base = uint64(micros)
+	}
 	if largest > 0 {
 		base = max(base, largest+lostMargin)
 	}
@@ -107,7 +112,7 @@ func (tx *tx) fill(list *listFile, x *index) error {
 	for uid := range x.doomed {
 		gone[uid] = true
 	}
-	largest := list.list.modseq
+	largest := max(list.list.modseq, tx.told, x.modseq)
 	extra := map[string]bool{}
 	var l uidLine
 	for list.next(&l) {
@@ -125,15 +130,16 @@ func (tx *tx) fill(list *listFile, x *index) error {
 	if err != nil {
 		return err
 	}
-	if lost {
+	next := x.nextUID(head.next)
+	if lost || x.broken || head.broken || next > head.next { // what is missing may have told of larger modseqs
 		x.base = newBase(tx.f.account.maildir.now(), largest)
 		x.modseq = x.base
 	}
-	tx.whole = head.damaged || lost || x.damaged || x.old || len(tx.unknown) > 0
+	tx.whole = head.damaged || next > head.next || lost || x.damaged || x.old || len(tx.unknown) > 0
 	tx.lines[1] = x.lines
 	tx.hadDoomed = len(st.doomed) > 0
 	slices.SortStableFunc(x.expunged, func(a, b expunged) int { return cmp.Compare(a.modseq, b.modseq) })
-	st.validity, st.guid, st.header, st.next = head.validity, head.guid, head.other, head.next
+	st.validity, st.guid, st.header, st.next = head.validity, head.guid, head.other, next
 	st.base, st.recent, st.expunged = x.base, x.recent, x.expunged
 	st.modseq = max(st.modseq, x.modseq)
 	tx.fillUnknown()
@@ -154,11 +160,11 @@ func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
 		e.size = named
 	}
 	fl, ok := x.flags[l.uid]
-	switch {
-	case ok:
+	if ok {
 		e.modseq, e.flags = max(fl.modseq, l.modseq), fl.flags
 		e.extra = tx.fillKeywords(&e, fl.keywords, extra)
-	case lost || l.modseq == 0:
+	}
+	if lost || x.broken || e.modseq == 0 {
 		e.modseq = 0
 		tx.unknown = append(tx.unknown, l.uid) // whatever its flags are, they are not news
 	}
@@ -167,6 +173,19 @@ func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
 	}
 	st.modseq = max(st.modseq, e.modseq)
 	st.add(e)
+}
+
+// uidMargin is how far the index may be ahead of the uidlist. What says more is damaged.
+const uidMargin = 1 << 24
+
+// nextUID is the next UID, given what the uidlist says of it: the index tells where lines of that have been lost.
+func (x *index) nextUID(next uint32) uint32 {
+	for _, least := range []uint64{uint64(x.largest) + 1, uint64(x.recent)} {
+		if least < math.MaxUint32 && least-uint64(next) <= uidMargin {
+			next = max(next, uint32(least))
+		}
+	}
+	return next
 }
 
 // fillKeywords gives a message its keywords without letters.
@@ -262,7 +281,7 @@ func (f *folder) openList(dir string) (*listFile, error) {
 func (l *listFile) renew(f *folder) error {
 	l.close()
 	l.file = nil
-	validity, err := f.account.nextValidity()
+	validity, err := f.account.validityAbove(f.account.validityOfIndex(filepath.Dir(l.path)))
 	if err != nil {
 		return err
 	}
@@ -279,7 +298,8 @@ func newGUID() string {
 // indexReader is an open index.
 type indexReader struct {
 	logFile
-	info fs.FileInfo
+	info   fs.FileInfo
+	modseq uint64 // the largest of an index that is for another UIDVALIDITY
 }
 
 // loadIndex reads the index; nil if there is none for this UIDVALIDITY.
@@ -311,6 +331,7 @@ func (f *folder) loadIndex(dir string, validity uint32) (*index, indexReader, er
 		f.account.maildir.logger().Warn("maildir: index is begun anew", "file", path, "error", err)
 		return nil, out, nil
 	case x.validity != validity:
+		out.modseq = x.modseq
 		return nil, out, nil
 	}
 	return x, out, nil

@@ -27,6 +27,7 @@ type tx struct {
 	guessRecent bool
 	asMarked    *scanMark // what st was read from is all there is to know unless the folders have changed since; nil: it is not
 	scanned     bool
+	told        uint64 // a modseq that was given under another UIDVALIDITY
 	began       uint64 // the modseq of what was there before
 	again       bool   // there was a state before st was read
 	hadDoomed   bool   // files of expunged messages may have been there when st was read

@@ -54,6 +54,8 @@ type uidlist struct {
 	lines    []uidLine
 	// damaged says that something could not be read: the file must be written anew before anything is appended.
 	damaged bool
+	// broken says that whole lines are damaged, which may have been read before.
+	broken bool
 }
 
 // uidLine is one message of it.
@@ -77,6 +79,7 @@ type uidReader struct {
 	named bool // file names have a colon in front
 	names nameArena
 	last  uint32
+	bad   uint32 // lines behind it that cannot be read: each may have been that of a UID that somebody was told
 	end   bool
 	err   error
 }
@@ -105,10 +108,11 @@ func (u *uidReader) next(l *uidLine) bool {
 			continue
 		}
 		if !u.parse(line[:len(line)-1], l) || l.uid <= u.last {
-			u.list.damaged = true
+			u.list.damaged, u.list.broken = true, true
+			u.bad++
 			continue
 		}
-		u.last = l.uid
+		u.last, u.bad = l.uid, 0
 		return true
 	}
 	return false
@@ -118,7 +122,7 @@ func (u *uidReader) next(l *uidLine) bool {
 func (u *uidReader) skip(line []byte, err error) {
 	for err == bufio.ErrBufferFull {
 		line, err = u.in.ReadSlice('\n')
-		u.list.damaged = true
+		u.list.damaged, u.list.broken = true, true
 	}
 	if err == nil {
 		return
@@ -136,10 +140,11 @@ func (u *uidReader) finish() (*uidlist, error) {
 	if u.err != nil {
 		return nil, u.err
 	}
-	if u.last == math.MaxUint32 {
+	next := uint64(u.last) + 1 + uint64(u.bad)
+	if next > math.MaxUint32 {
 		return nil, errNoUID
 	}
-	u.list.next = max(u.list.next, u.last+1)
+	u.list.next = max(u.list.next, uint32(next))
 	return u.list, nil
 }
 
