@@ -263,7 +263,7 @@ func parseIDs(data string) (map[string]string, error) {
 
 // isFolderName keeps a damaged file from leading elsewhere.
 func isFolderName(folder string) bool {
-	return strings.HasPrefix(folder, ".") && !strings.HasPrefix(folder, hiddenPrefix) && !strings.ContainsAny(folder, "/\\\x00")
+	return strings.HasPrefix(folder, ".") && !strings.HasPrefix(folder, hiddenPrefix) && !strings.ContainsAny(folder, "/\x00"+notInFileNames)
 }
 
 // writeIDs writes the file without what is no longer so. The structure lock is held.

@@ -1,0 +1,74 @@
+package maildir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// removeTree removes a folder with all in it; it does nothing if there is none.
+func removeTree(fsys durable.FS, dir string) error {
+	entries, err := fsys.ReadDir(dir)
+	if isNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			err = removeTree(fsys, path)
+		} else {
+			err = fsys.Remove(path)
+		}
+		if err != nil && !isNotExist(err) {
+			return err
+		}
+	}
+	return fsys.Remove(dir)
+}
+
+// linkOrCopy gives a file one more name or, where that is not possible, makes a copy.
+func linkOrCopy(fsys durable.FS, from, to string, info fs.FileInfo) (copied bool, err error) {
+	err = fsys.Link(from, to)
+	if err == nil || isNotExist(err) || errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	return true, copyFile(fsys, from, to, info)
+}
+
+// copyFile copies a file, which is on disk then, though not its name. The copy has the same date.
+func copyFile(fsys durable.FS, from, to string, info fs.FileInfo) error {
+	in, err := fsys.OpenFile(from, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := fsys.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, messagePerm)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(out, in)
+	if err == nil && n < info.Size() {
+		err = fmt.Errorf("%s: %w", from, io.ErrUnexpectedEOF)
+	}
+	if err == nil {
+		err = fsys.Chtimes(to, info.ModTime())
+	}
+	if err == nil {
+		err = out.Sync()
+	}
+	if closeErr := out.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = fsys.Remove(to)
+	}
+	return err
+}

@@ -1,0 +1,156 @@
+package maildir
+
+import (
+	"context"
+	"path/filepath"
+	"strconv"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
+)
+
+// removeOthers removes trees that are not the backup.
+func (b *backup) removeOthers(tree string) {
+	names, err := b.files.ReadNames(b.dir)
+	if err != nil {
+		return // the next run tries again
+	}
+	for _, name := range names {
+		if _, ok := treeNumber(name); !ok || name == tree {
+			continue
+		}
+		if err := removeTree(b.files, filepath.Join(b.dir, name)); err != nil {
+			b.account.maildir.logger().Warn("maildir: old backup is still there", "folder", filepath.Join(b.dir, name), "error", err)
+		}
+	}
+}
+
+// place brings the staged tree into the backup's folder, durably, and gives its name there.
+func (b *backup) place(ctx context.Context, before backupHead) (string, error) {
+	last, _ := treeNumber(before.tree)
+	names, err := b.files.ReadNames(b.dir)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		if n, ok := treeNumber(name); ok {
+			last = max(last, n)
+		}
+	}
+	tree := backupTree + strconv.FormatUint(last+1, 10)
+	to := filepath.Join(b.dir, tree)
+	if err := b.files.Rename(b.staged, to); err != nil {
+		old := ""
+		if before.tree != "" {
+			old = filepath.Join(b.dir, before.tree)
+		}
+		if err := b.copyTree(ctx, old, to); err != nil {
+			_ = removeTree(b.files, to)
+			return "", err
+		}
+	}
+	if err := syncTree(b.files, to); err != nil {
+		return "", err
+	}
+	// Both, as a power cut could leave both names of the tree, the old one of which is that of what may be removed.
+	if err := b.files.SyncDir(b.dir); err != nil {
+		return "", err
+	}
+	return tree, b.files.SyncDir(b.account.dir)
+}
+
+// syncTree syncs the names in the folders of a Maildir tree.
+func syncTree(fsys durable.FS, root string) error {
+	folders, err := rawFolders(fsys, root)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		for _, sub := range []string{"new", "cur", "tmp", ""} {
+			if err := fsys.SyncDir(filepath.Join(root, folder, sub)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyTree copies the staged tree to another file system, but for the messages that the backup before has.
+func (b *backup) copyTree(ctx context.Context, old, to string) error {
+	if err := b.files.Mkdir(to, folderPerm); err != nil {
+		return err
+	}
+	folders, err := rawFolders(b.files, b.staged)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if folder != "" {
+			if err := b.files.Mkdir(filepath.Join(to, folder), folderPerm); err != nil {
+				return err
+			}
+		}
+		for _, sub := range []string{"tmp", "new", "cur"} {
+			if err := b.files.Mkdir(filepath.Join(to, folder, sub), folderPerm); err != nil {
+				return err
+			}
+		}
+		if err := b.copyFiles(filepath.Join(b.staged, folder), filepath.Join(to, folder)); err != nil {
+			return err
+		}
+		if err := b.copyMessages(ctx, folder, old, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyMessages copies the messages of a folder.
+func (b *backup) copyMessages(ctx context.Context, folder, old, to string) error {
+	had := map[string]string{} // paths in the backup before, by file names without flags
+	for _, sub := range []string{"new", "cur"} {
+		if old == "" {
+			break
+		}
+		names, err := b.files.ReadNames(filepath.Join(old, folder, sub))
+		if err != nil && !isNotExist(err) {
+			return err
+		}
+		for _, name := range names {
+			base, _ := splitName(name)
+			had[base] = filepath.Join(old, folder, sub, name)
+		}
+	}
+	for _, sub := range []string{"new", "cur"} {
+		names, err := b.files.ReadNames(filepath.Join(b.staged, folder, sub))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			path := filepath.Join(folder, sub, name)
+			base, _ := splitName(name)
+			if err := b.copyMessage(filepath.Join(b.staged, path), had[base], filepath.Join(to, path)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyMessage copies a message or, where it is the same, links that of the backup before.
+func (b *backup) copyMessage(from, old, to string) error {
+	info, err := b.files.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if old != "" {
+		was, err := b.files.Lstat(old)
+		if err == nil && was.Mode().IsRegular() && was.Size() == info.Size() && was.ModTime().Equal(info.ModTime()) && b.files.Link(old, to) == nil {
+			return nil
+		}
+	}
+	b.stats.Copied++
+	return copyFile(b.files, from, to, info)
+}

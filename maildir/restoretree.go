@@ -1,0 +1,61 @@
+package maildir
+
+import (
+	"context"
+	"path/filepath"
+)
+
+// linkTree is copyTree with links where that is possible.
+func (b *backup) linkTree(ctx context.Context, to string) error {
+	if err := b.files.Mkdir(to, folderPerm); err != nil {
+		return err
+	}
+	folders, err := rawFolders(b.files, b.staged)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if folder != "" {
+			if err := b.files.Mkdir(filepath.Join(to, folder), folderPerm); err != nil {
+				return err
+			}
+		}
+		if err := b.copyFiles(filepath.Join(b.staged, folder), filepath.Join(to, folder)); err != nil {
+			return err
+		}
+		for _, sub := range []string{"tmp", "new", "cur"} {
+			if err := b.linkNames(ctx, filepath.Join(folder, sub), to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *backup) linkNames(ctx context.Context, sub, to string) error {
+	if err := b.files.Mkdir(filepath.Join(to, sub), folderPerm); err != nil {
+		return err
+	}
+	names, err := b.files.ReadNames(filepath.Join(b.staged, sub))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		from := filepath.Join(b.staged, sub, name)
+		info, err := b.files.Lstat(from)
+		if err == nil && !info.Mode().IsRegular() {
+			continue
+		}
+		if err == nil {
+			_, err = linkOrCopy(b.files, from, filepath.Join(to, sub, name), info)
+		}
+		if err != nil {
+			return err
+		}
+		b.stats.Messages++
+	}
+	return nil
+}
