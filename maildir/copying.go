@@ -28,6 +28,10 @@ func (s *session) transfer(ctx context.Context, uids []mailbox.UID, dest string,
 		return mailbox.Copied{}, err
 	}
 	defer a.leave(to)
+	if move { // of two who move or remove a message at the same time one does, and no flag that is set meanwhile is lost
+		s.f.leaving.Lock()
+		defer s.f.leaving.Unlock()
+	}
 	messages, from, err := s.stageAll(to, uids)
 	if err != nil {
 		return mailbox.Copied{}, err

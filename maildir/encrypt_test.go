@@ -2,7 +2,6 @@ package maildir_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"io/fs"
 	"os"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/mailbox"
-	"github.com/mailbricks/mailbricks/mailbox/mailboxtest"
 	"github.com/mailbricks/mailbricks/maildir"
 )
 
@@ -27,39 +25,6 @@ func newEncrypted(t testing.TB, root string, limit mailbox.Limit) *maildir.Maild
 	m := newLimited(t, root, limit)
 	maildir.Cheap(m)
 	return m
-}
-
-func TestContractEncrypted(t *testing.T) {
-	t.Parallel()
-	mailboxtest.Run(t, mailboxtest.Backend{
-		New: func(t testing.TB, limit mailbox.Limit) mailboxtest.Account {
-			root := t.TempDir()
-			open := func() *maildir.Maildir {
-				m := newEncrypted(t, root, limit)
-				m.ServerKey = serverKey()
-				return m
-			}
-			m := open()
-			_, err := m.EnableEncryption(context.Background(), ann, password)
-			require.NoError(t, err)
-			require.NoError(t, m.FinishEncryption(context.Background(), ann, nil))
-			return mailboxtest.Account{
-				Open: func() (mailbox.Store, error) {
-					return m.Store(context.Background(), mailbricks.Identity{User: ann})
-				},
-				Restart: func() error {
-					err := m.Close()
-					m = open()
-					return err
-				},
-				Lose: func(name string, uid mailbox.UID) error {
-					require.Equal(t, mailbox.Inbox, name)
-					return lose(filepath.Join(root, "example.com", "ann"), uid)
-				},
-				Close: func() { _ = m.Close() },
-			}
-		},
-	})
 }
 
 const secretText = "From: bob@example.org\r\nSubject: the secret subject\r\n\r\nthe secret body\r\n"

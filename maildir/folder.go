@@ -144,6 +144,10 @@ type folder struct {
 	noted    string // the "s" that the index ends with
 	newDirty bool   // names in new have gone since it was synced
 
+	// leaving is held for writing by who moves messages away, and for reading by who changes their flags or removes them:
+	// between its copy and its end a message stays as it is. It is taken before writing.
+	leaving sync.RWMutex
+
 	summaries *summaryLog
 
 	mu        sync.Mutex

@@ -3,7 +3,6 @@ package maildir_test
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
-	"github.com/mailbricks/mailbricks/mailbox/mailboxtest"
 	"github.com/mailbricks/mailbricks/maildir"
 )
 
@@ -59,40 +57,6 @@ func newLimited(t testing.TB, root string, limit mailbox.Limit) *maildir.Maildir
 	m.PollInterval = -1
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m
-}
-
-func TestContract(t *testing.T) {
-	t.Parallel()
-	mailboxtest.Run(t, mailboxtest.Backend{
-		New: func(t testing.TB, limit mailbox.Limit) mailboxtest.Account {
-			root := t.TempDir()
-			m := newLimited(t, root, limit)
-			return mailboxtest.Account{
-				Open: func() (mailbox.Store, error) {
-					return m.Store(context.Background(), mailbricks.Identity{User: ann})
-				},
-				Restart: func() error {
-					err := m.Close()
-					m = newLimited(t, root, limit)
-					return err
-				},
-				Lose: func(name string, uid mailbox.UID) error {
-					require.Equal(t, mailbox.Inbox, name)
-					return lose(filepath.Join(root, "example.com", "ann"), uid)
-				},
-				Close: func() { _ = m.Close() },
-			}
-		},
-	})
-}
-
-// lose removes the file of a message.
-func lose(dir string, uid mailbox.UID) error {
-	path, err := maildir.FileOf(dir, uint32(uid))
-	if err != nil {
-		return err
-	}
-	return os.Remove(path)
 }
 
 func open(t testing.TB, m *maildir.Maildir, name string) mailbox.Mailbox {

@@ -99,6 +99,8 @@ func (s *session) SetFlags(ctx context.Context, uids []mailbox.UID, change mailb
 		return nil, err
 	}
 	change.Flags = list
+	s.f.leaving.RLock()
+	defer s.f.leaving.RUnlock()
 	var entries []entry
 	var kw *keywords
 	if err := s.f.submit(func(tx *tx) (err error) {
@@ -116,9 +118,12 @@ func (s *session) Expunge(ctx context.Context, uids []mailbox.UID) ([]mailbox.UI
 	if err := s.use(ctx); err != nil {
 		return nil, err
 	}
+	s.f.leaving.RLock()
+	defer s.f.leaving.RUnlock()
 	return s.f.expunge(uids)
 }
 
+// expunge removes messages. Who calls it holds leaving.
 func (f *folder) expunge(uids []mailbox.UID) ([]mailbox.UID, error) {
 	var out []mailbox.UID
 	err := f.submit(func(tx *tx) error {

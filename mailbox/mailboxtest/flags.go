@@ -1,6 +1,7 @@
 package mailboxtest
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/stretchr/testify/require"
@@ -181,4 +182,78 @@ func testRecent(w *world) {
 	from, err = b.Mailbox.(mailbox.RecentKeeper).TakeRecent(w.ctx)
 	require.NoError(w, err)
 	require.Equal(w, third, from)
+}
+
+// testChangesOfMany is about what QRESYNC (RFC 7162 §3.2) asks for: all that happened since a modseq, each message once, with
+// the state that it has now.
+func testChangesOfMany(w *world) {
+	w.begin()
+	b := w.open(mailbox.Inbox)
+	empty := b.modseq()
+	var uids []mailbox.UID
+	for n := range 12 {
+		uids = append(uids, b.append(message(n)))
+	}
+	all := b.changes(empty)
+	require.Equal(w, b.modseq(), all.ModSeq)
+	require.Len(w, all.Changed, len(uids))
+	ever, err := b.Changes(w.ctx, 0)
+	if !errors.Is(err, mailbox.ErrTooOld) { // since 0: everything, if the store knows
+		require.NoError(w, err)
+		require.Equal(w, all.Changed, ever.Changed)
+	}
+
+	seq := b.modseq()
+	some := []mailbox.UID{uids[1], uids[4], uids[9]}
+	metas, err := b.SetFlags(w.ctx, some, mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen, "Kw"}})
+	require.NoError(w, err)
+	require.Equal(w, metas, b.changes(seq).Changed, "the messages whose flags changed and no others")
+	require.Empty(w, b.changes(seq).Expunged)
+	flagged := b.modseq()
+
+	// One that changed and went is only told as gone, one that changed twice once.
+	b.setFlags(uids[4], mailbox.RemoveFlags, "Kw")
+	b.setFlags(uids[4], mailbox.AddFlags, mailbox.Flagged)
+	b.setFlags(uids[5], mailbox.AddFlags, mailbox.Flagged)
+	require.Equal(w, []mailbox.UID{uids[2], uids[5], uids[7]}, b.expunge(uids[7], uids[2], uids[5]))
+	moved, err := b.Move(w.ctx, uids[9:10], mailbox.Inbox)
+	require.NoError(w, err)
+	passing := b.append(message(20))
+	b.expunge(passing)
+
+	for _, since := range []mailbox.ModSeq{seq, flagged} {
+		c := b.changes(since)
+		var changed []mailbox.UID
+		for _, m := range c.Changed {
+			require.Equal(w, b.meta(m.UID), m)
+			require.Greater(w, m.ModSeq, since)
+			changed = append(changed, m.UID)
+		}
+		want := []mailbox.UID{uids[1], uids[4], moved.Dest[0]}
+		if since == flagged {
+			want = want[1:]
+		}
+		require.Equal(w, want, changed, "since %d", since)
+		var gone []mailbox.UID
+		for _, uid := range c.Expunged {
+			if uid != passing { // whose coming nobody saw
+				gone = append(gone, uid)
+			}
+		}
+		require.Equal(w, []mailbox.UID{uids[2], uids[5], uids[7], uids[9]}, gone, "since %d", since)
+	}
+	end := b.modseq()
+	require.Equal(w, mailbox.Changes{ModSeq: end}, emptied(b.changes(end)))
+	require.Empty(w, b.changes(end+100).Changed, "since what has not been yet")
+}
+
+// emptied has nil for empty lists.
+func emptied(c mailbox.Changes) mailbox.Changes {
+	if len(c.Changed) == 0 {
+		c.Changed = nil
+	}
+	if len(c.Expunged) == 0 {
+		c.Expunged = nil
+	}
+	return c
 }

@@ -14,17 +14,6 @@ import (
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
-// restart closes the session and begins again from what is on disk, if the store has one.
-func (w *world) restart() {
-	w.Helper()
-	if w.account.Restart == nil {
-		return
-	}
-	require.NoError(w, w.store.Close())
-	require.NoError(w, w.account.Restart())
-	w.store = w.session()
-}
-
 // wakeTime is how long a wake-up from the same process may take. The contract has no number; a client that idles wants
 // to see its mail at once.
 const wakeTime = 2 * time.Second
@@ -221,52 +210,18 @@ func work(w *world, s mailbox.Store, worker, rounds int, left func(mailbox.UID, 
 	return nil
 }
 
-// replica is what a client knows that follows a mailbox by its changes.
-type replica struct {
-	seq      mailbox.ModSeq
-	messages map[mailbox.UID]mailbox.Meta
-}
-
-// follow brings it up to date.
-func (r *replica) follow(w *world, b mailbox.Mailbox) error {
-	c, err := b.Changes(w.ctx, r.seq)
-	switch {
-	case errors.Is(err, mailbox.ErrTooOld):
-		uids, seq, err := b.UIDs(w.ctx)
-		if err != nil {
-			return err
-		}
-		metas, err := b.Messages(w.ctx, uids)
-		if err != nil {
-			return err
-		}
-		clear(r.messages)
-		c = mailbox.Changes{ModSeq: seq, Changed: metas}
-	case err != nil:
-		return err
-	}
-	if c.ModSeq < r.seq {
-		return fmt.Errorf("modseq went back from %d to %d", r.seq, c.ModSeq)
-	}
-	for _, m := range c.Changed {
-		if m.ModSeq <= r.seq && err == nil {
-			return fmt.Errorf("UID %d has modseq %d and is not news after %d", m.UID, m.ModSeq, r.seq)
-		}
-		r.messages[m.UID] = m
-	}
-	for _, uid := range c.Expunged {
-		delete(r.messages, uid)
-	}
-	r.seq = c.ModSeq
-	return nil
-}
-
-// testFollow lets one session follow by Changes what another does, all the time.
+// testFollow lets one session follow by Changes what another does: one all the time, one only when it is woken.
 func testFollow(w *world) {
 	w.begin()
 	b := w.open(mailbox.Inbox)
 	follower := w.openIn(w.session(), mailbox.Inbox)
-	r := replica{messages: map[mailbox.UID]mailbox.Meta{}}
+	woken := w.openIn(w.session(), mailbox.Inbox)
+	wake := make(chan struct{}, 1)
+	byWake, all := newReplica(), newReplica()
+	watcher, watches := woken.Mailbox.(mailbox.Watcher)
+	if watches {
+		defer watcher.Watch(wake)()
+	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -281,22 +236,30 @@ func testFollow(w *world) {
 			}
 		}
 	})
-	for running := true; running; {
+	var wrong error
+	for running := true; running && wrong == nil; {
 		select {
 		case <-done:
 			running = false
+		case <-wake:
+			wrong = byWake.follow(w.ctx, woken.Mailbox)
 		default:
-		}
-		if err := r.follow(w, follower.Mailbox); err != nil {
-			w.Errorf("follow: %v", err)
-			break
+			wrong = all.follow(w.ctx, follower.Mailbox)
 		}
 	}
 	wg.Wait()
-	require.NoError(w, r.follow(w, follower.Mailbox))
-	uids := b.uids()
-	require.Equal(w, uids, slices.Sorted(maps.Keys(r.messages)))
-	for _, uid := range uids {
-		require.Equal(w, b.meta(uid), r.messages[uid])
+	require.NoError(w, wrong)
+	require.NoError(w, all.follow(w.ctx, follower.Mailbox))
+	metas, err := b.Messages(w.ctx, b.uids())
+	require.NoError(w, err)
+	require.Empty(w, all.differs(metas))
+	deadline := time.After(wakeTime)
+	for watches && byWake.differs(metas) != "" {
+		select {
+		case <-wake:
+			require.NoError(w, byWake.follow(w.ctx, woken.Mailbox))
+		case <-deadline:
+			w.Fatalf("%v after the last change one who waits for wake-ups does not know it: %s", wakeTime, byWake.differs(metas))
+		}
 	}
 }

@@ -217,34 +217,3 @@ func testVanished(w *world) {
 	require.NoError(w, err)
 	require.Equal(w, append([]mailbox.UID{second}, copied.Dest...), b.uids())
 }
-
-func testQuota(w *world) {
-	if w.backend.NoQuota {
-		w.Skip("the store has no quotas")
-	}
-	text := message(6)
-	size := int64(len(text))
-	w.beginLimit(mailbox.Limit{Octets: 3*size + 1})
-	b := w.open(mailbox.Inbox)
-	first, second := b.append(text), b.append(text)
-	_, err := b.Copy(w.ctx, []mailbox.UID{first, second}, mailbox.Inbox)
-	require.ErrorIs(w, err, mailbox.ErrQuota)
-	require.Equal(w, []mailbox.UID{first, second}, b.uids(), "all or none")
-	third := b.append(text)
-	for _, opts := range []mailbox.AppendOptions{{Size: size}, {Size: -1}} {
-		_, err = b.Append(w.ctx, strings.NewReader(text), opts)
-		require.ErrorIs(w, err, mailbox.ErrQuota)
-	}
-	_, err = b.Append(w.ctx, strings.NewReader("never read whole"), mailbox.AppendOptions{Size: 1 << 50})
-	require.ErrorIs(w, err, mailbox.ErrQuota)
-	moved, err := b.Move(w.ctx, []mailbox.UID{first}, mailbox.Inbox)
-	require.NoError(w, err, "moving needs no room")
-	require.Len(w, b.uids(), 3)
-
-	b.expunge(second, third)
-	b.append(text)
-	_, err = b.Copy(w.ctx, moved.Dest, mailbox.Inbox)
-	require.NoError(w, err)
-	_, err = b.Append(w.ctx, strings.NewReader(text), mailbox.AppendOptions{Size: size})
-	require.ErrorIs(w, err, mailbox.ErrQuota)
-}

@@ -2,10 +2,13 @@ package mailboxtest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"slices"
 	"strings"
+	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -13,273 +16,382 @@ import (
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
-// testModel does what comes to mind, in two mailboxes, and compares with a model after each step.
-func testModel(w *world) {
-	rapid.Check(w.T, func(t *rapid.T) {
-		m := &model{w: w, account: w.backend.New(w.T, mailbox.Limit{})}
-		if m.account.Close != nil {
-			defer m.account.Close()
+// testModel does what comes to mind, by several sessions in several mailboxes, and compares what each session sees with a
+// model after each step.
+func testModel(w *world) { checkModel(w, w.backend.New, false) }
+
+// testCrash is testModel with power cuts between the steps: what was acknowledged is there after each.
+func testCrash(w *world) {
+	if a := w.backend.NewCrashing(w.TB, mailbox.Limit{}); a.Crash == nil {
+		w.Skip("the backend cannot cut the power")
+	} else if a.Close != nil {
+		a.Close()
+	}
+	checkModel(w, w.backend.NewCrashing, true)
+}
+
+func checkModel(w *world, newAccount func(testing.TB, mailbox.Limit) Account, crashes bool) {
+	runs, failed := 0, false
+	rapid.Check(w.TB, func(t *rapid.T) {
+		// How many histories there are is a flag of rapid's, which is not ours to set. Those of a failure are played again.
+		if runs++; runs > w.backend.Histories && !failed {
+			return
 		}
-		m.start(t)
-		defer func() { m.stop(t) }()
-		t.Repeat(map[string]func(*rapid.T){
-			"":        m.check,
-			"append":  m.append,
-			"flags":   m.flags,
-			"expunge": m.expunge,
-			"copy":    func(t *rapid.T) { m.put(t, false) },
-			"move":    func(t *rapid.T) { m.put(t, true) },
-			"restart": m.restart,
-			"delete":  m.delete,
-		})
+		passed := false
+		defer func() { failed = failed || !passed }()
+		playHistory(w, t, newAccount, crashes)
+		passed = true
 	})
 }
 
+// playHistory is one run of the state machine.
+func playHistory(w *world, t *rapid.T, newAccount func(testing.TB, mailbox.Limit) Account, crashes bool) {
+	m := &model{w: w, boxes: map[string]*modelBox{}, subscribed: map[string]bool{}, validities: map[validity]*modelBox{}}
+	if !w.backend.NoQuota && rapid.IntRange(0, 3).Draw(t, "has quota") == 0 {
+		m.limit = mailbox.Limit{Messages: 12}
+	}
+	m.account = newAccount(w.TB, m.limit)
+	if m.account.Close != nil {
+		defer m.account.Close()
+	}
+	m.begin(t)
+	defer m.end()
+	actions := map[string]func(*rapid.T){
+		"":        m.check,
+		"append":  m.append,
+		"flags":   m.flags,
+		"expunge": m.expunge,
+		"copy":    func(t *rapid.T) { m.put(t, false) },
+		"move":    func(t *rapid.T) { m.put(t, true) },
+		"close":   m.reopen,
+	}
+	if _, ok := m.sessions[0].store.(mailbox.Organizer); ok {
+		actions["create"], actions["rename"], actions["delete"] = m.create, m.rename, m.delete
+		actions["subscribe"] = m.subscribe
+	}
+	if _, ok := m.sessions[0].store.(mailbox.Annotator); ok {
+		actions["annotate"] = m.annotate
+	}
+	if m.account.Restart != nil {
+		actions["restart"] = m.restart
+	}
+	if crashes {
+		actions["crash"] = m.crash
+	}
+	t.Repeat(actions)
+}
+
+// modelSessions is how many sessions there are at the same time.
+const modelSessions = 3
+
+// model is what an account has to hold, and those who look at it.
 type model struct {
-	w       *world
-	account Account
-	store   mailbox.Store
-	boxes   map[string]*modelBox
+	w        *world
+	account  Account
+	limit    mailbox.Limit
+	sessions []*modelSession
+
+	boxes      map[string]*modelBox
+	subscribed map[string]bool
+	note       string                 // the annotation of the account
+	validities map[validity]*modelBox // every mailbox that there was
+	step       int
+	loose      bool // a restart or power cut may have raised modseqs, and lost flags if those are lazy
+	lazy       bool
+}
+
+// validity is what names a mailbox for a client.
+type validity struct {
+	name  string
+	value uint32
 }
 
 // modelBox is what a mailbox has to hold.
 type modelBox struct {
-	mailbox.Mailbox
 	name     string
 	validity uint32
+	id       string
 	last     mailbox.UID // the largest that was given
+	next     mailbox.UID // the last UIDNEXT that was told
 	seq      mailbox.ModSeq
-	messages map[mailbox.UID]modelMessage
-	replica  replica
+	changed  bool // since the last look
+	note     string
+	messages map[mailbox.UID]*modelMessage
 }
 
 type modelMessage struct {
-	text  string
-	flags []mailbox.Flag
+	text    string
+	flags   []mailbox.Flag
+	date    time.Time
+	modseq  mailbox.ModSeq
+	changed bool // it has a modseq that nobody has looked at
+}
+
+// modelSession is one session and the mailboxes that it has open.
+type modelSession struct {
+	store mailbox.Store
+	open  map[*modelBox]mailbox.Mailbox
+	known map[*modelBox]*replica
 }
 
 func (m *model) ctx() context.Context { return m.w.ctx }
 
-// start begins the session and opens both mailboxes. INBOX alone if the store cannot make another.
-func (m *model) start(t *rapid.T) {
-	var err error
-	m.store, err = m.account.Open()
-	require.NoError(t, err)
-	names := []string{mailbox.Inbox}
-	if o, ok := m.store.(mailbox.Organizer); ok {
-		names = append(names, "t-second/level")
-		if m.boxes == nil {
-			require.NoError(t, o.Create(m.ctx(), names[1], ""))
+// begin begins the sessions. What their users know stays.
+func (m *model) begin(t *rapid.T) {
+	for i := range modelSessions {
+		s, err := m.account.Open()
+		require.NoError(t, err)
+		if len(m.sessions) <= i {
+			m.sessions = append(m.sessions, &modelSession{known: map[*modelBox]*replica{}})
 		}
+		m.sessions[i].store, m.sessions[i].open = s, map[*modelBox]mailbox.Mailbox{}
 	}
-	if m.boxes == nil {
-		m.boxes = map[string]*modelBox{}
-	}
-	for _, name := range names {
-		m.open(t, name)
+	if m.boxes[mailbox.Inbox] == nil {
+		m.found(t, mailbox.Inbox)
 	}
 }
 
-func (m *model) open(t *rapid.T, name string) {
-	b := m.boxes[name]
-	if b == nil {
-		b = &modelBox{
-			name:     name,
-			messages: map[mailbox.UID]modelMessage{},
-			replica:  replica{messages: map[mailbox.UID]mailbox.Meta{}},
+// end ends the sessions, whatever that gives.
+func (m *model) end() {
+	for _, s := range m.sessions {
+		for _, b := range s.open {
+			_ = b.Close()
 		}
-		m.boxes[name] = b
+		_ = s.store.Close()
 	}
-	var err error
-	b.Mailbox, err = m.store.Open(m.ctx(), name)
-	require.NoError(t, err)
-	st, err := b.Status(m.ctx())
-	require.NoError(t, err)
-	if b.validity != 0 {
-		require.Equal(t, b.validity, st.UIDValidity)
-	}
-	b.validity = st.UIDValidity
 }
 
-func (m *model) stop(t *rapid.T) {
+// found takes in a mailbox that has just been made and must be empty.
+func (m *model) found(t *rapid.T, name string) *modelBox {
+	b := &modelBox{name: name, messages: map[mailbox.UID]*modelMessage{}}
+	m.boxes[name] = b
+	st, err := m.view(t, m.sessions[0], b).Status(m.ctx())
+	require.NoError(t, err)
+	require.Zero(t, st.Messages)
+	b.validity, b.id, b.next, b.seq = st.UIDValidity, st.ID, st.UIDNext, st.ModSeq
+	m.name(t, b, name)
+	return b
+}
+
+// name gives a mailbox a name, under which no other one had its UIDVALIDITY.
+func (m *model) name(t *rapid.T, b *modelBox, name string) {
+	b.name = name
+	key := validity{name, b.validity}
+	if other := m.validities[key]; other != nil {
+		require.Same(t, other, b, "UIDVALIDITY %d of %s was that of another mailbox", b.validity, name)
+	}
+	for _, other := range m.validities {
+		require.True(t, other == b || b.id == "" || other.id != b.id, "the id %s was that of another mailbox", b.id)
+	}
+	m.validities[key] = b
+}
+
+// view gives the mailbox as a session has it open, and opens it if it has not.
+func (m *model) view(t *rapid.T, s *modelSession, b *modelBox) mailbox.Mailbox {
+	if open := s.open[b]; open != nil {
+		return open
+	}
+	open, err := s.store.Open(m.ctx(), b.name)
+	require.NoError(t, err, b.name)
+	s.open[b] = open
+	if s.known[b] == nil {
+		s.known[b] = newReplica()
+	}
+	return open
+}
+
+// renamed closes what cannot be used any more under the new name.
+func (m *model) renamed(t *rapid.T, b *modelBox) {
+	for _, s := range m.sessions {
+		open := s.open[b]
+		if open == nil {
+			continue
+		}
+		if _, err := open.Status(m.ctx()); err != nil { // whoever has it open goes on with it, or is told that it is gone
+			require.ErrorIs(t, err, mailbox.ErrNoMailbox)
+			require.NoError(t, open.Close())
+			delete(s.open, b)
+		}
+	}
+}
+
+// total is how many messages there are.
+func (m *model) total() int {
+	n := 0
 	for _, b := range m.boxes {
-		require.NoError(t, b.Close())
+		n += len(b.messages)
 	}
-	require.NoError(t, m.store.Close())
+	return n
 }
 
-func (m *model) restart(t *rapid.T) {
-	if m.account.Restart == nil {
-		t.Skip("cannot")
-	}
-	m.stop(t)
-	require.NoError(t, m.account.Restart())
-	m.start(t)
+// fits says whether there is room for so many more.
+func (m *model) fits(more int) bool {
+	return m.limit.Allows(mailbox.Usage{Messages: int64(m.total() + more)})
 }
 
-// delete removes the second mailbox and makes it again.
-func (m *model) delete(t *rapid.T) {
-	o, ok := m.store.(mailbox.Organizer)
-	if !ok || rapid.IntRange(0, 4).Draw(t, "rarely") > 0 {
-		t.Skip("not now")
-	}
-	const name = "t-second/level"
-	old := m.boxes[name]
-	require.NoError(t, o.Delete(m.ctx(), name))
-	_, err := old.Status(m.ctx())
-	require.ErrorIs(t, err, mailbox.ErrNoMailbox)
-	require.NoError(t, old.Close())
-	delete(m.boxes, name)
-	require.NoError(t, o.Create(m.ctx(), name, ""))
-	m.open(t, name)
-	require.NotEqual(t, old.validity, m.boxes[name].validity)
-}
-
-func (m *model) pick(t *rapid.T, label string) *modelBox {
-	return m.boxes[rapid.SampledFrom(slices.Sorted(maps.Keys(m.boxes))).Draw(t, label)]
-}
-
-// some picks UIDs, most of which exist.
-func (b *modelBox) some(t *rapid.T) []mailbox.UID {
-	var out []mailbox.UID
-	for uid := mailbox.UID(1); uid <= b.last+1; uid++ {
-		if _, ok := b.messages[uid]; (ok || uid == b.last+1) && rapid.Bool().Draw(t, "pick") {
-			out = append(out, uid)
-		}
-	}
-	return out
-}
-
-func (b *modelBox) there(uids []mailbox.UID) []mailbox.UID {
-	var out []mailbox.UID
-	for _, uid := range uids {
-		if _, ok := b.messages[uid]; ok {
-			out = append(out, uid)
-		}
-	}
-	return out
-}
-
-func someFlags(t *rapid.T) []mailbox.Flag {
-	return rapid.SliceOfNDistinct(rapid.SampledFrom([]mailbox.Flag{
-		mailbox.Seen, mailbox.Answered, mailbox.Flagged, mailbox.Deleted, mailbox.Draft, "Kw", "$Other", "third",
-	}), 0, 4, rapid.ID).Draw(t, "flags")
-}
-
-func (b *modelBox) put(t *rapid.T, uid mailbox.UID, msg modelMessage) {
-	require.Greater(t, uid, b.last, "UIDs ascend")
-	b.last = uid
-	b.messages[uid] = msg
-}
-
-func (m *model) append(t *rapid.T) {
-	b := m.pick(t, "into")
-	msg := modelMessage{message(rapid.IntRange(0, 1000).Draw(t, "text")), someFlags(t)}
-	uid, err := b.Append(m.ctx(), strings.NewReader(msg.text), mailbox.AppendOptions{Flags: msg.flags, Size: int64(len(msg.text))})
-	require.NoError(t, err)
-	b.put(t, uid, msg)
-}
-
-func (m *model) flags(t *rapid.T) {
-	b := m.pick(t, "in")
-	uids := b.some(t)
-	change := mailbox.FlagChange{
-		Op:    rapid.SampledFrom([]mailbox.FlagOp{mailbox.ReplaceFlags, mailbox.AddFlags, mailbox.RemoveFlags}).Draw(t, "op"),
-		Flags: someFlags(t),
-	}
-	metas, err := b.SetFlags(m.ctx(), uids, change)
-	require.NoError(t, err)
-	there := b.there(uids)
-	require.Len(t, metas, len(there))
-	for i, uid := range there {
-		msg := b.messages[uid]
-		msg.flags = change.Apply(msg.flags)
-		b.messages[uid] = msg
-		require.Equal(t, uid, metas[i].UID)
-		require.ElementsMatch(t, msg.flags, metas[i].Flags)
-	}
-}
-
-func (m *model) expunge(t *rapid.T) {
-	b := m.pick(t, "in")
-	uids := b.some(t)
-	gone, err := b.Expunge(m.ctx(), uids)
-	require.NoError(t, err)
-	require.ElementsMatch(t, b.there(uids), gone)
-	for _, uid := range gone {
-		delete(b.messages, uid)
-	}
-}
-
-func (m *model) put(t *rapid.T, move bool) {
-	from, to := m.pick(t, "from"), m.pick(t, "to")
-	uids := from.some(t)
-	do := from.Copy
-	if move {
-		do = from.Move
-	}
-	copied, err := do(m.ctx(), uids, to.name)
-	require.NoError(t, err)
-	require.Equal(t, to.validity, copied.UIDValidity)
-	require.ElementsMatch(t, from.there(uids), copied.Source)
-	require.Len(t, copied.Dest, len(copied.Source))
-	require.True(t, slices.IsSorted(copied.Source))
-	for i, uid := range copied.Dest {
-		to.put(t, uid, from.messages[copied.Source[i]])
-		if move {
-			delete(from.messages, copied.Source[i])
-		}
-	}
-}
-
-// check compares everything.
+// check compares everything: what each session knows by the changes, and what one of them, in turns, finds when it looks at
+// everything.
 func (m *model) check(t *rapid.T) {
-	for _, b := range m.boxes {
-		uids, seq, err := b.UIDs(m.ctx())
-		require.NoError(t, err)
-		want := slices.Sorted(maps.Keys(b.messages))
-		require.ElementsMatch(t, want, uids, b.name)
-		require.True(t, slices.IsSorted(uids))
-		require.GreaterOrEqual(t, seq, b.seq, "a modseq never goes back")
-		b.seq = seq
-		metas, err := b.Messages(m.ctx(), want)
-		require.NoError(t, err)
-		require.Len(t, metas, len(want))
-		st, err := b.Status(m.ctx())
-		require.NoError(t, err)
-		unseen, size := 0, int64(0)
-		for i, uid := range want {
-			msg := b.messages[uid]
-			require.Equal(t, uid, metas[i].UID)
-			require.ElementsMatch(t, msg.flags, metas[i].Flags, "%s UID %d", b.name, uid)
-			require.EqualValues(t, len(msg.text), metas[i].Size)
-			require.LessOrEqual(t, metas[i].ModSeq, seq)
-			size += metas[i].Size
-			if !mailbox.HasFlag(msg.flags, mailbox.Seen) {
-				unseen++
-			}
+	m.step++
+	for _, name := range slices.Sorted(maps.Keys(m.boxes)) {
+		m.checkBox(t, m.boxes[name])
+	}
+	m.checkList(t, m.sessions[m.step%modelSessions].store)
+	m.checkAbilities(t, m.sessions[m.step%modelSessions].store)
+	m.loose, m.lazy = false, false
+}
+
+func (m *model) checkBox(t *rapid.T, b *modelBox) {
+	turn := m.sessions[m.step%modelSessions]
+	view := m.view(t, turn, b)
+	uids, seq, err := view.UIDs(m.ctx())
+	require.NoError(t, err)
+	want := slices.Sorted(maps.Keys(b.messages))
+	require.Equal(t, want, append([]mailbox.UID(nil), uids...), "%s", b.name)
+	if b.changed {
+		require.Greater(t, seq, b.seq, "%s: every change has a larger modseq", b.name)
+	} else if !m.loose {
+		require.Equal(t, b.seq, seq, "%s: nothing has happened", b.name)
+	}
+	require.GreaterOrEqual(t, seq, b.seq, "%s: a modseq never goes back", b.name)
+	metas, err := view.Messages(m.ctx(), want)
+	require.NoError(t, err)
+	require.Len(t, metas, len(want))
+	st, err := view.Status(m.ctx())
+	require.NoError(t, err)
+	count := mailbox.Status{ID: b.id, UIDValidity: b.validity, UIDNext: st.UIDNext, ModSeq: seq, Messages: len(want),
+		Recent: st.Recent, Keywords: st.Keywords}
+	for i, uid := range want {
+		m.checkMessage(t, b, uid, metas[i], seq)
+		count.Size += metas[i].Size
+		if !mailbox.HasFlag(metas[i].Flags, mailbox.Seen) {
+			count.Unseen++
 		}
-		require.Equal(t, len(want), st.Messages)
-		require.Equal(t, unseen, st.Unseen)
-		require.Equal(t, size, st.Size)
-		require.Greater(t, st.UIDNext, b.last)
-		if len(want) > 0 {
-			m.readOne(t, b, want[len(want)/2])
+		if mailbox.HasFlag(metas[i].Flags, mailbox.Deleted) {
+			count.Deleted++
 		}
-		require.NoError(t, b.replica.follow(m.w, b.Mailbox))
-		require.ElementsMatch(t, want, slices.Collect(maps.Keys(b.replica.messages)), "by its changes")
-		for _, meta := range metas {
-			require.Equal(t, meta.ModSeq, b.replica.messages[meta.UID].ModSeq)
-			require.ElementsMatch(t, meta.Flags, b.replica.messages[meta.UID].Flags)
+		for _, f := range metas[i].Flags {
+			require.True(t, f.System() || mailbox.HasFlag(st.Keywords, f), "keyword %s is not told", f)
 		}
+	}
+	require.Equal(t, count, st, "%s", b.name)
+	require.Greater(t, st.UIDNext, b.last, "%s", b.name)
+	require.GreaterOrEqual(t, st.UIDNext, b.next, "%s: UIDNEXT never goes back", b.name)
+	b.seq, b.next, b.changed = seq, st.UIDNext, false
+	if len(want) > 0 {
+		m.readOne(t, view, b, want[m.step%len(want)])
+	}
+	for i, s := range m.sessions {
+		known := s.known[b]
+		view := m.view(t, s, b)
+		if known == nil {
+			known = s.known[b]
+		}
+		require.NoError(t, known.follow(m.ctx(), view), "%s by session %d", b.name, i)
+		require.Empty(t, known.differs(metas), "%s by session %d", b.name, i)
 	}
 }
 
-func (m *model) readOne(t *rapid.T, b *modelBox, uid mailbox.UID) {
-	c, err := b.Content(m.ctx(), uid)
+func (m *model) checkMessage(t *rapid.T, b *modelBox, uid mailbox.UID, meta mailbox.Meta, seq mailbox.ModSeq) {
+	msg := b.messages[uid]
+	require.Equal(t, uid, meta.UID)
+	if m.lazy {
+		msg.flags = meta.Flags
+	}
+	require.True(t, sameSet(msg.flags, meta.Flags), "%s UID %d has flags %v, not %v", b.name, uid, meta.Flags, msg.flags)
+	require.EqualValues(t, len(msg.text), meta.Size)
+	require.True(t, msg.date.Equal(meta.InternalDate), "%s UID %d has date %v, not %v", b.name, uid, meta.InternalDate, msg.date)
+	require.LessOrEqual(t, meta.ModSeq, seq)
+	switch {
+	case msg.changed:
+		require.Greater(t, meta.ModSeq, b.seq, "%s UID %d changed and has no new modseq", b.name, uid)
+	case m.loose:
+		require.GreaterOrEqual(t, meta.ModSeq, msg.modseq, "%s UID %d", b.name, uid)
+	default:
+		require.Equal(t, msg.modseq, meta.ModSeq, "%s UID %d did not change and has a new modseq", b.name, uid)
+	}
+	msg.modseq, msg.changed = meta.ModSeq, false
+}
+
+func (m *model) readOne(t *rapid.T, view mailbox.Mailbox, b *modelBox, uid mailbox.UID) {
+	c, err := view.Content(m.ctx(), uid)
 	require.NoError(t, err)
 	defer c.Close()
 	data, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
 	require.NoError(t, err)
 	require.Equal(t, b.messages[uid].text, string(data))
+}
+
+// checkList compares the names.
+func (m *model) checkList(t *rapid.T, s mailbox.Store) {
+	infos, err := s.List(m.ctx())
+	require.NoError(t, err)
+	got := map[string]mailbox.Info{}
+	for _, i := range infos {
+		require.NotContains(t, got, i.Name, "listed twice")
+		i.Uses = nil
+		got[i.Name] = i
+	}
+	want := map[string]mailbox.Info{}
+	for name, b := range m.boxes {
+		want[name] = mailbox.Info{Name: name, ID: b.id}
+		for _, level := range mailbox.Above(name) {
+			if m.boxes[level] == nil {
+				want[level] = mailbox.Info{Name: level, NoSelect: true}
+			}
+		}
+	}
+	for name := range m.subscribed {
+		info, ok := want[name]
+		if !ok {
+			info = mailbox.Info{Name: name, NonExistent: true}
+		}
+		info.Subscribed = true
+		want[name] = info
+	}
+	for name := range got {
+		_, ours := want[name]
+		if !ours && !strings.HasPrefix(name, "t-") {
+			delete(got, name) // the backend's own
+		}
+	}
+	if inbox := got[mailbox.Inbox]; inbox.Subscribed && !m.subscribed[mailbox.Inbox] {
+		inbox.Subscribed = false // a new account may have it so
+		got[mailbox.Inbox] = inbox
+	}
+	require.Equal(t, want, got)
+}
+
+// checkAbilities compares what not every store has.
+func (m *model) checkAbilities(t *rapid.T, s mailbox.Store) {
+	if q, ok := s.(mailbox.QuotaKeeper); ok && (!m.w.backend.NoQuota) {
+		quota, err := q.Quota(m.ctx())
+		require.NoError(t, err)
+		require.Equal(t, m.limit, quota.Limit)
+		require.EqualValues(t, m.total(), quota.Used.Messages)
+		require.Equal(t, m.total() == 0, quota.Used.Octets == 0)
+	}
+	a, ok := s.(mailbox.Annotator)
+	if !ok {
+		return
+	}
+	compare := func(name, note string) {
+		got, err := a.Annotations(m.ctx(), name)
+		require.NoError(t, err)
+		var value string
+		for _, one := range got {
+			require.Equal(t, comment, one.Entry)
+			value = string(one.Value)
+		}
+		require.Equal(t, note, value, "annotation of %q", name)
+	}
+	compare("", m.note)
+	for name, b := range m.boxes {
+		compare(name, b.note)
+	}
+}
+
+// isOneOf says whether an error is one of several.
+func isOneOf(err error, kinds []error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }

@@ -1,47 +1,98 @@
 package mailboxtest
 
 import (
-	"bytes"
-	"context"
-	"fmt"
-	"io"
-	"strings"
 	"testing"
-	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
-// Backend makes accounts of the store under test.
+// Backend makes accounts of the store under test. Only New must be there.
 type Backend struct {
-	// New makes an account with an empty INBOX, apart from all others, that holds mail within limit. It may have other mailboxes, which the tests leave alone; their names must not begin with "t-".
+	// New makes an account with an empty INBOX, apart from all others, that holds mail within limit. It may have other
+	// mailboxes, which the tests leave alone; their names must not begin with "t-".
 	New func(t testing.TB, limit mailbox.Limit) Account
+	// NewCrashing, if not nil, makes the accounts of the tests of power cuts in place of New: they have Crash. It is for stores
+	// that are tested over other files or another database where the power can be cut.
+	NewCrashing func(t testing.TB, limit mailbox.Limit) Account
 	// NoQuota says that the store has no quotas; what New is told does not matter then.
 	NoQuota bool
+	// LazyFlags says that flags set before a power cut may be lost in it.
+	LazyFlags bool
+
+	// Clients is how many clients the test of that name has at work on one mailbox at the same time, and Operations how many
+	// operations they do in all; 0: DefaultClients and DefaultOperations. A store that holds other people's mail is worth
+	// LongClients and LongOperations from time to time, with the race detector.
+	Clients, Operations int
+	// Histories is how many random histories are compared with the model, with and without power cuts; 0: DefaultHistories.
+	Histories int
+	// Crashes is how often the power is cut while clients are at work; 0: DefaultCrashes.
+	Crashes int
 }
 
-// Account is one account of the store under test.
+// Sizes of the tests that go by chance: what every run of a store's tests can afford, and more.
+const (
+	DefaultClients    = 20
+	DefaultOperations = 2000
+	DefaultHistories  = 25
+	DefaultCrashes    = 6
+
+	LongClients    = 200
+	LongOperations = 100_000
+	LongHistories  = 1000
+	LongCrashes    = 300
+)
+
+// Long gives the backend with the large sizes.
+func (b Backend) Long() Backend {
+	b.Clients, b.Operations, b.Histories, b.Crashes = LongClients, LongOperations, LongHistories, LongCrashes
+	return b
+}
+
+// withDefaults fills in the sizes.
+func (b Backend) withDefaults() Backend {
+	for _, size := range []struct {
+		field *int
+		value int
+	}{
+		{&b.Clients, DefaultClients}, {&b.Operations, DefaultOperations},
+		{&b.Histories, DefaultHistories}, {&b.Crashes, DefaultCrashes},
+	} {
+		if *size.field <= 0 {
+			*size.field = size.value
+		}
+	}
+	if b.NewCrashing == nil {
+		b.NewCrashing = b.New
+	}
+	return b
+}
+
+// Account is one account of the store under test. Only Open must be there.
 type Account struct {
 	// Open begins a session.
 	Open func() (mailbox.Store, error)
 	// Restart, if not nil, stops whatever runs for the account and begins again from what is on disk. All sessions are
 	// closed before.
 	Restart func() error
+	// Crash, if not nil, cuts the power while sessions may be at work, and begins again from what is on disk then. Calls that
+	// are under way fail; the sessions from before are closed and not used any more, whatever that returns. Where a power cut
+	// may leave one of several states, pick chooses: 0 is the one in which most is kept and 1 that in which least is.
+	Crash func(pick uint64) error
 	// Lose, if not nil, takes away the content of a message behind the store's back.
 	Lose func(name string, uid mailbox.UID) error
 	// Close, if not nil, gives up the account.
 	Close func()
 }
 
-// Run tests the store. The tests run in parallel.
-func Run(t *testing.T, backend Backend) {
-	t.Helper()
-	for _, part := range []struct {
-		name string
-		test func(*world)
-	}{
+// part is one of the tests.
+type part struct {
+	name string
+	test func(*world)
+}
+
+// parts has all tests, the quick ones first.
+func parts() []part {
+	return []part{
 		{"Inbox", testInbox},
 		{"Append", testAppend},
 		{"AppendRefused", testAppendRefused},
@@ -51,11 +102,17 @@ func Run(t *testing.T, backend Backend) {
 		{"Keywords", testKeywords},
 		{"UnchangedSince", testUnchangedSince},
 		{"Changes", testChanges},
+		{"ChangesOfMany", testChangesOfMany},
 		{"Expunge", testExpunge},
 		{"Copy", testCopy},
 		{"Move", testMove},
 		{"MoveWithin", testMoveWithin},
+		{"Order", testOrder},
+		{"SaveDates", testSaveDates},
+		{"Summaries", testSummaries},
 		{"Quota", testQuota},
+		{"QuotaOfMessages", testQuotaOfMessages},
+		{"QuotaUsed", testQuotaUsed},
 		{"Vanished", testVanished},
 		{"Create", testCreate},
 		{"Names", testNames},
@@ -63,206 +120,40 @@ func Run(t *testing.T, backend Backend) {
 		{"DeleteWhileOpen", testDeleteWhileOpen},
 		{"Rename", testRename},
 		{"RenameInbox", testRenameInbox},
+		{"IDs", testIDs},
+		{"Validities", testValidities},
 		{"Subscriptions", testSubscriptions},
 		{"SpecialUse", testSpecialUse},
+		{"Annotations", testAnnotations},
+		{"AnnotationLimits", testAnnotationLimits},
+		{"AnnotationsOfMany", testAnnotationsOfMany},
 		{"Recent", testRecent},
 		{"Watch", testWatch},
+		{"WatchAccount", testWatchAccount},
+		{"WatchAccountAtWork", testWatchAccountAtWork},
 		{"Restart", testRestart},
 		{"Sessions", testSessions},
 		{"Concurrent", testConcurrent},
 		{"Follow", testFollow},
+		{"Clients", testClients},
+		{"Crash", testCrash},
+		{"CrashAtWork", testCrashAtWork},
 		{"Model", testModel},
-	} {
-		t.Run(part.name, func(t *testing.T) {
+	}
+}
+
+// Run tests the store. The tests run in parallel. What a store has not got (an optional ability, or a hook of its Account) is
+// skipped, with the reason.
+func Run(t *testing.T, backend Backend) {
+	t.Helper()
+	for _, p := range parts() {
+		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			part.test(&world{T: t, ctx: t.Context(), backend: backend})
+			p.test(newWorld(t, backend))
 		})
 	}
 }
 
-// world is what a test works with.
-type world struct {
-	*testing.T
-	ctx     context.Context
-	backend Backend
-	account Account
-	store   mailbox.Store
-}
-
-// begin makes an account without quota and a session.
-func (w *world) begin() *world { return w.beginLimit(mailbox.Limit{}) }
-
-func (w *world) beginLimit(limit mailbox.Limit) *world {
-	w.Helper()
-	w.account = w.backend.New(w.T, limit)
-	if w.account.Close != nil {
-		w.Cleanup(w.account.Close)
-	}
-	w.store = w.session()
-	return w
-}
-
-// session begins one more session, which ends with the test.
-func (w *world) session() mailbox.Store {
-	w.Helper()
-	s, err := w.account.Open()
-	require.NoError(w, err)
-	w.Cleanup(func() { s.Close() })
-	return s
-}
-
-// organizer gives the store as one that can be changed, or skips the test.
-func (w *world) organizer() mailbox.Organizer {
-	w.Helper()
-	o, ok := w.store.(mailbox.Organizer)
-	if !ok {
-		w.Skip("the store is no mailbox.Organizer")
-	}
-	return o
-}
-
-// open opens a mailbox until the test ends.
-func (w *world) open(name string) box {
-	w.Helper()
-	return w.openIn(w.store, name)
-}
-
-func (w *world) openIn(s mailbox.Store, name string) box {
-	w.Helper()
-	m, err := s.Open(w.ctx, name)
-	require.NoError(w, err)
-	w.Cleanup(func() { m.Close() })
-	return box{m, w}
-}
-
-// box is an open mailbox whose errors end the test.
-type box struct {
-	mailbox.Mailbox
-	w *world
-}
-
-func (b box) append(content string, flags ...mailbox.Flag) mailbox.UID {
-	b.w.Helper()
-	uid, err := b.Append(b.w.ctx, strings.NewReader(content),
-		mailbox.AppendOptions{Flags: flags, Size: int64(len(content)), InternalDate: testDate})
-	require.NoError(b.w, err)
-	return uid
-}
-
-func (b box) status() mailbox.Status {
-	b.w.Helper()
-	s, err := b.Status(b.w.ctx)
-	require.NoError(b.w, err)
-	return s
-}
-
-func (b box) uids() []mailbox.UID {
-	b.w.Helper()
-	uids, _, err := b.UIDs(b.w.ctx)
-	require.NoError(b.w, err)
-	if uids == nil {
-		uids = []mailbox.UID{}
-	}
-	return uids
-}
-
-func (b box) modseq() mailbox.ModSeq {
-	b.w.Helper()
-	_, seq, err := b.UIDs(b.w.ctx)
-	require.NoError(b.w, err)
-	require.Equal(b.w, b.status().ModSeq, seq)
-	return seq
-}
-
-func (b box) meta(uid mailbox.UID) mailbox.Meta {
-	b.w.Helper()
-	metas, err := b.Messages(b.w.ctx, []mailbox.UID{uid})
-	require.NoError(b.w, err)
-	require.Len(b.w, metas, 1)
-	require.Equal(b.w, uid, metas[0].UID)
-	return metas[0]
-}
-
-func (b box) text(uid mailbox.UID) string {
-	b.w.Helper()
-	c, err := b.Content(b.w.ctx, uid)
-	require.NoError(b.w, err)
-	defer c.Close()
-	data, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
-	require.NoError(b.w, err)
-	require.EqualValues(b.w, c.Size(), len(data))
-	require.Equal(b.w, b.meta(uid).Size, c.Size())
-	return string(data)
-}
-
-func (b box) setFlags(uid mailbox.UID, op mailbox.FlagOp, flags ...mailbox.Flag) mailbox.Meta {
-	b.w.Helper()
-	metas, err := b.SetFlags(b.w.ctx, []mailbox.UID{uid}, mailbox.FlagChange{Op: op, Flags: flags})
-	require.NoError(b.w, err)
-	require.Len(b.w, metas, 1)
-	require.Equal(b.w, b.meta(uid), metas[0], "SetFlags tells the state after it")
-	return metas[0]
-}
-
-func (b box) expunge(uids ...mailbox.UID) []mailbox.UID {
-	b.w.Helper()
-	gone, err := b.Expunge(b.w.ctx, uids)
-	require.NoError(b.w, err)
-	return gone
-}
-
-func (b box) changes(since mailbox.ModSeq) mailbox.Changes {
-	b.w.Helper()
-	c, err := b.Changes(b.w.ctx, since)
-	require.NoError(b.w, err)
-	return c
-}
-
-// testDate is a date with a second's precision, as IMAP has it.
-var testDate = time.Date(2024, time.February, 29, 23, 59, 58, 0, time.UTC)
-
-// message makes a message that no other test message is.
-func message(n int) string {
-	return fmt.Sprintf("Subject: number %d\r\n\r\nText of %d\r\n%s", n, n, strings.Repeat("more\r\n", n%7))
-}
-
-// sameFlags requires a set of flags, in any order.
-func sameFlags(w *world, want []mailbox.Flag, got []mailbox.Flag) {
-	w.Helper()
-	require.ElementsMatch(w, want, got)
-}
-
-// checkReader reads a content in every manner.
-func checkReader(w *world, c mailbox.Content, want string) {
-	w.Helper()
-	require.EqualValues(w, len(want), c.Size())
-	for _, step := range []int{1, 7, 4096, len(want) + 10} {
-		if len(want)/step > 20_000 {
-			continue
-		}
-		var got bytes.Buffer
-		buf := make([]byte, step)
-		for off := int64(0); ; {
-			n, err := c.ReadAt(buf, off)
-			got.Write(buf[:n])
-			off += int64(n)
-			if err == io.EOF {
-				break
-			}
-			require.NoError(w, err)
-			require.Equal(w, step, n, "ReadAt fills the buffer unless the content ends")
-		}
-		require.True(w, want == got.String(), "content in pieces of %d", step)
-	}
-	for off := len(want) - 1; off >= 0; off -= max(1, len(want)/97) { // backwards
-		var one [3]byte
-		n, err := c.ReadAt(one[:], int64(off))
-		require.Equal(w, want[off:min(off+3, len(want))], string(one[:n]))
-		if n < len(one) {
-			require.Equal(w, io.EOF, err)
-		}
-	}
-	n, err := c.ReadAt(make([]byte, 1), c.Size()+5)
-	require.Zero(w, n)
-	require.Equal(w, io.EOF, err)
+func newWorld(t testing.TB, backend Backend) *world {
+	return &world{TB: t, ctx: t.Context(), backend: backend.withDefaults()}
 }
