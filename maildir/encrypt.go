@@ -35,6 +35,8 @@ type Encryption struct {
 	On bool
 	// Ending: encryption is being turned off.
 	Ending bool
+	// Rotating: there are files for older keys, or may be.
+	Rotating bool
 	// Open: its keys are in memory.
 	Open bool
 	// Working: files are being converted. Left: some may still have to be; that goes on when the account is opened.

@@ -76,7 +76,7 @@ func (v *vault) status() Encryption {
 		return e
 	}
 	e.On, e.Open, e.Left = true, v.keys != nil, v.file.State() != sealed.Sealed
-	e.Ending = v.file.State() == sealed.Opening
+	e.Ending, e.Rotating = v.file.State() == sealed.Opening, v.file.Keys() > 1
 	e.Password, e.Recovery, e.Server = v.file.Locks()
 	return e
 }

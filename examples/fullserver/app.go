@@ -89,6 +89,10 @@ func (a *app) open(c *config) (err error) {
 	a.login.Logger = a.log
 	a.store = maildir.New(c.path("mail"), maildir.AccountsFunc(a.account))
 	a.store.Logger = a.log
+	if a.store.ServerKey, err = c.encryption.readServerKey(); err != nil {
+		return err
+	}
+	a.login.Verified = a.openMail
 	a.guards.Store(new(guards))
 	if err := a.setGuards(c); err != nil {
 		return err

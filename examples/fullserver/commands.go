@@ -15,33 +15,58 @@ import (
 	"golang.org/x/term"
 
 	"github.com/mailbricks/mailbricks/auth/directory"
+	"github.com/mailbricks/mailbricks/maildir"
 )
 
-// maxPasswordLine is the longest line taken as a password, in octets.
+// maxPasswordLine is the longest line taken as a password or another secret, in octets.
 const maxPasswordLine = 4096
 
-// password is given, or one line of standard input; on a terminal it is asked for twice and not shown.
-func (p *process) password(given string) (string, error) {
-	if given != "" {
-		return given, nil
+// secret is what a command asks for: it is on the command line, or one line of standard input.
+type secret struct {
+	what string
+	to   *string
+	new  bool // on a terminal it is asked for twice
+}
+
+// readSecrets reads those that are not on the command line; on a terminal they are not shown.
+func (p *process) readSecrets(secrets []secret) error {
+	in := bufio.NewReaderSize(io.LimitReader(p.stdin, int64(len(secrets))*maxPasswordLine), maxPasswordLine)
+	for _, s := range secrets {
+		if *s.to != "" {
+			continue
+		}
+		var err error
+		if f, ok := p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			*s.to, err = p.askSecret(int(f.Fd()), s)
+		} else {
+			*s.to, err = readLine(in, s.what)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if f, ok := p.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return p.askPassword(int(f.Fd()))
-	}
-	line, err := bufio.NewReader(io.LimitReader(p.stdin, maxPasswordLine)).ReadString('\n')
+	return nil
+}
+
+func readLine(in *bufio.Reader, what string) (string, error) {
+	line, err := in.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", err
 	}
 	line = strings.TrimRight(line, "\r\n")
 	if line == "" {
-		return "", errors.New("no password on the command line or standard input")
+		return "", fmt.Errorf("no %s on the command line or standard input", what)
 	}
 	return line, nil
 }
 
-func (p *process) askPassword(fd int) (string, error) {
+func (p *process) askSecret(fd int, s secret) (string, error) {
+	prompts := []string{strings.ToUpper(s.what[:1]) + s.what[1:] + ": ", "Again: "}
+	if !s.new {
+		prompts = prompts[:1]
+	}
 	var typed [2]string
-	for i, prompt := range []string{"Password: ", "Again: "} {
+	for i, prompt := range prompts {
 		fmt.Fprint(p.stderr, prompt)
 		b, err := term.ReadPassword(fd)
 		fmt.Fprintln(p.stderr)
@@ -50,7 +75,7 @@ func (p *process) askPassword(fd int) (string, error) {
 		}
 		typed[i] = string(b)
 	}
-	if typed[0] != typed[1] {
+	if s.new && typed[0] != typed[1] {
 		return "", errors.New("the two passwords differ")
 	}
 	return typed[0], nil
@@ -61,21 +86,32 @@ type emailAdd struct {
 	Password string `arg:"" optional:"" help:"Read from standard input when it is left out."`
 }
 
-func (c *emailAdd) passwordField() *string { return &c.Password }
+func (c *emailAdd) secrets() []secret { return []secret{{"password", &c.Password, true}} }
 
-func (c *emailAdd) runOn(_ context.Context, a *app, _ io.Writer) error {
-	return a.dir.AddAccount(c.Address, c.Password)
+func (c *emailAdd) runOn(ctx context.Context, a *app, out io.Writer) error {
+	if err := a.dir.AddAccount(c.Address, c.Password); err != nil {
+		return err
+	}
+	return a.encryptNew(ctx, c.Address, c.Password, out)
 }
 
 type emailUpdate struct {
 	Address  string `arg:"" name:"addr"`
 	Password string `arg:"" optional:"" help:"Read from standard input when it is left out."`
+	WithOld  bool   `name:"with-old" help:"Read the old password as well, in front of the new one: it opens encrypted mail."`
+	Old      string `kong:"-"`
 }
 
-func (c *emailUpdate) passwordField() *string { return &c.Password }
+func (c *emailUpdate) secrets() []secret {
+	list := []secret{{"password", &c.Password, true}}
+	if c.WithOld {
+		list = append([]secret{{"old password", &c.Old, false}}, list...)
+	}
+	return list
+}
 
-func (c *emailUpdate) runOn(_ context.Context, a *app, _ io.Writer) error {
-	return a.dir.SetPassword(c.Address, c.Password)
+func (c *emailUpdate) runOn(ctx context.Context, a *app, _ io.Writer) error {
+	return a.changePassword(ctx, c.Address, maildir.Secret{Password: c.Old}, c.Password)
 }
 
 type emailDel struct {

@@ -68,11 +68,12 @@ type config struct {
 		arcSeal       bool
 		settle, grace time.Duration
 	}
-	reports   reportConfig
-	defence   defence
-	retention retentionConfig
-	run       struct{ user string }
-	log       struct{ level, format string }
+	reports    reportConfig
+	defence    defence
+	retention  retentionConfig
+	encryption encryptionConfig
+	run        struct{ user string }
+	log        struct{ level, format string }
 }
 
 // services in the order in which they are shown.
@@ -146,6 +147,7 @@ func (c *config) keys() map[string]setter {
 	maps.Copy(keys, c.authKeys())
 	maps.Copy(keys, c.defence.keys())
 	maps.Copy(keys, c.retention.keys())
+	maps.Copy(keys, c.encryption.keys())
 	for _, service := range services {
 		keys["listen."+service] = endpoints(c.listen, service)
 	}
@@ -412,12 +414,16 @@ func (c *config) needsRestart(next *config) []string {
 	if c.run.user != next.run.user {
 		keys = append(keys, "run.user")
 	}
+	if c.encryption.serverKey != next.encryption.serverKey {
+		keys = append(keys, "encryption.server_key")
+	}
 	return keys
 }
 
 // keep takes over from the configuration in force what needs a restart.
 func (c *config) keep(old *config) {
 	c.hostname, c.dataDir, c.listen, c.run.user = old.hostname, old.dataDir, old.listen, old.run.user
+	c.encryption.serverKey = old.encryption.serverKey
 }
 
 // schedule is outbound.retry, which was checked when it was set.

@@ -28,13 +28,13 @@ type dataCommand interface {
 	runOn(ctx context.Context, a *app, out io.Writer) error
 }
 
-// passwordTaker is a command that needs a password, which may be on its command line.
-type passwordTaker interface{ passwordField() *string }
+// secretTaker is a command that needs passwords or the like, which may be on its command line.
+type secretTaker interface{ secrets() []secret }
 
 // controlRequest is what a command sends to the server that runs.
 type controlRequest struct {
-	Args     []string `json:"args"`
-	Password string   `json:"password,omitempty"`
+	Args    []string `json:"args"`
+	Secrets []string `json:"secrets,omitempty"`
 	// Stream says that the answer is frames, for a streamCommand that was given in Folder.
 	Stream bool   `json:"stream,omitempty"`
 	Folder string `json:"folder,omitempty"`
@@ -63,12 +63,9 @@ func note(out io.Writer, format string, args ...any) {
 // runData runs a command where the data is.
 func (p *process) runData(ctx context.Context, c *config, command dataCommand) int {
 	request := controlRequest{Args: p.args}
-	if taker, ok := command.(passwordTaker); ok {
-		password, err := p.password(*taker.passwordField())
-		if err != nil {
-			return p.fail(err, exitError)
-		}
-		*taker.passwordField(), request.Password = password, password
+	var err error
+	if request.Secrets, err = p.takeSecrets(command); err != nil {
+		return p.fail(err, exitError)
 	}
 	response, err := askServer(c, request)
 	if errors.Is(err, errNotRunning) {
@@ -87,6 +84,37 @@ func (p *process) runData(ctx context.Context, c *config, command dataCommand) i
 		return p.fail(errors.New(response.Error), exitError)
 	}
 	return exitOK
+}
+
+// takeSecrets reads what a command needs of secrets, for this process and for the server.
+func (p *process) takeSecrets(command any) (values []string, err error) {
+	taker, ok := command.(secretTaker)
+	if !ok {
+		return nil, nil
+	}
+	if err := p.readSecrets(taker.secrets()); err != nil {
+		return nil, err
+	}
+	for _, s := range taker.secrets() {
+		values = append(values, *s.to)
+	}
+	return values, nil
+}
+
+// giveSecrets gives a command what its own process has read.
+func (r *controlRequest) giveSecrets(command any) error {
+	taker, ok := command.(secretTaker)
+	if !ok {
+		return nil
+	}
+	list := taker.secrets()
+	if len(list) != len(r.Secrets) {
+		return errors.New("the server that runs is of another version than this command")
+	}
+	for i, s := range list {
+		*s.to = r.Secrets[i]
+	}
+	return nil
 }
 
 // runHere opens the data, runs the command and closes the data.
@@ -278,9 +306,12 @@ func (a *app) executeStream(ctx context.Context, conn net.Conn, request controlR
 			if taker, ok := command.(pathTaker); ok {
 				taker.resolvePaths(request.Folder)
 			}
-			return a.answerStream(ctx, conn, stream)
+			if err = request.giveSecrets(command); err == nil {
+				return a.answerStream(ctx, conn, stream)
+			}
+		} else {
+			err = errNotForServer
 		}
-		err = errNotForServer
 	}
 	return (&frames{conn: conn}).write(frameResult, []byte(err.Error()))
 }
@@ -322,8 +353,8 @@ func (a *app) execute(ctx context.Context, request controlRequest) controlRespon
 	if !ok {
 		return controlResponse{Error: errNotForServer.Error()}
 	}
-	if taker, ok := command.(passwordTaker); ok {
-		*taker.passwordField() = request.Password
+	if err := request.giveSecrets(command); err != nil {
+		return controlResponse{Error: err.Error()}
 	}
 	return respond(ctx, a, command)
 }

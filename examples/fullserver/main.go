@@ -66,6 +66,15 @@ type cli struct {
 	Retention struct {
 		Run retentionRun `cmd:"" help:"Delete now what the section retention of the configuration says."`
 	} `cmd:"" help:"How long mail stays."`
+	Encrypt struct {
+		On          encryptOn          `cmd:"" help:"Encrypt the mail of an account, and show its recovery key."`
+		Off         encryptOff         `cmd:"" help:"Decrypt it again."`
+		Status      encryptStatus      `cmd:"" help:"Show which accounts are encrypted, how far that is, and what opens them."`
+		Rotate      encryptRotate      `cmd:"" help:"Make new keys, also a new recovery key, and encrypt all mail with them."`
+		Recover     encryptRecover     `cmd:"" help:"Set a new password by the recovery key, where the old one is lost."`
+		RecoveryKey encryptRecoveryKey `cmd:"" name:"recovery-key" help:"Make and show a new recovery key in the place of the old one."`
+		ServerKey   encryptServerKey   `cmd:"" name:"server-key" help:"Make the file that encryption.server_key names."`
+	} `cmd:"" help:"Encryption of mail on disk."`
 	Dkim struct {
 		Show   dkimCommand `cmd:"" default:"withargs" help:"Make a DKIM key if there is none, and print its DNS record (the default)."`
 		Rotate dkimRotate  `cmd:"" help:"Begin to replace the keys of a domain, or go on with it, and show how far that is."`
@@ -160,7 +169,7 @@ type ownCommand interface {
 // independent says whether a command needs no configuration.
 func independent(command any) bool {
 	switch command.(type) {
-	case *versionCommand, *dmarcReport:
+	case *versionCommand, *dmarcReport, *encryptServerKey:
 		return true
 	}
 	return false

@@ -156,6 +156,7 @@ func (r *running) serve(ctx context.Context, c *config) error {
 	a.background.Go(func() { a.serveControl(queueCtx, control) })
 	a.background.Go(func() { a.keepKeys(queueCtx) })
 	a.background.Go(func() { a.keepMail(queueCtx) })
+	a.background.Go(func() { a.resumeEncryption(queueCtx) })
 	r.now.Store(a.settings(c, r.certs, a.dns.Load()))
 	servers := r.start(ctx)
 	r.watch(ctx)

@@ -221,10 +221,14 @@ func (p *process) runStream(ctx context.Context, c *config, command streamComman
 	if taker, ok := command.(pathTaker); ok {
 		taker.resolvePaths(folder)
 	}
-	err = p.streamTo(ctx, c, command, folder)
+	request := controlRequest{Args: p.args, Stream: true, Folder: folder}
+	if request.Secrets, err = p.takeSecrets(command); err != nil {
+		return p.fail(err, exitError)
+	}
+	err = p.streamTo(ctx, c, command, request)
 	if errors.Is(err, errNotRunning) {
 		if err = p.streamHere(ctx, c, command); errors.Is(err, errAnswers) { // it began to run meanwhile
-			err = p.streamTo(ctx, c, command, folder)
+			err = p.streamTo(ctx, c, command, request)
 		}
 	}
 	if err != nil {
@@ -234,13 +238,13 @@ func (p *process) runStream(ctx context.Context, c *config, command streamComman
 }
 
 // streamTo has the server that runs do a command.
-func (p *process) streamTo(ctx context.Context, c *config, command streamCommand, folder string) error {
+func (p *process) streamTo(ctx context.Context, c *config, command streamCommand, request controlRequest) error {
 	conn, err := connectControl(c)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := json.NewEncoder(conn).Encode(controlRequest{Args: p.args, Stream: true, Folder: folder}); err != nil {
+	if err := json.NewEncoder(conn).Encode(request); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return p.follow(ctx, conn, command)
