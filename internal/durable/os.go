@@ -17,14 +17,14 @@ func OS() FS { return osFS{} }
 type osFS struct{}
 
 func (osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, flag, perm)
+	f, err := openFile(name, flag, perm)
 	if err != nil {
 		return nil, err // not a nil *os.File in a non-nil File
 	}
 	return f, nil
 }
 
-func (osFS) Rename(oldName, newName string) error       { return os.Rename(oldName, newName) }
+func (osFS) Rename(oldName, newName string) error       { return rename(oldName, newName) }
 func (osFS) Link(oldName, newName string) error         { return os.Link(oldName, newName) }
 func (osFS) Remove(name string) error                   { return os.Remove(name) }
 func (osFS) Mkdir(name string, perm fs.FileMode) error  { return os.Mkdir(name, perm) }
@@ -39,7 +39,7 @@ func (osFS) Chtimes(name string, mtime time.Time) error {
 }
 
 func (osFS) ReadNames(name string) ([]string, error) {
-	d, err := os.Open(name)
+	d, err := openFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
