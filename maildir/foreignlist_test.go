@@ -128,13 +128,13 @@ func TestNamesOfKeywordsVanish(t *testing.T) {
 func TestSubscriptionsOfOthers(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
-		"version 1":      "Sent\nLists.go.dev\nEntw&APw-rfe\n",
-		"version 2":      "V\t2\n\nSent\nLists\tgo\tdev\nEntw&APw-rfe\n",
-		"CRLF":           "V\t2\r\n\r\nSent\r\nLists\tgo\tdev\r\nEntw&APw-rfe\r\n",
-		"LAYOUT=fs":      "Sent\nLists/go/dev\nEntw&APw-rfe\n",
-		"UTF-8":          "V\t2\n\nSent\nLists\tgo\tdev\nEntwürfe\n",
-		"twice":          "Sent\nSent\nLists.go.dev\nEntw&APw-rfe",
-		"hostile":        "V\t2\n\nSent\n..\t..\t\tetc\n/etc\n\x00\nLists\tgo\tdev\n\xff\xfe\nEntw&APw-rfe\na\x1bb\n" + strings.Repeat("x", 2000) + "\n",
+		"version 1":   "Sent\nLists.go.dev\nEntw&APw-rfe\n",
+		"version 2":   "V\t2\n\nSent\nLists\tgo\tdev\nEntw&APw-rfe\n",
+		"CRLF":        "V\t2\r\n\r\nSent\r\nLists\tgo\tdev\r\nEntw&APw-rfe\r\n",
+		"LAYOUT=fs":   "Sent\nLists/go/dev\nEntw&APw-rfe\n",
+		"UTF-8":       "V\t2\n\nSent\nLists\tgo\tdev\nEntwürfe\n",
+		"twice":       "Sent\nSent\nLists.go.dev\nEntw&APw-rfe",
+		"hostile":     "V\t2\n\nSent\n..\t..\t\tetc\n/etc\n\x00\nLists\tgo\tdev\n\xff\xfe\nEntw&APw-rfe\na\x1bb\n" + strings.Repeat("x", 2000) + "\n",
 		"empty lines": "Sent\nLists.go.dev\nEntw&APw-rfe\n\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,8 +25,9 @@ import (
 // removed then. (One that someone puts there later, from a backup, is a new message.) Without the file
 // all messages have the modseq of the time of its loss (in microseconds, which is more than any modseq before), so that
 // clients look at all of them again. (If the clock was set back since, M in the first line of the uidlist and in its other
-// lines is what the new modseqs are far above; likewise where a line is damaged, since those behind it are not believed.) An "s" counts only as the last line. Version 1 had none; such a file is
-// written anew.
+// lines is what the new modseqs are far above; likewise where a line is damaged, since those behind it are not believed.) An
+// "s" counts only as the last line, but for its octets: the uidlist is no shorter, unless another program has written it anew.
+// Version 1 had none; such a file is written anew.
 const indexFile = "mailbricks-index"
 
 const indexVersion = 2
@@ -44,6 +45,7 @@ type index struct {
 	expunged []expunged      // modseqs ascending
 	doomed   map[uint32]bool // those whose files may still be there
 	mark     *scanMark       // nil: the last line is none
+	listed   int64           // the uidlist had this length and has only become longer since
 	lines    int
 	largest  uint32 // the largest UID in it
 	damaged  bool   // see uidlist
@@ -190,6 +192,7 @@ func (x *index) parseLine(line []byte) bool {
 		if !ok || len(rest) > 0 || count > math.MaxUint32 {
 			return false
 		}
+		x.listed = max(x.listed, int64(size))
 		x.mark = &scanMark{cur: int64(a), fresh: int64(b), inNew: int(count), listSize: int64(size), listTime: int64(time)}
 	default:
 		return false

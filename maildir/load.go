@@ -131,11 +131,13 @@ func (tx *tx) fill(list *listFile, x *index) error {
 		return err
 	}
 	next := x.nextUID(head.next)
-	if lost || x.broken || head.broken || next > head.next { // what is missing may have told of larger modseqs
+	short := list.info != nil && x.isShort(list.info.Size(), tx.noted)
+	if lost || x.broken || head.broken || next > head.next || short && !tx.f.inMemory() {
+		// What is missing may have told of larger modseqs.
 		x.base = newBase(tx.f.account.maildir.now(), largest)
 		x.modseq = x.base
 	}
-	tx.whole = head.damaged || next > head.next || lost || x.damaged || x.old || len(tx.unknown) > 0
+	tx.whole = head.damaged || next > head.next || short || lost || x.damaged || x.old || len(tx.unknown) > 0
 	tx.lines[1] = x.lines
 	tx.hadDoomed = len(st.doomed) > 0
 	slices.SortStableFunc(x.expunged, func(a, b expunged) int { return cmp.Compare(a.modseq, b.modseq) })
@@ -161,6 +163,7 @@ func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
 	}
 	fl, ok := x.flags[l.uid]
 	if ok {
+		tx.noted++
 		e.modseq, e.flags = max(fl.modseq, l.modseq), fl.flags
 		e.extra = tx.fillKeywords(&e, fl.keywords, extra)
 	}
@@ -348,6 +351,8 @@ func (tx *tx) writeAll() error {
 	}
 	list, lines := tx.formatList()
 	log, logLines := tx.formatIndex()
+	log = append(log, (&scanMark{listSize: int64(len(list))}).line()...) // see index.listed
+	logLines++
 	// The uidlist first: it has the modseqs that the new index has no lines for any more.
 	if err := durable.WriteFile(f.fs(), filepath.Join(tx.dir, uidlistFile), list, 0o600); err != nil {
 		return err
