@@ -12,6 +12,10 @@ import (
 // maxFlags is how many flags one command may name.
 const maxFlags = 500
 
+// storeChunk is how many messages a store is told to change at a time. Each time may cost a sync, so that it is more than
+// metaChunk; the answers of so many are in memory, some 2 MB.
+const storeChunk = 10_000
+
 // flag reads a flag. Of those with a backslash only the ones of RFC 3501 §2.3.2 can be set.
 func (c *conn) flag(flags *[]mailbox.Flag) bool {
 	var name string
@@ -60,7 +64,7 @@ func (c *conn) storeCommand(ctx context.Context) error {
 	}
 	missing := false
 	for _, sp := range spans {
-		for chunk := range slices.Chunk(c.sel.uids[sp.from:sp.to], metaChunk) {
+		for chunk := range slices.Chunk(c.sel.uids[sp.from:sp.to], storeChunk) {
 			metas, err := c.sel.box.SetFlags(ctx, chunk, change)
 			if err != nil {
 				return err

@@ -30,12 +30,10 @@ func (tx *tx) setFlags(uids []mailbox.UID, change mailbox.FlagChange) ([]entry, 
 		case want != 0 && e.modseq > uint64(want):
 		case change.Op == mailbox.AddFlags:
 			fl |= bits
-			wantExtra = newKeywordSet(slices.Concat(e.extra.list(), extra.list()))
+			wantExtra = e.extra.with(extra)
 		case change.Op == mailbox.RemoveFlags:
 			fl &^= bits
-			wantExtra = newKeywordSet(slices.DeleteFunc(slices.Clone(e.extra.list()), func(name string) bool {
-				return slices.Contains(extra.list(), name)
-			}))
+			wantExtra = e.extra.without(extra)
 		case change.Op == mailbox.ReplaceFlags:
 			fl = fl&keep | bits
 			wantExtra = extra
@@ -70,10 +68,10 @@ func (tx *tx) reflag(e entry, fl flags) (entry, bool, error) {
 		if fl != e.flags {
 			after.isNew = false
 		}
-		if after.path() == e.path() {
+		if after.flags == e.flags && after.isNew == e.isNew {
 			return after, true, nil
 		}
-		err := tx.f.fs().Rename(filepath.Join(tx.dir, e.path()), filepath.Join(tx.dir, after.path()))
+		err := tx.f.fs().Rename(e.pathIn(tx.dir), after.pathIn(tx.dir))
 		if err == nil {
 			tx.dirs[filepath.Join(tx.dir, "cur")] = true
 			tx.f.newDirty = tx.f.newDirty || e.isNew
@@ -127,7 +125,7 @@ func (tx *tx) takeRecent() uint32 {
 		}
 		after := e
 		after.isNew = false
-		if tx.f.fs().Rename(filepath.Join(tx.dir, e.path()), filepath.Join(tx.dir, after.path())) == nil {
+		if tx.f.fs().Rename(e.pathIn(tx.dir), after.pathIn(tx.dir)) == nil {
 			tx.put(after)
 			tx.f.newDirty = true
 		}

@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/bits"
@@ -43,11 +42,22 @@ type entry struct {
 }
 
 // path is where the message is, seen from the folder.
-func (e *entry) path() string {
-	if e.isNew {
-		return filepath.Join("new", e.base)
+func (e *entry) path() string { return e.pathIn("") }
+
+// pathIn is where it is in a folder, whose name is clean: nothing else is as often asked.
+func (e *entry) pathIn(dir string) string {
+	var buf [256]byte
+	b := append(buf[:0], dir...)
+	if dir != "" {
+		b = append(b, filepath.Separator)
 	}
-	return filepath.Join("cur", withFlags(e.base, e.flags))
+	if e.isNew {
+		b = append(b, "new"...)
+		return string(append(append(b, filepath.Separator), e.base...))
+	}
+	b = append(b, "cur"...)
+	b = append(append(b, filepath.Separator), e.base...)
+	return string(e.flags.appendTo(append(b, infoSeparator+"2,"...)))
 }
 
 // saveDate is when the message came into this mailbox; its date is known.
@@ -295,38 +305,32 @@ func (f *folder) begin(dir string) (*tx, error) {
 	st := f.st
 	f.mu.Unlock()
 	if st == nil {
-		return f.reload(dir, nil)
+		return f.reload(dir, 0)
 	}
 	changed, err := f.filesChanged(dir)
 	if err != nil {
 		return nil, err
 	}
 	if changed || f.account.maildir.distrusts(dir) {
-		return f.reload(dir, st)
+		return f.reload(dir, st.validity)
 	}
 	return newTx(f, dir, st), nil
 }
 
 // reload reads everything. If the mailbox is another one now, sessions that have the old one open are told.
-func (f *folder) reload(dir string, old *state) (*tx, error) {
+func (f *folder) reload(dir string, validity uint32) (*tx, error) {
 	tx, err := f.load(dir)
 	if err != nil {
 		return nil, err
 	}
-	if old != nil && tx.st.validity != old.validity {
-		err = fmt.Errorf("%w: it was replaced", mailbox.ErrNoMailbox)
-	} else if old != nil {
-		err = tx.follow(old)
-	}
-	if errors.Is(err, mailbox.ErrNoMailbox) {
+	if validity != 0 && tx.st.validity != validity {
+		err := fmt.Errorf("%w: it was replaced", mailbox.ErrNoMailbox)
 		f.retire(err)
 		f.account.changedFolder(f.folderName())
-	}
-	if err != nil {
 		return nil, err
 	}
 	tx.whole = tx.whole || f.account.maildir.distrusts(dir)
-	tx.again = old != nil
+	tx.again = validity != 0
 	return tx, nil
 }
 

@@ -48,6 +48,24 @@ func newKeywordSet(names []string) *keywordSet {
 	return &keywordSet{slices.Compact(names)}
 }
 
+// with are the keywords of both.
+func (k *keywordSet) with(more *keywordSet) *keywordSet {
+	if more == nil {
+		return k
+	}
+	return newKeywordSet(slices.Concat(k.list(), more.list()))
+}
+
+// without are the keywords that are not in less.
+func (k *keywordSet) without(less *keywordSet) *keywordSet {
+	if k == nil || less == nil {
+		return k
+	}
+	return newKeywordSet(slices.DeleteFunc(slices.Clone(k.names), func(name string) bool {
+		return slices.Contains(less.names, name)
+	}))
+}
+
 func sameKeywords(a, b *keywordSet) bool { return slices.Equal(a.list(), b.list()) }
 
 // parseKeywords reads the file. Lines that are none are left out: their letters stay in the file names.

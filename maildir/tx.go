@@ -25,7 +25,6 @@ type tx struct {
 	// unknown are the UIDs whose flags nobody has noted, guessRecent that nobody has noted what is recent.
 	unknown     []uint32
 	guessRecent bool
-	noted       int       // of how many messages in st the index had flags
 	asMarked    *scanMark // what st was read from is all there is to know unless the folders have changed since; nil: it is not
 	scanned     bool
 	told        uint64 // a modseq that was given under another UIDVALIDITY
@@ -155,7 +154,7 @@ func (tx *tx) fileSize(e *entry) int64 {
 	if n, ok := nameSize(e.base, 'S'); ok {
 		return n
 	}
-	info, err := tx.f.fs().Lstat(filepath.Join(tx.dir, e.path()))
+	info, err := tx.f.fs().Lstat(e.pathIn(tx.dir))
 	if err != nil {
 		return 0 // gone or renamed by another program, which counts as well
 	}
@@ -443,7 +442,7 @@ func (tx *tx) unlink() {
 		return
 	}
 	for _, e := range tx.unlinks {
-		if err := f.fs().Remove(filepath.Join(tx.dir, e.path())); err != nil {
+		if err := f.fs().Remove(e.pathIn(tx.dir)); err != nil {
 			f.rescan = true
 			continue
 		}
