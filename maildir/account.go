@@ -33,6 +33,7 @@ type account struct {
 
 	ids      ids
 	watching watching
+	moving   moving
 }
 
 // Files of the account as a whole, in INBOX's folder.
@@ -88,6 +89,9 @@ func (a *account) make() error {
 	}
 	defer lock.Close()
 	if err := a.finishRename(); err != nil {
+		return err
+	}
+	if err := a.finishMoves(); err != nil {
 		return err
 	}
 	info, err := statOrNil(a.fs(), filepath.Join(a.dir, "cur"))

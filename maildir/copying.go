@@ -3,6 +3,7 @@ package maildir
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/mailbricks/mailbricks/mailbox"
 )
@@ -12,8 +13,8 @@ func (s *session) Copy(ctx context.Context, uids []mailbox.UID, dest string) (ma
 	return s.transfer(ctx, uids, dest, false)
 }
 
-// Move implements mailbox.Copier. The messages are in the destination before they go from here: a power cut in between
-// leaves them in both.
+// Move implements mailbox.Copier. The messages are in the destination before they go from here; where that is interrupted, they
+// go at the next start (moves.go).
 func (s *session) Move(ctx context.Context, uids []mailbox.UID, dest string) (mailbox.Copied, error) {
 	return s.transfer(ctx, uids, dest, true)
 }
@@ -32,44 +33,69 @@ func (s *session) transfer(ctx context.Context, uids []mailbox.UID, dest string,
 		s.f.leaving.Lock()
 		defer s.f.leaving.Unlock()
 	}
-	messages, from, err := s.stageAll(to, uids)
+	t, err := s.stageAll(to, uids)
 	if err != nil {
 		return mailbox.Copied{}, err
 	}
 	out := mailbox.Copied{}
 	if err := to.read(func(st *state) { out.UIDValidity = st.validity }); err != nil {
-		return out, discardAll(a, messages, err)
+		return out, discardAll(a, t.messages, err)
 	}
-	if len(messages) == 0 {
+	if len(t.messages) == 0 {
 		return out, nil
 	}
-	if !move {
-		var more usage
-		for _, m := range messages {
-			more = more.plus(usage{m.size, 1})
-		}
-		free, err := a.reserve(more)
-		if err != nil {
-			return out, discardAll(a, messages, err)
-		}
-		defer free()
+	if move {
+		return s.finishMove(to, t, out)
 	}
-	placed, err := to.place(messages)
+	var more usage
+	for _, m := range t.messages {
+		more = more.plus(usage{m.size, 1})
+	}
+	free, err := a.reserve(more)
+	if err != nil {
+		return out, discardAll(a, t.messages, err)
+	}
+	defer free()
+	return s.placeIn(to, t, out)
+}
+
+// placeIn puts staged messages into their new mailbox.
+func (s *session) placeIn(to *folder, t transferred, out mailbox.Copied) (mailbox.Copied, error) {
+	placed, err := to.place(t.messages)
 	if err != nil {
 		return out, err
 	}
-	out.Source = from
+	out.Source = t.from
 	for _, uid := range placed {
 		out.Dest = append(out.Dest, mailbox.UID(uid))
 	}
 	s.carry(to, out.Source, out.Dest)
-	if move {
-		if _, err := s.f.expunge(out.Source); err != nil {
-			_, undoErr := to.expunge(out.Dest)
-			return mailbox.Copied{}, errors.Join(err, undoErr)
-		}
-	}
 	return out, nil
+}
+
+// finishMove puts staged messages into their new mailbox and takes them out of this one.
+func (s *session) finishMove(to *folder, t transferred, out mailbox.Copied) (mailbox.Copied, error) {
+	a := s.f.account
+	var names []moved
+	for i, m := range t.messages {
+		names = append(names, moved{t.bases[i], m.base})
+	}
+	end, err := a.beginMove(names)
+	if err != nil {
+		return out, discardAll(a, t.messages, fmt.Errorf("maildir: move: %w", err))
+	}
+	placed, err := s.placeIn(to, t, out)
+	if err != nil {
+		return out, errors.Join(err, end(false))
+	}
+	_, err = s.f.expunge(t.from)
+	if errors.Is(err, mailbox.ErrNoMailbox) { // it has gone meanwhile, with what was moved
+		err = nil
+	}
+	if endErr := end(err == nil); err != nil && endErr != nil {
+		return out, errors.Join(err, endErr)
+	} // else end has done what expunge could not
+	return placed, nil
 }
 
 func discardAll(a *account, messages []*staged, err error) error {
@@ -79,20 +105,26 @@ func discardAll(a *account, messages []*staged, err error) error {
 	return err
 }
 
+// transferred is what is on its way to another mailbox.
+type transferred struct {
+	messages []*staged
+	from     []mailbox.UID
+	bases    []string // the names of their files here, without flags
+}
+
 // stageAll gives every message that is still there a second name in the tmp of another folder.
-func (s *session) stageAll(to *folder, uids []mailbox.UID) ([]*staged, []mailbox.UID, error) {
+func (s *session) stageAll(to *folder, uids []mailbox.UID) (transferred, error) {
+	var t transferred
 	entries, kw, err := s.entries(uids)
 	if err != nil {
-		return nil, nil, err
+		return t, err
 	}
 	a := s.f.account
-	var messages []*staged
-	var from []mailbox.UID
 	for i := range entries {
 		e := &entries[i]
 		if e.date == noDate {
 			if err := s.learn(e); err != nil && !errors.Is(err, mailbox.ErrExpunged) {
-				return nil, nil, discardAll(a, messages, err)
+				return t, discardAll(a, t.messages, err)
 			}
 		}
 		var msg *staged
@@ -107,11 +139,12 @@ func (s *session) stageAll(to *folder, uids []mailbox.UID) ([]*staged, []mailbox
 			continue
 		}
 		if err != nil {
-			return nil, nil, discardAll(a, messages, err)
+			return t, discardAll(a, t.messages, err)
 		}
 		msg.flags = kw.decode(e.flags, e.extra)
-		messages = append(messages, msg)
-		from = append(from, mailbox.UID(e.uid))
+		t.messages = append(t.messages, msg)
+		t.from = append(t.from, mailbox.UID(e.uid))
+		t.bases = append(t.bases, e.base)
 	}
-	return messages, from, nil
+	return t, nil
 }

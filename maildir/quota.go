@@ -15,7 +15,8 @@ import (
 
 // The file maildirsize of an account with a quota has how much mail there is, as Maildir++ describes it: the quota in the
 // first line ("<octets>S,<messages>C", with what is limited of it), then lines "<octets> <messages>" whose sum it is. It is
-// counted anew when it is old or long or says that there is no room.
+// counted anew when it is old or long or says that there is no room, and once in each process: the one before may have ended
+// between a message and its line.
 const sizeFile = "maildirsize"
 
 const (
@@ -138,7 +139,7 @@ func (a *account) readSize() (u usage, counted bool, err error) {
 	if err != nil {
 		return usage{}, false, err
 	}
-	if info != nil && info.Size() <= maxSizeFile && a.maildir.now().Sub(info.ModTime()) <= maxSizeAge {
+	if info != nil && a.maildir.hasSized(a.dir) && info.Size() <= maxSizeFile && a.maildir.now().Sub(info.ModTime()) <= maxSizeAge {
 		data, err := durable.ReadFile(a.fs(), path, 2*maxSizeFile)
 		if err != nil {
 			return usage{}, false, err
@@ -149,6 +150,13 @@ func (a *account) readSize() (u usage, counted bool, err error) {
 	}
 	u, err = a.count()
 	return u, true, err
+}
+
+// hasSized says whether this process has counted the mail of an account.
+func (m *Maildir) hasSized(dir string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sized[dir]
 }
 
 // parseSize adds up the lines. The file is not believed if it was made for another quota.
@@ -196,6 +204,9 @@ func (a *account) count() (usage, error) {
 	if err := durable.WriteFile(a.fs(), path, []byte(text), messagePerm); err != nil {
 		return usage{}, err
 	}
+	a.maildir.mu.Lock()
+	defer a.maildir.mu.Unlock()
+	a.maildir.sized[a.dir] = true
 	return u, nil
 }
 

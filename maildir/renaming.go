@@ -178,7 +178,8 @@ func (a *account) rename(moves []renaming, before, after *useFile) error {
 		err = fmt.Errorf("maildir: rename: %w", err)
 		for _, m := range slices.Backward(done) {
 			if undoErr := a.fs().Rename(a.path(m.to), a.path(m.from)); undoErr != nil {
-				return errors.Join(err, undoErr) // the journal stays: it is done to the end next time
+				a.maildir.unready(a.dir) // the journal stays: who comes next does it to the end
+				return errors.Join(err, undoErr)
 			}
 		}
 		return errors.Join(err, a.endRename())

@@ -169,7 +169,9 @@ func (tx *tx) place(messages []*staged) ([]uint32, error) {
 		entries[i] = e
 		if err := fsys.Rename(s.temp, filepath.Join(tx.dir, e.path())); err != nil {
 			for j := range i {
-				_ = fsys.Remove(filepath.Join(tx.dir, entries[j].path()))
+				if fsys.Remove(filepath.Join(tx.dir, entries[j].path())) != nil {
+					tx.f.rescan = true // it is a message then
+				}
 			}
 			return nil, err
 		}

@@ -118,12 +118,16 @@ func (n *node) prefixes() [][2]int {
 // States gives the file systems that a power cut now may leave; the FS itself
 // stays as it is. Every state is on its own. The first is what the end of the
 // process alone (kill -9) leaves: everything kept.
-func (f *FS) States() iter.Seq[State] {
+func (f *FS) States() iter.Seq[State] { return f.Some(MaxStates) }
+
+// Some is States with another limit than MaxStates: a test that makes very many cuts looks at a few states of each. The first
+// two are that all is kept and that all is lost.
+func (f *FS) Some(limit int) iter.Seq[State] {
 	return func(yield func(State) bool) {
 		f.mu.Lock()
 		choices := f.choices()
 		f.mu.Unlock()
-		for pick := range picks(choices) {
+		for pick := range picks(choices, limit) {
 			f.mu.Lock()
 			s := f.state(choices, pick)
 			f.mu.Unlock()
@@ -135,17 +139,20 @@ func (f *FS) States() iter.Seq[State] {
 }
 
 // picks gives the decisions: all if they are few, else the extremes and more.
-func picks(choices []choice) iter.Seq[[]int] {
+func picks(choices []choice, limit int) iter.Seq[[]int] {
 	total := 1
 	for _, c := range choices {
-		total = min(total*c.n, MaxStates+1)
+		total = min(total*c.n, limit+1)
 	}
 	return func(yield func([]int) bool) {
 		done := map[string]bool{}
 		give := func(pick []int) bool {
 			key := fmt.Sprint(pick)
-			if done[key] || len(done) >= MaxStates {
+			if done[key] {
 				return true
+			}
+			if len(done) >= limit {
+				return false
 			}
 			done[key] = true
 			return yield(slices.Clone(pick))
@@ -162,7 +169,7 @@ func picks(choices []choice) iter.Seq[[]int] {
 		if !fill(kept) || !fill(lost) {
 			return
 		}
-		if total <= MaxStates {
+		if total <= limit {
 			pick := make([]int, len(choices))
 			for {
 				i := 0
@@ -202,8 +209,8 @@ func picks(choices []choice) iter.Seq[[]int] {
 			}
 		}
 		random := rand.New(rand.NewPCG(1, 2))
-		for range 4 * MaxStates {
-			if len(done) >= MaxStates || !fill(func(i int) int { return random.IntN(choices[i].n) }) {
+		for range 4 * limit {
+			if len(done) >= limit || !fill(func(i int) int { return random.IntN(choices[i].n) }) {
 				return
 			}
 		}
