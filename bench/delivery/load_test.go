@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -51,6 +52,14 @@ func TestMeasure(t *testing.T) {
 	}
 	require.Equal(t, 28, s.sent)
 	require.NoError(t, s.complete())
+	last, err := s.newest()
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), last, time.Minute)
+	soon := time.Now().Add(time.Hour)
+	require.NoError(t, os.Chtimes(filepath.Join(s.mail, user(3), "new"), soon, soon))
+	last, err = s.newest()
+	require.NoError(t, err)
+	require.WithinDuration(t, soon, last, time.Second)
 
 	box := filepath.Join(s.mail, user(0), "new")
 	files, err := os.ReadDir(box)

@@ -58,6 +58,23 @@ func (s *server) messages() (int, error) {
 	return sum, nil
 }
 
+// newest is when a message came into a mailbox last: when its folder changed, since nobody reads the mail.
+func (s *server) newest() (last time.Time, err error) {
+	for i := range users {
+		info, err := os.Stat(filepath.Join(s.mail, user(i), "new"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has had none
+		}
+		if err != nil {
+			return time.Time{}, err
+		}
+		if info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last, nil
+}
+
 // complete fails unless each message that was taken is there once.
 func (s *server) complete() error {
 	n, err := s.messages()
