@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/bits"
@@ -305,32 +306,38 @@ func (f *folder) begin(dir string) (*tx, error) {
 	st := f.st
 	f.mu.Unlock()
 	if st == nil {
-		return f.reload(dir, 0)
+		return f.reload(dir, nil)
 	}
 	changed, err := f.filesChanged(dir)
 	if err != nil {
 		return nil, err
 	}
 	if changed || f.account.maildir.distrusts(dir) {
-		return f.reload(dir, st.validity)
+		return f.reload(dir, st)
 	}
 	return newTx(f, dir, st), nil
 }
 
 // reload reads everything. If the mailbox is another one now, sessions that have the old one open are told.
-func (f *folder) reload(dir string, validity uint32) (*tx, error) {
+func (f *folder) reload(dir string, old *state) (*tx, error) {
 	tx, err := f.load(dir)
 	if err != nil {
 		return nil, err
 	}
-	if validity != 0 && tx.st.validity != validity {
-		err := fmt.Errorf("%w: it was replaced", mailbox.ErrNoMailbox)
+	if old != nil && tx.st.validity != old.validity {
+		err = fmt.Errorf("%w: it was replaced", mailbox.ErrNoMailbox)
+	} else if old != nil {
+		err = tx.follow(old)
+	}
+	if errors.Is(err, mailbox.ErrNoMailbox) {
 		f.retire(err)
 		f.account.changedFolder(f.folderName())
+	}
+	if err != nil {
 		return nil, err
 	}
 	tx.whole = tx.whole || f.account.maildir.distrusts(dir)
-	tx.again = validity != 0
+	tx.again = old != nil
 	return tx, nil
 }
 

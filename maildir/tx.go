@@ -25,6 +25,7 @@ type tx struct {
 	// unknown are the UIDs whose flags nobody has noted, guessRecent that nobody has noted what is recent.
 	unknown     []uint32
 	guessRecent bool
+	noted       int       // of how many messages in st the index had flags
 	asMarked    *scanMark // what st was read from is all there is to know unless the folders have changed since; nil: it is not
 	scanned     bool
 	told        uint64 // a modseq that was given under another UIDVALIDITY
