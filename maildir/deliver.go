@@ -50,11 +50,17 @@ func (m *Maildir) Accepts(ctx context.Context, address string, size int64) error
 }
 
 func (m *Maildir) accepts(ctx context.Context, address string, more usage) error {
-	a, _, err := m.attach(ctx, address)
+	a, _, err := m.find(ctx, address)
 	if err != nil {
 		return err
 	}
 	defer m.release(a)
+	if !a.limited() {
+		return nil
+	}
+	if err := a.loadKeys(); err != nil { // the count of its mail may be encrypted
+		return err
+	}
 	free, err := a.reserve(more)
 	if isNotExist(err) && a.fitsEmpty(more) { // the first mail makes the account
 		return nil
@@ -64,6 +70,13 @@ func (m *Maildir) accepts(ctx context.Context, address string, more usage) error
 	}
 	free()
 	return nil
+}
+
+// limited says whether the account has a quota.
+func (a *account) limited() bool {
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	return limits(a.quota)
 }
 
 // fitsEmpty says whether the account may have so much mail if there is none yet.

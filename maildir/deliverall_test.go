@@ -62,7 +62,7 @@ func newOf(t testing.TB, fsys durable.FS, root string, user int) []string {
 	return names
 }
 
-func read(t testing.TB, fsys durable.FS, path string) string {
+func fileText(t testing.TB, fsys durable.FS, path string) string {
 	t.Helper()
 	data, err := durable.ReadFile(fsys, path, 0)
 	require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestManyRecipientsHaveOneFile(t *testing.T) {
 		paths := newOf(t, durable.OS(), m.Root, user)
 		require.Len(t, paths, want)
 		for _, path := range paths {
-			require.Equal(t, letterStored, read(t, durable.OS(), path))
+			require.Equal(t, letterStored, fileText(t, durable.OS(), path))
 			require.Contains(t, path, fmt.Sprintf(",S=%d,W=%d", len(letterStored), len(letterStored)))
 			names[filepath.Base(path)] = true
 			info, err := os.Stat(path)
@@ -169,7 +169,7 @@ func TestRecipientsGetCopiesWhereLinksAreRefused(t *testing.T) {
 		for user := range 4 {
 			paths := newOf(t, fsys, "/mail", user)
 			require.Len(t, paths, 1)
-			require.Equal(t, letterStored, read(t, fsys, paths[0]))
+			require.Equal(t, letterStored, fileText(t, fsys, paths[0]))
 			left, err := fsys.ReadNames(fmt.Sprintf("/mail/example.com/user%d/tmp", user))
 			require.NoError(t, err)
 			require.Empty(t, left)
@@ -265,7 +265,7 @@ func TestManyRecipientsSurvivePowerCut(t *testing.T) {
 			for user := range 2 {
 				paths := newOf(t, state.FS, "/mail", user)
 				for _, path := range paths {
-					require.Equal(t, letterStored, read(t, state.FS, path), state.What)
+					require.Equal(t, letterStored, fileText(t, state.FS, path), state.What)
 				}
 				if told[user] {
 					require.Len(t, paths, 2, state.What)
@@ -292,7 +292,7 @@ func TestManyRecipientsOfWhomSomeAreEncrypted(t *testing.T) {
 	for user := range 5 {
 		paths := newOf(t, durable.OS(), m.Root, user)
 		require.Len(t, paths, 1)
-		data := read(t, durable.OS(), paths[0])
+		data := fileText(t, durable.OS(), paths[0])
 		if user == 0 || user == 2 {
 			require.NotContains(t, data, "body")
 			s, err := m.Store(t.Context(), mailbricks.Identity{User: letterTo(user).Recipients[0].Address})
@@ -322,7 +322,7 @@ func TestManyRecipientsInQuarantine(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found, 3)
 	for _, path := range found {
-		require.Equal(t, letterStored, read(t, durable.OS(), path))
+		require.Equal(t, letterStored, fileText(t, durable.OS(), path))
 	}
 }
 
