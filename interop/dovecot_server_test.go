@@ -4,11 +4,14 @@ package interop
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"net/textproto"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -35,7 +38,7 @@ func (w *world) newDovecot(n int) *dovecot {
 	require.NoError(w.t, os.MkdirAll(d.home, 0o755))
 	require.NoError(w.t, os.Chmod(filepath.Dir(w.dir), 0o711)) // so that others than root get through
 	require.NoError(w.t, os.WriteFile(filepath.Join(d.dir, "dovecot.conf"), fmt.Appendf(nil, `
-protocols = imap
+protocols = imap lmtp
 listen = %[1]s
 base_dir = %[2]s/run
 state_dir = %[2]s/run
@@ -63,6 +66,11 @@ namespace inbox {
 service imap-login {
   inet_listener imaps {
     port = 0
+  }
+}
+service lmtp {
+  inet_listener lmtp {
+    port = 24
   }
 }
 `, d.ip, d.dir, mailUser, os.Getpid()), 0o644))
@@ -114,6 +122,50 @@ func (d *dovecot) stop() {
 func (d *dovecot) session() *imapRaw {
 	d.t.Helper()
 	return dialIMAP(d.t, d.address(), "ann", nil)
+}
+
+// lmtp hands in messages for ann, each for itself.
+func (d *dovecot) lmtp(letters ...string) {
+	d.t.Helper()
+	conn, err := net.Dial("tcp", net.JoinHostPort(d.ip, "24"))
+	require.NoError(d.t, err)
+	defer conn.Close()
+	c := textproto.NewConn(conn)
+	say := func(code int, format string, args ...any) {
+		d.t.Helper()
+		if format != "" {
+			require.NoError(d.t, c.PrintfLine(format, args...))
+		}
+		_, _, err := c.ReadResponse(code)
+		require.NoError(d.t, err)
+	}
+	say(220, "")
+	say(250, "LHLO a.test")
+	for _, letter := range letters {
+		say(250, "MAIL FROM:<bob@example.org>")
+		say(250, "RCPT TO:<ann>")
+		say(354, "DATA")
+		w := c.DotWriter()
+		_, err := io.WriteString(w, letter)
+		require.NoError(d.t, err)
+		require.NoError(d.t, w.Close())
+		say(250, "")
+	}
+	say(221, "QUIT")
+}
+
+// forget removes what Dovecot derives from the messages and from its other files.
+func (d *dovecot) forget() {
+	d.t.Helper()
+	removed := 0
+	require.NoError(d.t, filepath.WalkDir(d.maildir(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !strings.HasPrefix(e.Name(), "dovecot.") {
+			return err
+		}
+		removed++
+		return os.Remove(path)
+	}))
+	require.NotZero(d.t, removed)
 }
 
 // move puts a Maildir where another server looks for it.

@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +24,8 @@ const (
 	treeFolders  = 30
 	treeMessages = 20_000
 	treeBatch    = 250 // messages in one APPEND
+
+	treeLMTP = 100 // handed in by LMTP, and not yet looked at
 
 	ourMessages = 1500 // in the account that is made here
 )
@@ -195,6 +199,50 @@ func change(c *imapRaw) {
 	c.do("CLOSE")
 }
 
+// changeAgain is change for the other server, in mailboxes that change has left alone and in those that it made. So many
+// messages go from one that Dovecot writes its list of UIDs anew.
+func changeAgain(c *imapRaw) {
+	c.t.Helper()
+	c.open("SELECT", "INBOX")
+	c.do(`UID STORE 1000:1100 +FLAGS (\Flagged OfDovecot)`)
+	c.do(`UID STORE 1050:1150 -FLAGS (\Seen NewKeyword)`)
+	c.do(`UID STORE 2000:2100 +FLAGS.SILENT (\Deleted)`)
+	c.do("EXPUNGE")
+	c.do(`UID MOVE 3000:3010 "Neu/&AMQ-rger"`)
+	for n := range 10 {
+		text := treeLetter("appended there", n)
+		c.do("APPEND INBOX (\\Answered OfDovecot) \" 8-Jul-2023 01:02:03 +0000\" {%d+}\r\n%s", len(text), text)
+	}
+	c.open("SELECT", "Viele Schl&APw-ssel")
+	c.do(`UID STORE 30:* +FLAGS.SILENT (\Deleted)`)
+	c.do("EXPUNGE")
+	c.do(`RENAME "Alt/2024" "Alt/Vorjahr"`)
+	c.do(`DELETE "Listen/Liste 22"`)
+	c.do(`CREATE "Von Dovecot/&AOQ-"`)
+	c.do(`SUBSCRIBE "Von Dovecot/&AOQ-"`)
+	c.do(`UNSUBSCRIBE "Neu/&AMQ-rger"`)
+	c.do("CLOSE")
+}
+
+// listIDs are the ids in the first lines of the lists of UIDs, by UIDVALIDITY and id: each mailbox of a tree has others.
+func listIDs(t *testing.T, tree string) []string {
+	t.Helper()
+	lists, err := filepath.Glob(filepath.Join(tree, ".*", "dovecot-uidlist"))
+	require.NoError(t, err)
+	var out []string
+	for _, path := range append(lists, filepath.Join(tree, "dovecot-uidlist")) {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		line, _, _ := strings.Cut(string(data), "\n")
+		found := regexp.MustCompile(`^3 (V\d+) .*(G[0-9a-f]{32})`).FindStringSubmatch(line)
+		require.NotNil(t, found, "%s: %s", path, line)
+		out = append(out, found[1]+" "+found[2])
+	}
+	slices.Sort(out)
+	require.Len(t, slices.Compact(slices.Clone(out)), len(out))
+	return out
+}
+
 // A tree of Dovecot's is the same here, for clients that kept a state as well; what is changed here, Dovecot finds.
 func TestDovecotTreeThereAndBack(t *testing.T) {
 	t.Parallel()
@@ -215,6 +263,11 @@ func TestDovecotTreeThereAndBack(t *testing.T) {
 	c := d.session()
 	began := time.Now()
 	makeTree(c, treeMessages, treeBatch)
+	var letters []string
+	for n := range treeLMTP {
+		letters = append(letters, treeLetter("handed in", n))
+	}
+	d.lmtp(letters...)
 	t.Logf("Dovecot has made the tree in %v", time.Since(began))
 	made := c.dump()
 	require.Len(t, made.Boxes, treeFolders)
@@ -223,16 +276,19 @@ func TestDovecotTreeThereAndBack(t *testing.T) {
 	for name := range made.Boxes {
 		known[name] = c.open("EXAMINE", name)["HIGHESTMODSEQ"]
 	}
+	guids := c.guids()
 	c.logout()
 	client.run(d.ip, user, open)
 	client.nothingToDo("Dovecot", d.ip, user, open)
 	t.Logf("mbsync has it after %v", time.Since(began))
 	d.stop()
 
+	ids := listIDs(t, d.maildir())
 	move(t, d.maildir(), home)
 	h.start()
 	c = ours()
 	same(t, made, c.dump(), "opened here")
+	require.Equal(t, ids, listIDs(t, home), "the ids of the mailboxes")
 	client.nothingToDo("opened here", h.ip, user, security)
 	same(t, made, c.dump(), "after mbsync")
 	change(c)
@@ -257,15 +313,43 @@ func TestDovecotTreeThereAndBack(t *testing.T) {
 		}
 	}
 	same(t, changed, c.dump(), "back at Dovecot")
+	for name, id := range c.guids() {
+		from := strings.Replace(name, "Alt", "Archive", 1)
+		if was, ok := made.Boxes[from]; ok && was.Validity == changed.Boxes[name].Validity {
+			require.Equal(t, guids[from], id, "id of %s", name)
+		}
+	}
 	client.nothingToDo("back at Dovecot", d.ip, user, open)
+	changeAgain(c)
+	d.lmtp(letters[:10]...)
+	again := c.dump()
+	require.NotEqual(t, changed, again)
 	c.logout()
+	client.run(d.ip, user, open)
 	d.stop()
+	t.Logf("changed there after %v", time.Since(began))
 
-	// And once more here: what Dovecot did meanwhile to its files changes nothing.
+	// What Dovecot changed is found here.
+	ids = listIDs(t, d.maildir())
 	move(t, d.maildir(), home)
 	h.start()
 	c = ours()
-	same(t, changed, c.dump(), "here again")
+	same(t, again, c.dump(), "here again")
+	require.Equal(t, ids, listIDs(t, home), "the ids of the mailboxes")
+	client.nothingToDo("here again", h.ip, user, security)
+	c.do(`APPEND "Sent" (\Seen) {%d+}`+"\r\n%s", len(letters[0]), letters[0])
+	last := c.dump()
+	c.logout()
+	client.run(h.ip, user, security)
+	h.stop()
+
+	// And by Dovecot from nothing but what is in our files and names.
+	move(t, home, d.maildir())
+	d.forget()
+	d.start()
+	c = d.session()
+	same(t, last, c.dump(), "at Dovecot without its index")
+	client.nothingToDo("at Dovecot without its index", d.ip, user, open)
 	c.logout()
 	t.Logf("all after %v", time.Since(began))
 }

@@ -212,6 +212,24 @@ func (c *imapRaw) dump() imapAccount {
 	return a
 }
 
+var guidLine = regexp.MustCompile(`X-GUID ([0-9a-f]{32})`)
+
+// guids are the ids of the mailboxes, as Dovecot tells them.
+func (c *imapRaw) guids() map[string]string {
+	c.t.Helper()
+	out := map[string]string{}
+	for _, name := range c.names() {
+		lines, _ := c.do(`STATUS "%s" (X-GUID)`, name)
+		for _, line := range lines {
+			if found := guidLine.FindStringSubmatch(line); found != nil {
+				out[name] = found[1]
+			}
+		}
+	}
+	require.Len(c.t, out, len(c.names()))
+	return out
+}
+
 // same compares what two servers say of one account, so that a difference is named rather than printed in full.
 func same(t *testing.T, want, got imapAccount, when string) {
 	t.Helper()
