@@ -12,7 +12,8 @@ import (
 
 // A backup is a folder with these files:
 //
-//	mailbricks-backup        its name and version, then lines "address <address>", "mail <folder>" and "taken <RFC 3339>"
+//	mailbricks-backup        its name and version, then lines "address <address>", "mail <folder>", "taken <RFC 3339>", and
+//	                         "mailboxes <number>" and "messages <number>", by which a copy that is not whole is noticed
 //	mailbricks-backup.lock   locked by who writes or reads the backup
 //	mail-<number>            the account's tree, as it was: a Maildir++ that any program reads
 //
@@ -31,6 +32,16 @@ const stagedBackup = hiddenPrefix + "mailbricks-backup"
 // ErrNoBackup: there is no backup in a folder.
 var ErrNoBackup = errors.New("maildir: no backup here")
 
+// ErrDamagedBackup: a backup has fewer mailboxes or messages than it had when it was made.
+var ErrDamagedBackup = errors.New("maildir: backup is not whole")
+
+// BackupOptions are for Backup. The zero value is good.
+type BackupOptions struct {
+	// Progress is told now and then, while messages are copied to another file system, how many of how many are there; nil:
+	// nobody is.
+	Progress func(done, total int)
+}
+
 // BackupStats counts what is in a backup.
 type BackupStats struct {
 	// Mailboxes and Messages that it has.
@@ -45,16 +56,18 @@ type BackupStats struct {
 // FinishEncryption). Messages are linked, not copied, where dir is
 // in the same file system (so that they need no space until they are deleted), and else copied unless the earlier backup has
 // them. Files that are written to are always copied; what can be made anew from the others is left out. Encrypted mail stays so.
+// Folders in the account that are no mailboxes, such as the user's home with Sieve scripts, are copied, too; symbolic links are not.
 //
 // The backup is there, on disk, when Backup returns nil; until then the earlier one is. dir must not be in the account's folder,
 // nor that in dir. It fails with ErrNoAccount, and with durable locks held by another backup of this account or in dir.
-func (m *Maildir) Backup(ctx context.Context, address, dir string) (BackupStats, error) {
+func (m *Maildir) Backup(ctx context.Context, address, dir string, opts BackupOptions) (BackupStats, error) {
 	a, err := m.acquire(ctx, address)
 	if err != nil {
 		return BackupStats{}, err
 	}
 	defer m.release(a)
-	stats, err := a.backup(ctx, address, dir)
+	b := &backup{account: a, files: m.files, staged: filepath.Join(a.dir, stagedBackup), dir: dir, opts: opts}
+	stats, err := b.run(ctx, address)
 	if err != nil {
 		return stats, fmt.Errorf("maildir: backup of %.200q to %s: %w", address, dir, err)
 	}
@@ -67,11 +80,13 @@ type backup struct {
 	files   durable.FS // the account's files as they lie on disk, encrypted or not
 	staged  string     // folder
 	dir     string
+	opts    BackupOptions
 	stats   BackupStats
+	done    int // messages that copyTree has seen to
 }
 
-func (a *account) backup(ctx context.Context, address, dir string) (BackupStats, error) {
-	b := &backup{account: a, files: a.maildir.files, staged: filepath.Join(a.dir, stagedBackup), dir: dir}
+func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {
+	a, dir := b.account, b.dir
 	if err := apart(a.dir, dir); err != nil {
 		return b.stats, err
 	}
@@ -111,7 +126,7 @@ func (a *account) backup(ctx context.Context, address, dir string) (BackupStats,
 	if err != nil {
 		return b.stats, err
 	}
-	head := backupHead{address: address, tree: tree, taken: a.maildir.now()}
+	head := backupHead{address: address, tree: tree, taken: a.maildir.now(), mailboxes: b.stats.Mailboxes, messages: b.stats.Messages}
 	if err := head.write(b.files, dir); err != nil {
 		return b.stats, err
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/mailbricks/mailbricks/maildir"
 )
 
 // BenchmarkBackup renews a backup of 2000 messages in which nothing has changed.
@@ -19,7 +21,7 @@ func BenchmarkBackup(b *testing.B) {
 	require.NoError(b, box.Close())
 	dir := filepath.Join(b.TempDir(), "backup")
 	for b.Loop() {
-		stats, err := m.Backup(b.Context(), ann, dir)
+		stats, err := m.Backup(b.Context(), ann, dir, maildir.BackupOptions{})
 		require.NoError(b, err)
 		require.Equal(b, 2000, stats.Messages)
 	}

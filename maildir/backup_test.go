@@ -143,7 +143,7 @@ func TestBackupIsTheAccountAsItWas(t *testing.T) {
 	m := newMaildir(t, root, 0)
 	s := settled(t, m)
 	want := everything(t, s)
-	stats, err := m.Backup(t.Context(), ann, dir)
+	stats, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 	require.Equal(t, maildir.BackupStats{Mailboxes: 7, Messages: 6}, stats)
 	first := treeOf(t, dir)
@@ -158,7 +158,7 @@ func TestBackupIsTheAccountAsItWas(t *testing.T) {
 	require.NoError(t, inbox.Close())
 	require.NoError(t, s.(mailbox.Organizer).Rename(t.Context(), "Work/2026", "Old"))
 	want = everything(t, s)
-	_, err = m.Backup(t.Context(), ann, dir)
+	_, err = m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 	second := treeOf(t, dir)
 	require.NotEqual(t, first, second)
@@ -214,7 +214,7 @@ func TestBackupWithoutLinksAndToAnotherFileSystem(t *testing.T) {
 			maildir.SetFS(m, fsys(dir))
 			s := settled(t, m)
 			want := everything(t, s)
-			stats, err := m.Backup(t.Context(), ann, dir)
+			stats, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 			require.NoError(t, err)
 			require.Equal(t, 6, stats.Copied)
 			require.Equal(t, want, everything(t, copyOf(t, treeOf(t, dir))))
@@ -224,7 +224,7 @@ func TestBackupWithoutLinksAndToAnotherFileSystem(t *testing.T) {
 			setFlags(t, inbox, 1, mailbox.Deleted)
 			require.NoError(t, inbox.Close())
 			want = everything(t, s)
-			stats, err = m.Backup(t.Context(), ann, dir)
+			stats, err = m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 			require.NoError(t, err)
 			if name == "elsewhere" {
 				require.Equal(t, 1, stats.Copied, "what the backup has already is not copied again")
@@ -278,7 +278,7 @@ func TestBackupWhileTheAccountIsInUse(t *testing.T) {
 	})
 	dir := t.TempDir()
 	for range 8 {
-		_, err := m.Backup(t.Context(), ann, dir)
+		_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 		require.NoError(t, err)
 		seen := map[string]bool{}
 		for _, line := range texts(t, copyOf(t, treeOf(t, dir))) {
@@ -297,7 +297,7 @@ func TestBackupRefuses(t *testing.T) {
 	m := newMaildir(t, root, 0)
 	settled(t, m)
 	for _, dir := range []string{root, filepath.Join(root, "example.com", "ann", "backup"), filepath.Join(root, "example.com", "ann")} {
-		_, err := m.Backup(t.Context(), ann, dir)
+		_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 		require.ErrorContains(t, err, "within", dir)
 	}
 	dir := t.TempDir()
@@ -305,12 +305,12 @@ func TestBackupRefuses(t *testing.T) {
 	require.ErrorIs(t, err, maildir.ErrNoBackup)
 	lock, err := durable.OS().TryLock(filepath.Join(dir, "mailbricks-backup.lock"))
 	require.NoError(t, err)
-	_, err = m.Backup(t.Context(), ann, dir)
+	_, err = m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.ErrorIs(t, err, durable.ErrLocked)
 	require.NoError(t, lock.Close())
-	_, err = m.Backup(t.Context(), ann, dir)
+	_, err = m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
-	_, err = m.Backup(t.Context(), "bob@example.com", dir)
+	_, err = m.Backup(t.Context(), "bob@example.com", dir, maildir.BackupOptions{})
 	require.ErrorContains(t, err, ann)
 	put(t, filepath.Join(dir, "mailbricks-backup"), "mailbricks-backup 9\n")
 	_, err = m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
@@ -326,7 +326,7 @@ func TestRestoreOfWhatHasNotChangedChangesNothing(t *testing.T) {
 	m := newMaildir(t, t.TempDir(), 0)
 	s := settled(t, m)
 	want := everything(t, s)
-	_, err := m.Backup(t.Context(), ann, dir)
+	_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 	stats, err := m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
 	require.NoError(t, err)
@@ -339,7 +339,7 @@ func TestRestoreIntoAnEmptyAccountKeepsUIDs(t *testing.T) {
 	dir := t.TempDir()
 	m := newMaildir(t, t.TempDir(), 0)
 	want := everything(t, settled(t, m))
-	_, err := m.Backup(t.Context(), ann, dir)
+	_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 
 	other := newMaildir(t, t.TempDir(), 0)
@@ -373,7 +373,7 @@ func TestRestoreGivesNoUIDAnotherMeaning(t *testing.T) {
 	m := newMaildir(t, t.TempDir(), 0)
 	s := settled(t, m)
 	want := everything(t, s)
-	_, err := m.Backup(t.Context(), ann, dir)
+	_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 	inbox, work, trash := mustOpen(t, s, "INBOX"), mustOpen(t, s, "Work/2026"), mustOpen(t, s, "Trash")
 	storeText(t, inbox, "Subject: later\r\n\r\n")
@@ -418,7 +418,7 @@ func TestMergeBringsBackWhatIsMissing(t *testing.T) {
 	m := newMaildir(t, t.TempDir(), 0)
 	s := settled(t, m)
 	want := texts(t, s)
-	_, err := m.Backup(t.Context(), ann, dir)
+	_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 	inbox := mustOpen(t, s, "INBOX")
 	_, err = inbox.Move(t.Context(), []mailbox.UID{5}, "Archive") // it is not missing
@@ -459,7 +459,7 @@ func TestBackupAndRestoreSurvivePowerCuts(t *testing.T) {
 		box := mustOpen(t, s, "INBOX")
 		storeText(t, box, "Subject: a\r\n\r\n", mailbox.Seen)
 		old := texts(t, s)
-		_, err = m.Backup(t.Context(), ann, "/backup")
+		_, err = m.Backup(t.Context(), ann, "/backup", maildir.BackupOptions{})
 		require.NoError(t, err)
 		storeText(t, box, "Subject: b\r\n\r\n")
 		setFlags(t, box, 1, mailbox.Flagged)
@@ -468,32 +468,41 @@ func TestBackupAndRestoreSurvivePowerCuts(t *testing.T) {
 		require.NoError(t, s.Close())
 		return fsys, m, old, now
 	}
-	for name, do := range map[string]func(*maildir.Maildir) error{
-		"backup": func(m *maildir.Maildir) error {
-			_, err := m.Backup(t.Context(), ann, "/backup")
-			return err
+	steps, states := 30, 4
+	if os.Getenv("MAILBRICKS_LONG") != "" {
+		steps, states = 1000, 12
+	}
+	const live = "Subject: live"
+	letter := &mailbricks.Envelope{Recipients: []mailbricks.Recipient{{Address: ann}}}
+	for name, do := range map[string]func(*crashfs.FS, *maildir.Maildir) (delivered bool){
+		"backup": func(_ *crashfs.FS, m *maildir.Maildir) bool {
+			_, _ = m.Backup(t.Context(), ann, "/backup", maildir.BackupOptions{})
+			return false
 		},
-		"restore": func(m *maildir.Maildir) error {
-			_, err := m.Restore(t.Context(), ann, "/backup", maildir.RestoreOptions{})
-			return err
+		"restore": func(fsys *crashfs.FS, m *maildir.Maildir) (delivered bool) {
+			maildir.SetFS(m, &atLink{FS: fsys, do: func() {
+				delivered = m.Handle(t.Context(), letter, mailbricks.NewMessage([]byte(live+"\r\n\r\n"))) == nil
+			}})
+			_, _ = m.Restore(t.Context(), ann, "/backup", maildir.RestoreOptions{})
+			return delivered
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fsys, m, old, now := prepare()
 			first := fsys.Calls()
-			require.NoError(t, do(m))
+			do(fsys, m)
 			calls := fsys.Calls() - first
 			require.NoError(t, m.Close())
 			outcomes := map[string]int{}
-			for n := 1; n <= calls; n += 1 + calls/60 {
+			for n := 1; n <= calls; n += 1 + calls/steps {
 				fsys, m, _, _ := prepare()
 				fsys.CrashAfter(first + n)
-				_ = do(m)
+				delivered := do(fsys, m)
 				_ = m.Close()
 				checked := 0
 				for state := range fsys.States() {
-					if checked++; checked > 6 {
+					if checked++; checked > states {
 						break
 					}
 					after := onFiles(state)
@@ -503,13 +512,23 @@ func TestBackupAndRestoreSurvivePowerCuts(t *testing.T) {
 					}
 					s, err := after.Store(t.Context(), mailbricks.Identity{User: ann})
 					require.NoError(t, err, state.What)
-					got := fmt.Sprint(texts(t, s))
+					lines := texts(t, s)
+					more := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.Contains(l, live) })
+					lines = slices.DeleteFunc(lines, func(l string) bool { return strings.Contains(l, live) })
+					require.LessOrEqual(t, len(more), 1, state.What)
+					if delivered {
+						outcomes[live]++
+						require.Len(t, more, 1, "what came meanwhile is lost: call %d, %s", n, state.What)
+					}
+					got := fmt.Sprint(lines)
 					require.Contains(t, []string{fmt.Sprint(old), fmt.Sprint(now)}, got, "call %d, %s", n, state.What)
 					outcomes[got]++
 					require.NoError(t, s.Close())
 					require.NoError(t, after.Close())
 				}
 			}
+			require.Equal(t, name == "restore", outcomes[live] > 0)
+			delete(outcomes, live)
 			require.Len(t, outcomes, 2, "both happen")
 		})
 	}
@@ -524,7 +543,7 @@ func TestBackupAndRestoreOnAFullDisk(t *testing.T) {
 	require.NoError(t, err)
 	box := mustOpen(t, s, "INBOX")
 	storeText(t, box, "Subject: a\r\n\r\n", mailbox.Seen)
-	_, err = m.Backup(t.Context(), ann, "/backup")
+	_, err = m.Backup(t.Context(), ann, "/backup", maildir.BackupOptions{})
 	require.NoError(t, err)
 	old := texts(t, s)
 	storeText(t, box, "Subject: b\r\n\r\n")
@@ -533,7 +552,7 @@ func TestBackupAndRestoreOnAFullDisk(t *testing.T) {
 	failed := 0
 	for n := 1; n < 120; n += 3 {
 		fsys.FailCall(fsys.Calls()+n, syscall.ENOSPC)
-		if _, err := m.Backup(t.Context(), ann, "/backup2"); err != nil {
+		if _, err := m.Backup(t.Context(), ann, "/backup2", maildir.BackupOptions{}); err != nil {
 			require.ErrorIs(t, err, syscall.ENOSPC)
 			failed++
 		}

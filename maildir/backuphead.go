@@ -14,6 +14,16 @@ import (
 type backupHead struct {
 	address, tree string
 	taken         time.Time
+	// mailboxes and messages are how many there were; 0: nobody knows, or none.
+	mailboxes, messages int
+}
+
+// whole fails if there are fewer now.
+func (h backupHead) whole(mailboxes, messages int) error {
+	if mailboxes >= h.mailboxes && messages >= h.messages {
+		return nil
+	}
+	return fmt.Errorf("%w: it has %d messages in %d mailboxes, but had %d in %d", ErrDamagedBackup, messages, mailboxes, h.messages, h.mailboxes)
 }
 
 // readBackup reads the file; ErrNoBackup if there is none.
@@ -43,6 +53,10 @@ func readBackup(fsys durable.FS, dir string) (backupHead, error) {
 			head.tree = value
 		case "taken":
 			head.taken, _ = time.Parse(time.RFC3339, value) // only for people
+		case "mailboxes":
+			head.mailboxes, _ = strconv.Atoi(value) // a line that is damaged asks for nothing
+		case "messages":
+			head.messages, _ = strconv.Atoi(value)
 		}
 	}
 	if _, ok := treeNumber(head.tree); !ok {
@@ -52,7 +66,8 @@ func readBackup(fsys durable.FS, dir string) (backupHead, error) {
 }
 
 func (h backupHead) write(fsys durable.FS, dir string) error {
-	text := fmt.Sprintf("%s %s\naddress %s\nmail %s\ntaken %s\n", backupFile, backupVersion, h.address, h.tree, h.taken.UTC().Format(time.RFC3339))
+	text := fmt.Sprintf("%s %s\naddress %s\nmail %s\ntaken %s\nmailboxes %d\nmessages %d\n", backupFile, backupVersion,
+		h.address, h.tree, h.taken.UTC().Format(time.RFC3339), h.mailboxes, h.messages)
 	return durable.WriteFile(fsys, filepath.Join(dir, backupFile), []byte(text), messagePerm)
 }
 

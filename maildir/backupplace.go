@@ -1,7 +1,11 @@
 package maildir
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -71,7 +75,7 @@ func syncTree(fsys durable.FS, root string) error {
 			}
 		}
 	}
-	return nil
+	return syncOthers(fsys, root)
 }
 
 // copyTree copies the staged tree to another file system, but for the messages that the backup before has.
@@ -101,7 +105,7 @@ func (b *backup) copyTree(ctx context.Context, old, to string) error {
 			return err
 		}
 	}
-	return nil
+	return b.copyOthers(ctx, b.staged, to, old)
 }
 
 // copyMessages copies the messages of a folder.
@@ -131,26 +135,67 @@ func (b *backup) copyMessages(ctx context.Context, folder, old, to string) error
 			}
 			path := filepath.Join(folder, sub, name)
 			base, _ := splitName(name)
-			if err := b.copyMessage(filepath.Join(b.staged, path), had[base], filepath.Join(to, path)); err != nil {
+			copied, err := b.copyUnlessHad(filepath.Join(b.staged, path), had[base], filepath.Join(to, path))
+			if err != nil {
 				return err
 			}
+			if copied {
+				b.stats.Copied++
+			}
+			b.tell()
 		}
 	}
 	return nil
 }
 
-// copyMessage copies a message or, where it is the same, links that of the backup before.
-func (b *backup) copyMessage(from, old, to string) error {
+// tell tells how many messages have been copied.
+func (b *backup) tell() {
+	b.done++
+	if b.opts.Progress != nil && (b.done%progressEvery == 0 || b.done == b.stats.Messages) {
+		b.opts.Progress(b.done, b.stats.Messages)
+	}
+}
+
+// copyUnlessHad copies a file or, where it is the same, links that of the backup before.
+func (b *backup) copyUnlessHad(from, old, to string) (copied bool, err error) {
 	info, err := b.files.Lstat(from)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if old != "" {
 		was, err := b.files.Lstat(old)
-		if err == nil && was.Mode().IsRegular() && was.Size() == info.Size() && was.ModTime().Equal(info.ModTime()) && b.files.Link(old, to) == nil {
-			return nil
+		if err == nil && was.Mode().IsRegular() && was.Size() == info.Size() && was.ModTime().Equal(info.ModTime()) {
+			same, err := b.sameStart(from, old)
+			if err != nil {
+				return false, err
+			}
+			if same && b.files.Link(old, to) == nil {
+				return false, nil
+			}
 		}
 	}
-	b.stats.Copied++
-	return copyFile(b.files, from, to, info)
+	return true, copyFile(b.files, from, to, info)
+}
+
+// sealedStart is how much of two sealed files tells whether they are one: more than their headers.
+const sealedStart = 4096
+
+// sameStart says whether two files of an encrypted account begin with the same octets: after a rotation of its keys they have
+// the same names, sizes and dates, and others.
+func (b *backup) sameStart(one, two string) (bool, error) {
+	if !b.account.vault.encrypted() {
+		return true, nil
+	}
+	var starts [2][]byte
+	for i, path := range []string{one, two} {
+		f, err := b.files.OpenFile(path, os.O_RDONLY, 0)
+		if err != nil {
+			return false, err
+		}
+		starts[i], err = io.ReadAll(io.LimitReader(f, sealedStart))
+		if err := errors.Join(err, f.Close()); err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(starts[0], starts[1]), nil
 }

@@ -27,6 +27,9 @@ func (b *backup) stage(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.copyOthers(ctx, b.account.dir, b.staged, ""); err != nil {
+		return err
+	}
 	unlock, err := b.account.lockAll()
 	if err != nil {
 		return err

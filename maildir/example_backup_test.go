@@ -40,7 +40,7 @@ func ExampleMaildir_Backup() {
 		log.Fatal(err)
 	}
 
-	saved, err := mail.Backup(ctx, "ann@example.com", filepath.Join(dir, "backup"))
+	saved, err := mail.Backup(ctx, "ann@example.com", filepath.Join(dir, "backup"), maildir.BackupOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

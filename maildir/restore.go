@@ -32,7 +32,11 @@ type RestoreStats struct {
 // UIDVALIDITY and their UIDs if the account has no mail at all (then UIDNEXT is far enough up for what was given out since),
 // and where no UID was given and no message expunged since the backup. Any other mailbox gets a new UIDVALIDITY, so that
 // no UID gets another meaning. Modseqs never go back: unless nothing has happened since, all get new ones. Sessions that are in a mailbox of
-// the account find it changed or replaced. Mail that arrives while Restore runs may be lost with all else that is replaced.
+// the account find it changed or replaced. What was delivered or stored since Restore began stays, in a mailbox that the backup
+// has not in INBOX; so does what is no mailbox, such as the user's home, unless the backup has it.
+//
+// A backup that has fewer messages or mailboxes than when it was made fails with ErrDamagedBackup: without Merge nothing is
+// changed then, with Merge what is there has come back.
 //
 // With Merge a message is missing if no message of the mailbox has its file name and no other one of the account its
 // content; restoring twice brings nothing twice.
@@ -40,7 +44,7 @@ type RestoreStats struct {
 // What was encrypted in the backup needs the keys, of an open session or Maildir.ServerKey: with Merge always, otherwise unless
 // the account has no mail. Without them Restore fails with mailbox.ErrLocked. An account that is encrypted stays so,
 // with its keys, and what was not encrypted in the backup is from then on; but if its keys were rotated since, it gets back those of the
-// backup, with the password and the recovery key that opened it then.
+// backup, with the password and the recovery key that opened it then, and what came since Restore began is lost.
 //
 // It fails with ErrNoBackup and ErrNoAccount; then, and after any other error, Restore can be called again.
 func (m *Maildir) Restore(ctx context.Context, address, dir string, opts RestoreOptions) (RestoreStats, error) {
@@ -69,7 +73,7 @@ func (m *Maildir) restore(ctx context.Context, address, dir string, opts Restore
 		return RestoreStats{}, err
 	}
 	defer lock.Close()
-	r := &restore{account: a, files: m.files, from: filepath.Join(dir, head.tree)}
+	r := &restore{account: a, files: m.files, head: head, from: filepath.Join(dir, head.tree)}
 	if err := a.openForSession(); err != nil && !errors.Is(err, mailbox.ErrLocked) {
 		return r.stats, err
 	}
@@ -91,6 +95,7 @@ func (m *Maildir) restore(ctx context.Context, address, dir string, opts Restore
 type restore struct {
 	account *account
 	files   durable.FS
+	head    backupHead
 	from    string   // the backup's tree
 	back    *account // likewise, for merge
 	names   []string // of the mailboxes that were or are there
@@ -100,42 +105,70 @@ type restore struct {
 // replace puts the backup's tree in the place of the account's.
 func (r *restore) replace(ctx context.Context) error {
 	a := r.account
+	began := a.maildir.names.next()
 	temp := a.beside(restoringPrefix)
 	if err := removeTree(r.files, temp); err != nil {
 		return err
 	}
 	defer func() { _ = removeTree(r.files, temp) }() // it has another name if all went well
-	copied := backup{account: a, files: r.files, staged: r.from}
-	if err := copied.linkTree(ctx, temp); err != nil {
+	if err := r.copyTo(ctx, temp); err != nil {
 		return err
 	}
 	unlock, err := a.lockAll()
 	if err != nil {
 		return err
 	}
-	var back *account
-	if err = r.keepKeys(temp); err == nil {
-		back, err = r.treeAt(temp)
-	}
-	if err == nil {
-		err = r.number(back)
-	}
-	if err == nil {
-		err = syncTree(r.files, temp)
-	}
+	err = r.adapt(temp, began)
 	if err == nil {
 		err = r.exchange(temp)
 	}
 	if err == nil {
 		err = a.vault.restart()
 	}
+	if err == nil {
+		err = a.finishMoves() // those that went on when the backup was taken
+	}
 	unlock()
 	a.unload()
 	a.ids.set(nil)
-	r.stats.Messages = copied.stats.Messages
 	if err != nil {
 		return err
 	}
 	a.changed(r.names...)
 	return removeTree(r.files, a.beside(replacedPrefix))
+}
+
+// copyTo makes a tree of the backup, and of what the account has beside mail and the backup has not.
+func (r *restore) copyTo(ctx context.Context, temp string) error {
+	b := backup{account: r.account, files: r.files, staged: r.from}
+	if err := b.linkTree(ctx, temp); err != nil {
+		return err
+	}
+	r.stats.Mailboxes, r.stats.Messages = b.stats.Mailboxes, b.stats.Messages
+	if err := r.head.whole(b.stats.Mailboxes, b.stats.Messages); err != nil {
+		r.stats = RestoreStats{}
+		return err
+	}
+	return b.copyOthers(ctx, r.account.dir, temp, "")
+}
+
+// adapt makes the tree one that can take the account's place, and has it on disk. The account is locked.
+func (r *restore) adapt(temp, began string) error {
+	readable, err := r.keepKeys(temp)
+	if err != nil {
+		return err
+	}
+	back, err := r.treeAt(temp)
+	if err != nil {
+		return err
+	}
+	if err := r.number(back); err != nil {
+		return err
+	}
+	if readable {
+		if err := writeArrivals(r.files, temp, began); err != nil {
+			return err
+		}
+	}
+	return syncTree(r.files, temp)
 }

@@ -48,6 +48,9 @@ func (a *account) finishRestore() error {
 			return err
 		}
 	}
+	if err := a.keepArrivals(a.beside(replacedPrefix), restored); err != nil {
+		return err
+	}
 	if err := fsys.Rename(restored, a.dir); err != nil {
 		return err
 	}

@@ -30,26 +30,26 @@ func (r *restore) treeAt(dir string) (*account, error) {
 }
 
 // keepKeys has the restored tree be opened by the keys that the account has now, if they are those of the backup or it had
-// none.
-func (r *restore) keepKeys(temp string) error {
+// none. readable says that with these keys also what the account has now can be read.
+func (r *restore) keepKeys(temp string) (readable bool, err error) {
 	a := r.account
 	if !a.vault.encrypted() {
-		return nil
+		return true, nil
 	}
 	now := a.vault.keyFile()
 	path := filepath.Join(temp, keyFileName)
 	data, err := durable.ReadFile(r.files, path, sealed.MaxKeyFile)
 	if err != nil && !isNotExist(err) {
-		return err
+		return false, err
 	}
 	whole := false // all files of the backup are sealed
 	if err == nil {
 		was, err := sealed.ParseKeyFile(data)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if same, err := samePair(was, now); err != nil || !same {
-			return err
+			return false, err
 		}
 		whole = was.State() == sealed.Sealed
 	}
@@ -59,9 +59,9 @@ func (r *restore) keepKeys(temp string) error {
 		data, err = a.unfinishedKeys()
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return durable.WriteFile(r.files, path, data, messagePerm)
+	return true, durable.WriteFile(r.files, path, data, messagePerm)
 }
 
 // samePair says whether two key files have the same key.

@@ -50,7 +50,15 @@ func (r *restore) merge(ctx context.Context) error {
 	}
 	var missing []*lost
 	known := map[string]bool{} // files of the account that are messages of the backup
+	messages := 0
 	for _, folder := range folders {
+		for _, sub := range []string{"new", "cur"} {
+			names, err := back.fs().ReadNames(filepath.Join(r.from, folder, sub))
+			if err != nil && !isNotExist(err) {
+				return err
+			}
+			messages += len(names)
+		}
 		more, err := r.missing(folder, known)
 		if err != nil {
 			return err
@@ -71,7 +79,7 @@ func (r *restore) merge(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.head.whole(len(folders), messages)
 }
 
 // stem is a file's name without what says how long it is: that may be mended.

@@ -29,7 +29,6 @@ func (r *restore) number(back *account) error {
 	if err != nil {
 		return err
 	}
-	r.stats.Mailboxes = len(folders)
 	before, err := rawFolders(a.fs(), a.dir)
 	if err != nil {
 		return err

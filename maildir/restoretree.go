@@ -29,7 +29,8 @@ func (b *backup) linkTree(ctx context.Context, to string) error {
 			}
 		}
 	}
-	return nil
+	b.stats.Mailboxes = len(folders)
+	return b.copyOthers(ctx, b.staged, to, "")
 }
 
 func (b *backup) linkNames(ctx context.Context, sub, to string) error {

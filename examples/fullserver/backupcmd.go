@@ -62,7 +62,9 @@ func (c *backupCommand) streamOn(ctx context.Context, a *app, s *serverStream) e
 	var errs []error
 	for i, b := range list {
 		s.progress(progressReport{Done: i, Total: len(list), What: b.address})
-		stats, err := a.store.Backup(ctx, b.address, b.dir)
+		stats, err := a.store.Backup(ctx, b.address, b.dir, maildir.BackupOptions{
+			Progress: func(done, total int) { s.progress(progressReport{Done: done, Total: total, What: b.address}) },
+		})
 		if err != nil { // the others get theirs all the same
 			errs = append(errs, err)
 			if ctx.Err() != nil {
@@ -98,11 +100,16 @@ func (c *restoreCommand) streamOn(ctx context.Context, a *app, s *serverStream) 
 			s.note("%s has no backup there", b.address)
 			continue
 		}
+		if errors.Is(err, maildir.ErrDamagedBackup) && !c.Merge {
+			err = fmt.Errorf("%w; -merge brings back what is there", err)
+		}
 		if err != nil {
 			errs = append(errs, err)
-			if ctx.Err() != nil {
-				break
-			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil && stats.Messages == 0 {
 			continue
 		}
 		fmt.Fprintf(s.out(), "%s: %s in %s came back\n", b.address, plural(stats.Messages, "message", "messages"), plural(stats.Mailboxes, "mailbox", "mailboxes"))
