@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -120,100 +119,6 @@ func (w *fileWriter) Close() error {
 	err := w.file.Close()
 	w.file = nil
 	return errors.Join(err, w.fsys.Remove(w.temp), w.Writer.Close())
-}
-
-// dirWriter writes an archive that is a folder.
-type dirWriter interface {
-	Write(ctx context.Context, e Entry) (bool, error)
-	// finish ends it; abort ends what is open.
-	finish() error
-	abort()
-}
-
-// treeWriter makes the folder beside its place, and moves it there at the end.
-type treeWriter struct {
-	dirWriter
-	fsys       durable.FS
-	path, temp string
-	done       bool
-}
-
-func createDir(fsys durable.FS, path string, format func(dir string) dirWriter) (Writer, error) {
-	if names, err := fsys.ReadNames(path); err == nil && len(names) > 0 {
-		return nil, fmt.Errorf("%w: %s, and it is not empty", ErrExists, path)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("archive: %w", err)
-	}
-	w := &treeWriter{fsys: fsys, path: path, temp: path + partial}
-	err := removeTree(fsys, w.temp) // left by one that was interrupted
-	if err == nil {
-		err = fsys.Mkdir(w.temp, 0o700)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("archive: %w", err)
-	}
-	w.dirWriter = format(w.temp)
-	return w, nil
-}
-
-// Finish implements Writer.
-func (w *treeWriter) Finish() error {
-	if w.done {
-		return nil
-	}
-	err := w.finish()
-	if err == nil {
-		err = w.fsys.SyncDir(w.temp)
-	}
-	if err == nil {
-		if err = w.fsys.Remove(w.path); errors.Is(err, fs.ErrNotExist) { // it is empty
-			err = nil
-		}
-	}
-	if err == nil {
-		err = w.fsys.Rename(w.temp, w.path)
-	}
-	if err == nil {
-		w.done = true
-		err = w.fsys.SyncDir(filepath.Dir(w.path))
-	}
-	if err != nil {
-		return fmt.Errorf("archive: %s: %w", w.path, err)
-	}
-	return nil
-}
-
-// Close implements Writer.
-func (w *treeWriter) Close() error {
-	if w.done {
-		return nil
-	}
-	w.done = true
-	w.abort()
-	return removeTree(w.fsys, w.temp)
-}
-
-// removeTree removes a folder with all in it, or does nothing if there is none.
-func removeTree(fsys durable.FS, dir string) error {
-	entries, err := fsys.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if e.IsDir() {
-			err = removeTree(fsys, path)
-		} else {
-			err = fsys.Remove(path)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return fsys.Remove(dir)
 }
 
 // Open opens an archive at a path. An mbox may be a file or a folder with files NAME.mbox.
