@@ -142,7 +142,7 @@ func (v *vault) setMode(s *sealed.Sealer) {
 		layer = sealedfs.New(v.account.maildir.files, v.account.dir, mailbox.ErrLocked)
 		layer.Refresh(v.account.loadKeys)
 	}
-	mode := sealedfs.Mode{Sealer: s}
+	mode := sealedfs.Mode{Sealer: s, Whole: v.file.State() == sealed.Sealed}
 	if v.file.State() == sealed.Opening {
 		mode.Sealer = nil
 	}

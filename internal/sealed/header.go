@@ -36,20 +36,41 @@ const (
 	Log               // of frames
 )
 
-// Peek looks at the first octets of a file. A file that is shorter than PeekSize is plain. It fails with ErrNewer for a sealed
-// file of another version.
+// Peek looks at the first octets of a file, PeekSize or all there are. It fails with ErrNewer for a sealed file of another version,
+// and with ErrDamaged for what was a sealed file once: nobody's plain text begins nearly like one.
 func Peek(first []byte) (Form, ID, error) {
-	if len(first) < PeekSize || !bytes.HasPrefix(first, []byte(magicName)) {
+	head := first[:min(len(first), magicSize)]
+	line := fileMagic
+	if wrong(head, logMagic) < wrong(head, fileMagic) {
+		line = logMagic
+	}
+	switch n := wrong(head, line); {
+	case len(head) < clearlySealed || n > maxWrong:
 		return Plain, ID{}, nil
+	case len(first) >= PeekSize && n == 0 && line == fileMagic:
+		return File, ID(first[magicSize:PeekSize]), nil
+	case len(first) >= PeekSize && n == 0:
+		return Log, ID(first[magicSize:PeekSize]), nil
+	case n == 0 || !bytes.HasPrefix(head, []byte(magicName)):
+		return Plain, ID{}, fmt.Errorf("%w: first line %.30q", ErrDamaged, head)
 	}
-	id := ID(first[magicSize:PeekSize])
-	switch string(first[:magicSize]) {
-	case fileMagic:
-		return File, id, nil
-	case logMagic:
-		return Log, id, nil
+	return Plain, ID{}, fmt.Errorf("%w: first line %.30q", ErrNewer, head)
+}
+
+const (
+	// clearlySealed is how many octets of a file say whether it was a sealed one, and maxWrong how many of them may have changed.
+	clearlySealed = 12
+	maxWrong      = 3
+)
+
+// wrong counts the octets in which a file begins in another way than the line.
+func wrong(head []byte, line string) (n int) {
+	for i, c := range head {
+		if c != line[i] {
+			n++
+		}
 	}
-	return Plain, ID{}, fmt.Errorf("%w: %.30q", ErrNewer, first[:magicSize])
+	return n
 }
 
 // One encapsulated key serves so many files, and for so long: the process could read these files itself for that time.

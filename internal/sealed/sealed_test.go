@@ -161,13 +161,37 @@ func TestChunksStayWhereTheyAre(t *testing.T) {
 
 func TestPlainAndNewerFilesAreTold(t *testing.T) {
 	t.Parallel()
-	for _, plain := range []string{"", "Subject: x\r\n\r\n", strings.Repeat("mailbricks ", 10), "mailbricks-sealed"} {
+	for _, plain := range []string{"", "Subject: x\r\n\r\n", strings.Repeat("mailbricks ", 10), "mailbricks-", "mailbricks-special-use 1\nx y\n",
+		"mailbricks-summaries 1\n", strings.Repeat("\x00", 100)} {
 		form, _, err := sealed.Peek([]byte(plain))
-		require.NoError(t, err)
+		require.NoError(t, err, plain)
 		require.Equal(t, sealed.Plain, form)
 	}
-	_, _, err := sealed.Peek([]byte("mailbricks-sealed 2 f\n12345678"))
-	require.ErrorIs(t, err, sealed.ErrNewer)
+	for _, newer := range []string{"mailbricks-sealed 2 f\n12345678", "mailbricks-sealed 1 x\n12345678", "mailbricks-sealed 12 f\n1234567"} {
+		_, _, err := sealed.Peek([]byte(newer))
+		require.ErrorIs(t, err, sealed.ErrNewer, newer)
+	}
+}
+
+// What was a sealed file is not taken for plain text, wherever its first line is damaged or the file ends.
+func TestDamagedBeginningIsNoPlainText(t *testing.T) {
+	t.Parallel()
+	s, _ := newKey(t)
+	for _, data := range [][]byte{seal(t, s, text(10)), makeLog(t, s, []byte("x"))} {
+		data = data[:sealed.PeekSize]
+		for i := range data {
+			for _, x := range []byte{1, 0x20, 0x80, 0xff} {
+				bad := bytes.Clone(data)
+				bad[i] ^= x
+				_, id, err := sealed.Peek(bad)
+				require.True(t, err != nil || id != s.ID(), "%d %x", i, x)
+			}
+			if i >= 12 {
+				_, _, err := sealed.Peek(data[:i])
+				require.ErrorIs(t, err, sealed.ErrDamaged, i)
+			}
+		}
+	}
 }
 
 // The formats must not change unnoticed: files of this version, made once, are read.

@@ -21,6 +21,8 @@ type Mode struct {
 	Keyring *sealed.Keyring
 	// Names is the secret that folders' names are hidden with; nil: it is locked.
 	Names []byte
+	// Whole says that all files were sealed: a plain message that is not as long as its name says is a damaged one.
+	Whole bool
 }
 
 // FS is the file layer of one account. New makes one.
@@ -71,7 +73,7 @@ func (f *FS) Refresh(refresh func() error) { f.refresh = refresh }
 // Lock forgets what is secret, when nobody uses the layer any more.
 func (f *FS) Lock() {
 	m := f.mode.Load()
-	f.mode.Store(&Mode{Sealer: m.Sealer})
+	f.mode.Store(&Mode{Sealer: m.Sealer, Whole: m.Whole})
 	clear(m.Names)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +170,9 @@ func (f *FS) ReadDir(name string) (entries []fs.DirEntry, err error) {
 		for i, e := range entries {
 			list[i] = e.Name()
 		}
-		list = f.show(list)
+		if list, err = f.show(list); err != nil {
+			return err
+		}
 		kept := entries[:0]
 		for i, e := range entries {
 			if list[i] == "" {
@@ -192,8 +196,12 @@ func (f *FS) ReadNames(name string) (names []string, err error) {
 		if err != nil || p.path != f.root {
 			return err
 		}
+		shown, err := f.show(names)
+		if err != nil {
+			return err
+		}
 		kept := names[:0]
-		for _, n := range f.show(names) {
+		for _, n := range shown {
 			if n != "" {
 				kept = append(kept, n)
 			}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
 )
 
 type closer = io.Closer
@@ -211,17 +212,21 @@ func (f *FS) forget(path string) {
 }
 
 // show gives names in the root as they are shown: empty for a folder whose mailbox is there with a hidden name as well.
-func (f *FS) show(names []string) []string {
+func (f *FS) show(names []string) ([]string, error) {
 	out := slices.Clone(names)
 	if f.mode.Load().Names == nil {
-		return out
+		return out, nil
 	}
 	taken := map[string]bool{}
 	for i, name := range names {
 		if !isHidden(name) {
 			continue
 		}
-		if folder := f.nameOf(name); folder != "" {
+		folder, err := f.nameOf(name)
+		if err != nil {
+			return nil, err
+		}
+		if folder != "" {
 			out[i] = folder
 			taken[folder] = true
 		}
@@ -231,21 +236,26 @@ func (f *FS) show(names []string) []string {
 			out[i] = ""
 		}
 	}
-	return out
+	return out, nil
 }
 
-// nameOf gives the folder of a mailbox by that on disk; empty if nobody can tell.
-func (f *FS) nameOf(hidden string) string {
+// nameOf gives the folder of a mailbox by that on disk; empty if nobody can tell. It fails where it cannot be read now.
+func (f *FS) nameOf(hidden string) (string, error) {
 	f.mu.Lock()
 	name, ok := f.names[hidden]
 	f.mu.Unlock()
 	if ok {
-		return name
+		return name, nil
 	}
 	secret := f.mode.Load().Names
 	list, err := f.readNames(filepath.Join(f.root, hidden))
+	for _, lost := range []error{fs.ErrNotExist, sealed.ErrDamaged, sealed.ErrNoKey, errNoNames, f.locked} {
+		if errors.Is(err, lost) {
+			return "", nil
+		}
+	}
 	if err != nil || secret == nil {
-		return ""
+		return "", err
 	}
 	for _, name := range list {
 		if isMailbox(name) && hide(secret, name) == hidden {
@@ -255,11 +265,14 @@ func (f *FS) nameOf(hidden string) string {
 				clear(f.names)
 			}
 			f.names[hidden] = name // it cannot become another one: the name on disk is its hash
-			return name
+			return name, nil
 		}
 	}
-	return ""
+	return "", nil
 }
+
+// errNoNames is a file of names that is none.
+var errNoNames = errors.New("sealedfs: no names")
 
 // readNames reads the names in a folder on disk. f.moving is held.
 func (f *FS) readNames(dir string) ([]string, error) {
@@ -275,7 +288,7 @@ func (f *FS) readNames(dir string) ([]string, error) {
 	}
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	if lines[0] != nameHead {
-		return nil, errors.New("sealedfs: no names")
+		return nil, errNoNames
 	}
 	return lines[1:], nil
 }

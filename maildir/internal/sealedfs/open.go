@@ -6,6 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/sealed"
@@ -113,6 +116,9 @@ func (f *FS) openOld(name string, p place, flag int) (durable.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	if form == sealed.Plain {
+		if err := f.checkPlain(p, file); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
 		if flag == how {
 			return file, nil
 		}
@@ -126,6 +132,32 @@ func (f *FS) openOld(name string, p place, flag int) (durable.File, error) {
 		return nil, errors.Join(&fs.PathError{Op: "open", Path: p.path, Err: err}, file.Close())
 	}
 	return out, nil
+}
+
+// checkPlain fails for what is no plain message, though it does not look like a sealed one any more.
+func (f *FS) checkPlain(p place, file durable.File) error {
+	if !f.mode.Load().Whole || p.kind != messageKind || p.temp {
+		return nil
+	}
+	named, ok := namedSize(filepath.Base(p.path))
+	if !ok {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil || info.Size() == named {
+		return err
+	}
+	return &fs.PathError{Op: "open", Path: p.path, Err: fmt.Errorf("%w: it is in the clear and %d octets long, not %d", sealed.ErrDamaged, info.Size(), named)}
+}
+
+// namedSize is the size that a message's name tells (S=).
+func namedSize(base string) (int64, bool) {
+	_, rest, ok := strings.Cut(base, ",S=")
+	if end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		rest = rest[:end]
+	}
+	n, err := strconv.ParseInt(rest, 10, 63)
+	return n, ok && err == nil
 }
 
 // openSealed opens what is in a sealed file.
