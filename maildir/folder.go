@@ -100,7 +100,7 @@ type counts struct {
 	unseen, deleted int
 	inNew           int
 	unsized         int // messages whose size is not known
-	extras          int // messages with keywords that have no letter
+	sets            keywordSets
 	size            int64
 	letters         [maxLetters]int
 }
@@ -117,7 +117,7 @@ func (c *counts) note(e *entry, n int) {
 		c.inNew += n
 	}
 	if e.extra != nil {
-		c.extras += n
+		c.sets.note(e.extra, n)
 	}
 	if e.size < 0 {
 		c.unsized += n
@@ -131,6 +131,7 @@ func (c *counts) note(e *entry, n int) {
 
 // add puts a message behind all others.
 func (s *state) add(e entry) {
+	e.extra = s.counts.sets.same(e.extra)
 	s.entries.add(e)
 	s.counts.note(&e, 1)
 	s.noteName(&e)
@@ -139,8 +140,9 @@ func (s *state) add(e entry) {
 // replace changes a message, if it is there.
 func (s *state) replace(e entry) {
 	if at := s.entries.find(e.uid); at != nil {
-		s.counts.note(at, -1)
+		e.extra = s.counts.sets.same(e.extra)
 		s.counts.note(&e, 1)
+		s.counts.note(at, -1)
 		*at = e
 	}
 }

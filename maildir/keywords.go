@@ -66,6 +66,43 @@ func (k *keywordSet) without(less *keywordSet) *keywordSet {
 	}))
 }
 
+// keywordSets are the sets that the messages of a folder have, each once, and how many have it. The zero value has none.
+type keywordSets struct {
+	byNames map[string]*keywordSet
+	uses    map[*keywordSet]int
+}
+
+// same gives the set with these names that messages have already, or else k.
+func (s *keywordSets) same(k *keywordSet) *keywordSet {
+	if k == nil || s.uses[k] > 0 {
+		return k
+	}
+	if have := s.byNames[k.key()]; have != nil {
+		return have
+	}
+	return k
+}
+
+// note counts a message with a set that same gave, or with n = -1 no longer.
+func (s *keywordSets) note(k *keywordSet, n int) {
+	if s.uses == nil {
+		s.byNames, s.uses = map[string]*keywordSet{}, map[*keywordSet]int{}
+	}
+	before := s.uses[k]
+	switch {
+	case before == 0:
+		s.byNames[k.key()] = k
+	case before+n == 0:
+		delete(s.byNames, k.key())
+		delete(s.uses, k)
+		return
+	}
+	s.uses[k] = before + n
+}
+
+// key is different for different sets: no keyword has a space.
+func (k *keywordSet) key() string { return strings.Join(k.names, " ") }
+
 func sameKeywords(a, b *keywordSet) bool { return slices.Equal(a.list(), b.list()) }
 
 // parseKeywords reads the file. Lines that are none are left out: their letters stay in the file names.

@@ -400,7 +400,7 @@ const lineSize = 128
 func (tx *tx) formatIndex() (log []byte, lines int) {
 	st := tx.st
 	log = appendIndexHeader(nil, st.validity, st.base)
-	if st.counts.extras > 0 {
+	if len(st.counts.sets.uses) > 0 {
 		for e := range st.entries.all() {
 			if e.extra != nil {
 				log = appendFlagsLine(log, e.uid, e.modseq, e.flags, e.extra.list())

@@ -37,8 +37,7 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 				out.Size += max(l.size, 0) - max(e.size, 0)
 			}
 		}
-		all, rest := st.keywordsUsed()
-		out.Keywords = keywordsOf(st.keywords, all, rest)
+		out.Keywords = st.keywordsUsed()
 	})
 	if err == nil {
 		out.ID = s.f.account.id(s.f.folderName(), guid)
@@ -46,37 +45,19 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 	return out, err
 }
 
-// keywordsUsed are the letters and the other keywords that messages have.
-func (s *state) keywordsUsed() (all flags, rest map[*keywordSet]bool) {
+// keywordsUsed are the keywords that messages have.
+func (s *state) keywordsUsed() []mailbox.Flag {
+	var all flags
 	for i, n := range s.counts.letters {
 		if n > 0 {
 			all |= keywordFlag(i)
 		}
 	}
-	if s.counts.extras == 0 {
-		return all, nil
-	}
-	rest = map[*keywordSet]bool{}
-	for e := range s.entries.all() {
-		if e.extra != nil {
-			rest[e.extra] = true
-		}
-	}
-	return all, rest
-}
-
-func keywordsOf(k *keywords, all flags, rest map[*keywordSet]bool) []mailbox.Flag {
 	var names []string
-	for set := range rest {
-		names = append(names, set.list()...)
+	for set := range s.counts.sets.uses {
+		names = append(names, set.names...)
 	}
-	var out []mailbox.Flag
-	for _, f := range k.decode(all, newKeywordSet(names)) {
-		if !f.System() {
-			out = append(out, f)
-		}
-	}
-	return out
+	return s.keywords.decode(all, newKeywordSet(names))
 }
 
 // UIDs implements mailbox.Reader.
