@@ -171,7 +171,7 @@ func TestLayerIsLikeNone(t *testing.T) {
 			require.Equal(t, want == nil, got == nil, "with the layer: %v, without: %v", got, want)
 			require.Equal(t, errors.Is(want, fs.ErrNotExist), errors.Is(got, fs.ErrNotExist), "with the layer: %v, without: %v", got, want)
 		}
-		boxes := []string{"", ".One", ".One.Two", ".Three"}
+		boxes := []string{"", ".Oneness", ".Oneness.Two", ".Three"}
 		box := func(label string) string { return filepath.Join(root, rapid.SampledFrom(boxes).Draw(t, label)) }
 		text := func() string {
 			return strings.Repeat("marker ", rapid.SampledFrom([]int{0, 1, 10, 2340, 2341, 5000}).Draw(t, "length"))
@@ -286,7 +286,7 @@ func TestLayerIsLikeNone(t *testing.T) {
 				layer.SetMode(keys.mode())
 				require.NoError(t, convert(layer))
 				require.Empty(t, slices.DeleteFunc(plainOn(t, disk, "marker"), func(name string) bool { return strings.HasSuffix(name, "uidlist") }))
-				require.Empty(t, plainOn(t, disk, "One"))
+				require.Empty(t, plainOn(t, disk, "Oneness"))
 			},
 		})
 	})
