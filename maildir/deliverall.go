@@ -9,8 +9,9 @@ import (
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
-// deliveries is how many recipients of one message are served at the same time.
-const deliveries = 8
+// deliveries is how many recipients of one message are served at the same time: with more, syncs no longer gain by sharing a
+// commit of the file system
+const deliveries = 16
 
 // deliverAll stores the letter for several recipients, with an outcome for each. The file is written and synced once, into
 // the tmp of the first mailbox that takes it, and linked into new of the others; only then does it go into new of the first.

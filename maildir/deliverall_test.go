@@ -429,3 +429,45 @@ func TestAccepts(t *testing.T) {
 		require.NoError(t, os.Chmod(filepath.Join(m.Root, "example.com"), 0o700))
 	}
 }
+
+// What an account may have is known while nobody has it open.
+func TestLockedAccountHasAQuota(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	m := newEncrypted(t, root, mailbox.Limit{Octets: 1000, Messages: 5})
+	_, err := m.EnableEncryption(t.Context(), ann, password)
+	require.NoError(t, err)
+	require.NoError(t, m.Unlock(t.Context(), ann, password))
+	require.NoError(t, m.FinishEncryption(t.Context(), ann, nil))
+	require.NoError(t, m.Close())
+	m = newEncrypted(t, root, mailbox.Limit{Octets: 1000, Messages: 5})
+	for range 5 {
+		require.NoError(t, m.Accepts(t.Context(), ann, 50))
+		require.ErrorIs(t, m.Accepts(t.Context(), ann, 1001), mailbox.ErrQuota)
+		deliver(t, m, "Subject: x\r\n\r\nbody\r\n")
+	}
+	require.ErrorIs(t, m.Accepts(t.Context(), ann, 50), mailbox.ErrQuota)
+	env := letterTo(0)
+	env.Recipients[0].Address = ann
+	require.Equal(t, 552, mailbricks.ReplyTo(sendAll(m, env)[0]).Code)
+}
+
+// One of those who have a file together can have it encrypted.
+func TestFileOfManyIsEncryptedForOne(t *testing.T) {
+	t.Parallel()
+	m := newEncrypted(t, t.TempDir(), mailbox.Limit{})
+	m.ServerKey = serverKey()
+	require.NoError(t, sendAll(m, letterTo(upTo(3)...)).Err())
+	address := letterTo(1).Recipients[0].Address
+	_, err := m.EnableEncryption(t.Context(), address, password)
+	require.NoError(t, err)
+	require.NoError(t, m.FinishEncryption(t.Context(), address, nil))
+	for user := range 3 {
+		data := fileText(t, durable.OS(), newOf(t, durable.OS(), m.Root, user)[0])
+		if user == 1 {
+			require.NotContains(t, data, "body")
+		} else {
+			require.Equal(t, letterStored, data)
+		}
+	}
+}
