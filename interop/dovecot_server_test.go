@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mailUser owns mail while Dovecot has it, which refuses to work as root.
-const mailUser = 54321
+// mailUser owns mail while Dovecot has it, which refuses to work as root: the number of Debian's user "mail".
+const mailUser = 8
 
 // dovecot is Debian's Dovecot with one account, whose Maildir is home/Maildir.
 type dovecot struct {

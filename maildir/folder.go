@@ -272,6 +272,11 @@ func (f *folder) runAll(requests []*request, delivered []delivery) error {
 		return f.noFolder(fmt.Errorf("maildir: %w", err))
 	}
 	defer lock.Close()
+	unlock, err := f.lockOutDovecot(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 
 	tx, err := f.begin(dir)
 	if err != nil {

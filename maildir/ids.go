@@ -212,6 +212,11 @@ func (a *account) renewID(folder string) (string, error) {
 		return "", err
 	}
 	defer lock.Close()
+	unlock, err := f.lockOutDovecot(ctx, a.path(folder))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
 	path := filepath.Join(a.path(folder), uidlistFile)
 	data, err := durable.ReadFile(a.fs(), path, maxListSize)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -49,15 +50,18 @@ func (a *account) stage(dir string, date time.Time, expect int64, write func(io.
 	if err == nil {
 		err = f.Sync()
 	}
+	if err == nil && date.IsZero() { // what the file says, for others read it there
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil {
+			s.date = info.ModTime().Unix()
+		}
+	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
 		s.discard(a.fs())
 		return nil, err
-	}
-	if date.IsZero() {
-		s.date = a.maildir.now().Unix()
 	}
 	s.size, s.crlf = count.size, count.size+count.bare
 	s.base = withSizes(name, s.size, s.crlf)
