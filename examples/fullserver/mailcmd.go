@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (c *mailExport) create(p *process) (archive.Writer, error) {
 type mailImport struct {
 	Address string `arg:"" name:"addr"`
 	Path    string `arg:"" help:"- is standard input."`
-	Format  string `default:"tar" enum:"mbox,maildir,tar" help:"mbox, maildir or tar (the default)."`
+	Format  string `default:"" enum:",mbox,maildir,tar" help:"mbox, maildir or tar (default: what it looks like)."`
 	Mailbox string `help:"The mailbox that a single mbox file becomes (default: INBOX)."`
 	Under   string `help:"Put all mailboxes below this one."`
 	Mbox    string `default:"auto" enum:"auto,mboxrd,mboxo,mboxcl,mboxcl2" help:"The variant of mbox."`
@@ -132,7 +133,11 @@ func (c *mailImport) send(ctx context.Context, p *process, w io.Writer) (err err
 
 func (c *mailImport) open(p *process) (archive.Reader, error) {
 	opts := archive.Options{Mailbox: c.Mailbox, Mbox: mboxVariants()[c.Mbox]}
-	format := archive.Format(c.Format)
+	in := bufio.NewReader(p.stdin)
+	format, err := c.format(in)
+	if err != nil {
+		return nil, err
+	}
 	if c.Path != "-" {
 		if info, err := os.Stat(c.Path); c.Mailbox != "" && (format != archive.Mbox || err == nil && info.IsDir()) {
 			return nil, errors.New("-mailbox is for a single mbox file")
@@ -141,9 +146,24 @@ func (c *mailImport) open(p *process) (archive.Reader, error) {
 	}
 	switch format {
 	case archive.Tar:
-		return archive.NewTarReader(p.stdin, opts), nil
+		return archive.NewTarReader(in, opts), nil
 	case archive.Mbox:
-		return archive.NewMboxReader(p.stdin, opts), nil
+		return archive.NewMboxReader(in, opts), nil
 	}
 	return nil, errors.New("a Maildir is a folder and cannot come from standard input")
+}
+
+// format is the one that was named or what the archive, in on standard input, looks like.
+func (c *mailImport) format(in *bufio.Reader) (archive.Format, error) {
+	switch {
+	case c.Format != "":
+		return archive.Format(c.Format), nil
+	case c.Path != "-":
+		return archive.Detect(c.Path)
+	}
+	const from = "From "
+	if start, err := in.Peek(len(from)); err == nil && string(start) == from {
+		return archive.Mbox, nil
+	}
+	return archive.Tar, nil // a stream that is none says so
 }

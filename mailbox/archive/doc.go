@@ -8,9 +8,10 @@
 //
 //   - mbox is of the kind mboxrd: a line of a message that begins with "From ", after any number of ">", gets one more ">".
 //     Flags are in the fields Status, X-Status and X-Keywords, as mutt and Dovecot have them, and the date is in the From_
-//     line in UTC. Lines end with LF. A message's own fields of these names, and X-UID, X-IMAP, X-IMAPbase and Content-Length,
-//     are left out, since readers would take them for the file's; a last line without an end gets one, and of several carriage
-//     returns in front of a line's end one is lost. A whole account is a folder of files, NAME.mbox.
+//     line in UTC. Lines end with LF. A message's own fields of these names, and X-UID, X-IMAP, X-IMAPbase, X-Mozilla-Status,
+//     X-Mozilla-Status2, X-Mozilla-Keys and Content-Length, are left out, since readers would take them for the file's; a last
+//     line without an end gets one, and of several carriage returns in front of a line's end one is lost. A whole account is a
+//     folder of files, NAME.mbox; the folders of Dovecot, mutt, Thunderbird and Apple Mail are read, too (see [Open]).
 //   - Maildir is a Maildir++ tree: flags in the file names, LF line ends, keywords in dovecot-keywords, UIDs in
 //     dovecot-uidlist, subscriptions in subscriptions. Keywords of a folder beyond the 26th have no place there and are left out.
 //   - tar is for this package: it keeps all that a store tells, octet for octet (see [NewTarWriter]), and a stream that was cut

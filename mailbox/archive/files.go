@@ -121,7 +121,36 @@ func (w *fileWriter) Close() error {
 	return errors.Join(err, w.fsys.Remove(w.temp), w.Writer.Close())
 }
 
-// Open opens an archive at a path. An mbox may be a file or a folder with files NAME.mbox.
+// Detect says what an archive at a path looks like: a folder is a Maildir if it has a folder cur, or one of the folders in it
+// whose names begin with a dot has, and otherwise of mbox files; a file that begins with "From " is an mbox, any other a tar.
+func Detect(path string) (Format, error) { return detect(durable.OS(), path) }
+
+func detect(fsys durable.FS, path string) (Format, error) {
+	info, err := fsys.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("archive: %w", err)
+	}
+	if info.IsDir() {
+		if _, err := openMaildir(fsys, path, Options{}); errors.Is(err, ErrFormat) {
+			return Mbox, nil
+		} else if err != nil {
+			return "", err
+		}
+		return Maildir, nil
+	}
+	is, err := beginsWith(fsys, path, fromPrefix)
+	if err != nil {
+		return "", fmt.Errorf("archive: %w", err)
+	}
+	if is {
+		return Mbox, nil
+	}
+	return Tar, nil
+}
+
+// Open opens an archive at a path. An mbox may be a file or a folder: files NAME.mbox in it are mailboxes, with names as Create
+// writes them, and so are others that begin with "From ", those in folders below it, where ".sbd" at the end of a folder's name
+// does not count (Thunderbird), and the files NAME.mbox/mbox of Apple Mail. Hidden files are passed over.
 func Open(path string, format Format, opts Options) (Reader, error) {
 	return open(durable.OS(), path, format, opts)
 }
@@ -137,7 +166,7 @@ func open(fsys durable.FS, path string, format Format, opts Options) (Reader, er
 	case format == Maildir:
 		return nil, fmt.Errorf("%w: %s is no folder", ErrFormat, path)
 	case format == Mbox && info.IsDir():
-		return openMboxDir(fsys, path, opts)
+		return openMboxTree(fsys, path, opts)
 	case format != Mbox && format != Tar:
 		return nil, fmt.Errorf("archive: no such format: %.20q", format)
 	case info.IsDir():

@@ -31,6 +31,7 @@ type maildirReader struct {
 	opts       Options
 	folders    []string // still to come
 	subscribed []string
+	all        bool // are subscribed, as nothing tells
 	begun      bool
 
 	folder   string // now
@@ -48,7 +49,7 @@ type maildirFile struct {
 }
 
 // openMaildir reads a tree that any program wrote. Its messages come in the order of their UIDs, then of their names. Symbolic
-// links are passed over, and what no program takes for a message.
+// links are passed over, and what no program takes for a message. Without a file of subscriptions all mailboxes are subscribed.
 func openMaildir(fsys durable.FS, root string, opts Options) (Reader, error) {
 	r := &maildirReader{fsys: fsys, root: root, opts: opts}
 	entries, err := fsys.ReadDir(root)
@@ -71,6 +72,7 @@ func openMaildir(fsys durable.FS, root string, opts Options) (Reader, error) {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	r.subscribed = parseSubscriptions(string(data))
+	r.all = err != nil
 	return r, nil
 }
 
@@ -163,7 +165,7 @@ func (r *maildirReader) enter() (*Mailbox, error) {
 	if r.folder != "" {
 		r.name, _ = mailboxName(r.folder)
 	}
-	m := &Mailbox{Name: r.name, Subscribed: slices.Contains(r.subscribed, r.name)}
+	m := &Mailbox{Name: r.name, Subscribed: r.all || slices.Contains(r.subscribed, r.name)}
 	dir := filepath.Join(r.root, r.folder)
 	data, err := durable.ReadFile(r.fsys, filepath.Join(dir, keywordsFile), maxKeywordsFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

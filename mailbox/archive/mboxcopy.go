@@ -13,7 +13,9 @@ type mboxCopy struct {
 	variant Variant
 	begins  bool // the next piece begins a line
 	blank   bool // an empty line is held back: the last one belongs to the file
-	done    bool // the next message's From_ line was read, or the file's end
+	// internal: it has the field X-IMAP, with which c-client and Dovecot keep what they know in a first message that nobody sees.
+	internal bool
+	done     bool // the next message's From_ line was read, or the file's end
 }
 
 // next reads a piece and finds the message's end. isEmpty says that it is a whole empty line.
@@ -108,6 +110,7 @@ func (c *mboxCopy) header(m *Message) (length int64, err error) {
 				length = n
 			}
 		}
+		c.internal = c.internal || name == "x-imap"
 		m.Flags = statusFlags(m.Flags, name, value)
 		name, value = "", ""
 	}

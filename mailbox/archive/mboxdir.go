@@ -2,16 +2,11 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
-	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // mboxSuffix ends the names of the files in a folder of mboxes.
@@ -69,71 +64,4 @@ func (w *mboxDirWriter) abort() {
 		_ = w.file.Close()
 		w.file = nil
 	}
-}
-
-// mboxDirReader reads the files of a folder, one after the other.
-type mboxDirReader struct {
-	fsys  durable.FS
-	dir   string
-	opts  Options
-	names []string // still to come
-	open  Reader   // nil: none
-}
-
-func openMboxDir(fsys durable.FS, dir string, opts Options) (Reader, error) {
-	entries, err := fsys.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("archive: %w", err)
-	}
-	r := &mboxDirReader{fsys: fsys, dir: dir, opts: opts}
-	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), mboxSuffix) {
-			r.names = append(r.names, e.Name())
-		}
-	}
-	if len(r.names) == 0 {
-		return nil, fmt.Errorf("%w: no file NAME%s in %s", ErrFormat, mboxSuffix, dir)
-	}
-	slices.Sort(r.names)
-	return r, nil
-}
-
-// Next implements Reader.
-func (r *mboxDirReader) Next(ctx context.Context) (Entry, error) {
-	for {
-		if r.open != nil {
-			e, err := r.open.Next(ctx)
-			if !errors.Is(err, io.EOF) {
-				return e, err
-			}
-			if err := r.Close(); err != nil {
-				return Entry{}, err
-			}
-		}
-		if len(r.names) == 0 {
-			return Entry{}, io.EOF
-		}
-		name := r.names[0]
-		r.names = r.names[1:]
-		opts := r.opts
-		opts.Mailbox = mailboxOf(strings.TrimSuffix(name, mboxSuffix))
-		if _, err := mailbox.CleanName(opts.Mailbox); err != nil {
-			return Entry{}, fmt.Errorf("archive: %.200q: %w", name, err)
-		}
-		var err error
-		if r.open, err = open(r.fsys, filepath.Join(r.dir, name), Mbox, opts); err != nil {
-			r.open = nil
-			return Entry{}, err
-		}
-	}
-}
-
-// Close implements Reader.
-func (r *mboxDirReader) Close() error {
-	if r.open == nil {
-		return nil
-	}
-	open := r.open
-	r.open = nil
-	return open.Close()
 }

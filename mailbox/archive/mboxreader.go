@@ -33,7 +33,8 @@ type mboxReader struct {
 // NewMboxReader reads an mbox file with LF or CRLF line ends: it gives a mailbox, named as the Options say, and its messages,
 // with CRLF line ends. A message begins with a line "From " that has a date such as "Thu Jan  1 00:00:00 2026", perhaps with a
 // zone; without one it is UTC. A file that begins with something else than such a line or empty lines fails with ErrFormat;
-// an empty file is a mailbox without messages. X-UID and X-IMAPbase are not used. In a file that was cut short the last message is as
+// an empty file is a mailbox without messages, and so is one that has only the first message in which c-client keeps what it knows.
+// The mailbox is subscribed, as mbox does not tell. X-UID and X-IMAPbase are not used. In a file that was cut short the last message is as
 // long as it is: the format cannot tell.
 func NewMboxReader(r io.Reader, opts Options) Reader {
 	name := opts.Mailbox
@@ -65,19 +66,22 @@ func (r *mboxReader) Next(context.Context) (Entry, error) {
 		if err != nil {
 			return Entry{}, err
 		}
-		return Entry{Mailbox: &Mailbox{Name: name}}, nil
+		return Entry{Mailbox: &Mailbox{Name: name, Subscribed: true}}, nil
 	}
-	if r.ended {
-		return Entry{}, io.EOF
+	for !r.ended {
+		r.number++
+		where := fmt.Sprintf("message %d of mailbox %.100q, at octet %d of the file", r.number, r.name, r.read)
+		m, internal, err := r.next()
+		if err != nil {
+			return Entry{}, fmt.Errorf("archive: mbox: %s: %w", where, err)
+		}
+		if internal && r.number == 1 {
+			continue
+		}
+		m.Where = where
+		return Entry{Message: m}, nil
 	}
-	r.number++
-	where := fmt.Sprintf("message %d of mailbox %.100q, at octet %d of the file", r.number, r.name, r.read)
-	m, err := r.next()
-	if err != nil {
-		return Entry{}, fmt.Errorf("archive: mbox: %s: %w", where, err)
-	}
-	m.Where = where
-	return Entry{Message: m}, nil
+	return Entry{}, io.EOF
 }
 
 // first reads to the first From_ line.
@@ -96,7 +100,7 @@ func (r *mboxReader) first() error {
 			continue
 		}
 		if quotedFrom(text) != 0 {
-			return fmt.Errorf("%w: mbox begins with %.60q, not with a From_ line", ErrFormat, text)
+			return fmt.Errorf("%w: mbox begins with %.20q, not with a From_ line", ErrFormat, text)
 		}
 		r.date, _ = parseFrom(string(text[:min(len(text), maxFromLine)]))
 		for !whole && err == nil {
@@ -117,24 +121,24 @@ func (r *mboxReader) piece() ([]byte, bool, error) {
 }
 
 // next reads the message behind the last From_ line.
-func (r *mboxReader) next() (*Message, error) {
+func (r *mboxReader) next() (m *Message, internal bool, err error) {
 	r.message.reset()
 	c := &mboxCopy{r: r, variant: r.opts.Mbox, begins: true}
-	m := &Message{InternalDate: r.date}
+	m = &Message{InternalDate: r.date}
 	length, err := c.header(m)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if !c.done && length >= 0 && r.opts.Mbox.usesLength() && r.wrong < maxWrongLengths {
 		if err := r.counted(c, length); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	for !c.done {
 		if err := c.line(); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	m.Size, m.Content = r.message.size, r.message.reader()
-	return m, nil
+	return m, c.internal, nil
 }

@@ -1,14 +1,16 @@
 package archive
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // mboxFields are header fields that belong to the file rather than to the message, in lower case.
-func mboxFields() [7]string {
-	return [...]string{"status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase", "content-length"}
+func mboxFields() [10]string {
+	return [...]string{"status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase", "content-length",
+		"x-mozilla-status", "x-mozilla-status2", "x-mozilla-keys"}
 }
 
 // mboxField gives the lower-case name if a header line begins a field that belongs to the file.
@@ -32,6 +34,17 @@ type statusLetter struct {
 
 func xStatusLetters() [4]statusLetter {
 	return [...]statusLetter{{'A', mailbox.Answered}, {'F', mailbox.Flagged}, {'T', mailbox.Draft}, {'D', mailbox.Deleted}}
+}
+
+// mozillaFlag is a bit of Thunderbird's field X-Mozilla-Status, and the flag that it stands for. A message that was deleted
+// there is in the file until it is compacted.
+type mozillaFlag struct {
+	bit  uint64
+	flag mailbox.Flag
+}
+
+func mozillaFlags() [5]mozillaFlag {
+	return [...]mozillaFlag{{0x1, mailbox.Seen}, {0x2, mailbox.Answered}, {0x4, mailbox.Flagged}, {0x8, mailbox.Deleted}, {0x1000, "$Forwarded"}}
 }
 
 // foldKeywords is where a line of keywords is broken.
@@ -91,7 +104,14 @@ func statusFlags(flags []mailbox.Flag, name, value string) []mailbox.Flag {
 				add(x.flag)
 			}
 		}
-	case "x-keywords":
+	case "x-mozilla-status":
+		bits, err := strconv.ParseUint(strings.TrimSpace(value), 16, 32)
+		for _, m := range mozillaFlags() {
+			if err == nil && bits&m.bit != 0 {
+				add(m.flag)
+			}
+		}
+	case "x-keywords", "x-mozilla-keys":
 		for word := range strings.FieldsSeq(value) {
 			if f := mailbox.Flag(word); !f.System() {
 				add(f)

@@ -18,7 +18,7 @@ func fileName(name string) string {
 	for i := range len(name) {
 		c := name[i]
 		bad := c < ' ' || c == 0x7f || strings.IndexByte(`/\:*?"<>|%`, c) >= 0 || c == '.' && i == 0 ||
-			(c == '.' || c == ' ') && i == len(name)-1
+			(c == '.' || c == ' ') && i == len(name)-1 || i == 0 && isDevice(name)
 		if bad {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
@@ -30,6 +30,17 @@ func fileName(name string) string {
 	}
 	sum := sha256.Sum256([]byte(name))
 	return strings.ToValidUTF8(b.String()[:maxFileName], "") + "%~" + hex.EncodeToString(sum[:4])
+}
+
+// isDevice says whether a name stands for a device on Windows, whatever follows behind a dot.
+func isDevice(name string) bool {
+	name, _, _ = strings.Cut(strings.ToLower(name), ".")
+	switch name {
+	case "con", "prn", "aux", "nul":
+		return true
+	}
+	port := strings.TrimPrefix(strings.TrimPrefix(name, "com"), "lpt")
+	return len(name) == 4 && len(port) == 1 && port[0] >= '0' && port[0] <= '9'
 }
 
 // mailboxOf is the reverse of fileName, as far as there is one.

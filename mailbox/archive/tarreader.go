@@ -89,6 +89,9 @@ func (r *tarReader) next() (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	if !r.begun && h.Name != tarAccount {
+		return Entry{}, r.foreign(h)
+	}
 	if err := r.checkHeader(h); err != nil {
 		return Entry{}, err
 	}
@@ -157,9 +160,6 @@ func (r *tarReader) json(h *tar.Header, into any) error {
 }
 
 func (r *tarReader) account(h *tar.Header) (Entry, error) {
-	if h.Name != tarAccount {
-		return Entry{}, fmt.Errorf("%w: begins with %.100q, not with %s", ErrFormat, h.Name, tarAccount)
-	}
 	var a tarAccountJSON
 	if err := r.json(h, &a); err != nil {
 		return Entry{}, err
@@ -172,6 +172,11 @@ func (r *tarReader) account(h *tar.Header) (Entry, error) {
 	}
 	r.begun = true
 	return Entry{Account: &Account{a.Subscriptions, fromJSON(a.Annotations)}}, nil
+}
+
+// foreign is the error for a tar that is not one of this package's.
+func (r *tarReader) foreign(h *tar.Header) error {
+	return fmt.Errorf("%w: the tar begins with %.100q, not with %s: unpack it and take what is in it", ErrFormat, h.Name, tarAccount)
 }
 
 func (r *tarReader) mailbox(h *tar.Header, dir string) (Entry, error) {
