@@ -27,3 +27,18 @@ func Forget(m *Maildir, address string) error {
 	a.vault.keys, a.vault.ring, a.vault.info = nil, nil, nil
 	return nil
 }
+
+// BeginRename leaves the journal of a rename, as a process does that ends before it gives the folder its name.
+func BeginRename(m *Maildir, address, from, to string) error {
+	a, err := m.acquire(context.Background(), address)
+	if err != nil {
+		return err
+	}
+	defer m.release(a)
+	unlock, err := a.lockStructure()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return a.beginRename(&journal{moves: []renaming{{from, to}}})
+}
