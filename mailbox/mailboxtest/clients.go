@@ -141,6 +141,9 @@ type client struct {
 // crowd is about how many messages the clients keep in the mailbox.
 const crowd = 300
 
+// favourites is how many of them everybody works on.
+const favourites = 8
+
 // step does one operation.
 func (c *client) step(ctx context.Context) error {
 	if c.known.seq == 0 || c.random.IntN(8) == 0 {
@@ -171,7 +174,13 @@ func (c *client) follow(ctx context.Context) error {
 	return nil
 }
 
-func (c *client) pick() mailbox.UID { return c.uids[c.random.IntN(len(c.uids))] }
+// pick picks a message, often one of the oldest, which others pick as well.
+func (c *client) pick() mailbox.UID {
+	if c.random.IntN(3) == 0 {
+		return c.uids[c.random.IntN(min(len(c.uids), favourites))]
+	}
+	return c.uids[c.random.IntN(len(c.uids))]
+}
 
 func (c *client) append(ctx context.Context) error {
 	var flags []mailbox.Flag
@@ -216,23 +225,35 @@ func (c *client) flag(ctx context.Context) error {
 	return c.follow(ctx)
 }
 
+// toggle changes a flag that is its own: alone, or all flags of the message at once as it was when the client last looked, which
+// has to be refused if anybody has changed it since.
 func (c *client) toggle(ctx context.Context, s slot) error {
 	flag := slots()[s.flag]
 	metas, err := c.box.Messages(ctx, []mailbox.UID{s.uid})
 	if err != nil || len(metas) == 0 {
 		return c.missed(s.uid, err)
 	}
-	is := mailbox.HasFlag(metas[0].Flags, flag)
-	if was, ok := c.mine[s]; ok && was != is {
-		return fmt.Errorf("UID %d: %s is %v, and its owner had set it to %v", s.uid, flag, is, was)
+	from := metas[0]
+	if was, ok := c.mine[s]; ok && was != mailbox.HasFlag(from.Flags, flag) {
+		return fmt.Errorf("UID %d has flags %v, and the owner of %s had set it to %v", s.uid, from.Flags, flag, was)
 	}
+	replace, outdated := c.random.IntN(3) == 0, false
+	if replace && c.random.IntN(2) == 0 {
+		from = c.known.messages[s.uid]
+		outdated = from.ModSeq < metas[0].ModSeq
+	}
+	is, known := c.mine[s]
+	if !known { // nobody has changed it yet
+		is = mailbox.HasFlag(from.Flags, flag)
+	}
+	want := !mailbox.HasFlag(from.Flags, flag)
 	change := mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{flag}}
-	if is {
+	if !want {
 		change.Op = mailbox.RemoveFlags
 	}
-	if replace := c.random.IntN(3) == 0; replace {
-		change.Flags = mailbox.FlagChange{Op: change.Op, Flags: change.Flags}.Apply(metas[0].Flags)
-		change.Op, change.UnchangedSince = mailbox.ReplaceFlags, metas[0].ModSeq
+	if replace {
+		change.Flags = change.Apply(from.Flags)
+		change.Op, change.UnchangedSince = mailbox.ReplaceFlags, from.ModSeq
 	}
 	before := c.ledger.modseq()
 	after, err := c.box.SetFlags(ctx, []mailbox.UID{s.uid}, change)
@@ -242,14 +263,18 @@ func (c *client) toggle(ctx context.Context, s slot) error {
 	now := mailbox.HasFlag(after[0].Flags, flag)
 	c.mine[s] = now
 	switch {
-	case now == is && change.UnchangedSince == 0:
-		return fmt.Errorf("UID %d: %s was not changed from %v", s.uid, flag, is)
-	case now == is && after[0].ModSeq <= change.UnchangedSince:
+	case !replace && now != want:
+		return fmt.Errorf("UID %d: %s was set to %v and is %v", s.uid, flag, want, now)
+	case now == want && want != is && outdated:
+		return fmt.Errorf("UID %d: flags were set unless it had changed since %d, and it had at %d", s.uid, from.ModSeq, metas[0].ModSeq)
+	case now == want && want != is:
+		return c.ledger.grew("flags", before, after[0])
+	case now != is:
+		return fmt.Errorf("UID %d: %s was %v and is %v, when nobody had asked for that", s.uid, flag, is, now)
+	case after[0].ModSeq <= change.UnchangedSince:
 		return fmt.Errorf("UID %d was refused as changed since %d, and has modseq %d", s.uid, change.UnchangedSince, after[0].ModSeq)
-	case now == is:
-		return nil // it was changed by another
 	}
-	return c.ledger.grew("flags", before, after[0])
+	return nil // it was changed by another
 }
 
 // missed notes that a message is gone, if that is all.
@@ -272,19 +297,25 @@ func (c *client) expunge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("expunge: %w", err)
 	}
+	for _, uid := range gone {
+		if !slices.Contains(uids, uid) {
+			return fmt.Errorf("expunged UID %d in place of one of %v", uid, uids)
+		}
+	}
 	return c.ledger.went(gone)
 }
 
 func (c *client) put(ctx context.Context, do func(context.Context, []mailbox.UID, string) (mailbox.Copied, error), move bool) error {
-	copied, err := do(ctx, []mailbox.UID{c.pick()}, mailbox.Inbox)
+	uid := c.pick()
+	copied, err := do(ctx, []mailbox.UID{uid}, mailbox.Inbox)
 	if err != nil {
 		return fmt.Errorf("copy or move: %w", err)
 	}
-	if len(copied.Source) != len(copied.Dest) {
-		return fmt.Errorf("copied %v to %v", copied.Source, copied.Dest)
+	if len(copied.Source) != len(copied.Dest) || len(copied.Source) > 0 && copied.Source[0] != uid {
+		return fmt.Errorf("copied %v to %v, not %d", copied.Source, copied.Dest, uid)
 	}
-	for i, uid := range copied.Dest {
-		if err := c.ledger.copied(copied.Source[i], uid); err != nil {
+	for _, dest := range copied.Dest {
+		if err := c.ledger.copied(uid, dest); err != nil {
 			return err
 		}
 	}

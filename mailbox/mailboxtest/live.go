@@ -16,7 +16,7 @@ import (
 
 // wakeTime is how long a wake-up from the same process may take. The contract has no number; a client that idles wants
 // to see its mail at once.
-const wakeTime = 2 * time.Second
+const wakeTime = 5 * time.Second
 
 func testWatch(w *world) {
 	w.begin()
@@ -222,13 +222,14 @@ func testFollow(w *world) {
 	if watches {
 		defer watcher.Watch(wake)()
 	}
-	done := make(chan struct{})
+	done, pace := make(chan struct{}), newPace()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(done)
 		for n := range 40 {
 			uid := b.append(message(n))
 			if n%3 == 0 {
+				pace.keep()
 				b.setFlags(uid, mailbox.AddFlags, mailbox.Seen)
 			}
 			if n%5 == 0 {
@@ -245,8 +246,10 @@ func testFollow(w *world) {
 			wrong = byWake.follow(w.ctx, woken.Mailbox)
 		default:
 			wrong = all.follow(w.ctx, follower.Mailbox)
+			pace.looked()
 		}
 	}
+	pace.stop()
 	wg.Wait()
 	require.NoError(w, wrong)
 	require.NoError(w, all.follow(w.ctx, follower.Mailbox))

@@ -48,7 +48,7 @@ func checkModel(w *world, newAccount func(testing.TB, mailbox.Limit) Account, cr
 func playHistory(w *world, t *rapid.T, newAccount func(testing.TB, mailbox.Limit) Account, crashes bool) {
 	m := &model{w: w, boxes: map[string]*modelBox{}, subscribed: map[string]bool{}, validities: map[validity]*modelBox{}}
 	if !w.backend.NoQuota && rapid.IntRange(0, 3).Draw(t, "has quota") == 0 {
-		m.limit = mailbox.Limit{Messages: 12}
+		m.limit = mailbox.Limit{Messages: rapid.Int64Range(2, 8).Draw(t, "messages")}
 	}
 	m.account = newAccount(w.TB, m.limit)
 	if m.account.Close != nil {

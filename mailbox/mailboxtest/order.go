@@ -18,10 +18,11 @@ func testOrder(w *world) {
 	var uids []mailbox.UID
 	var mu sync.Mutex // uids
 	var wg sync.WaitGroup
-	done := make(chan struct{})
+	done, pace := make(chan struct{}), newPace()
 	wg.Go(func() {
 		defer close(done)
 		for n := range rounds { // each comes, then the one before it is marked, then the one before that goes
+			pace.keep()
 			uid := b.append(message(n))
 			mu.Lock()
 			uids = append(uids, uid)
@@ -45,10 +46,12 @@ func testOrder(w *world) {
 		if wrong = r.follow(w.ctx, follower.Mailbox); wrong != nil {
 			break
 		}
+		pace.looked()
 		mu.Lock()
 		wrong = inOrder(uids, r.messages)
 		mu.Unlock()
 	}
+	pace.stop()
 	wg.Wait()
 	require.NoError(w, wrong)
 	require.NoError(w, r.follow(w.ctx, follower.Mailbox))
@@ -88,3 +91,27 @@ func inOrder(uids []mailbox.UID, there map[mailbox.UID]mailbox.Meta) error {
 	}
 	return nil
 }
+
+// pace keeps who changes a mailbox from being done with it before anybody has looked.
+type pace struct{ looks, end chan struct{} }
+
+func newPace() *pace { return &pace{make(chan struct{}), make(chan struct{})} }
+
+// keep waits until somebody has looked from now on, unless nobody will. The first look may have begun before.
+func (p *pace) keep() {
+	for range 2 {
+		select {
+		case <-p.looks:
+		case <-p.end:
+		}
+	}
+}
+
+func (p *pace) looked() {
+	select {
+	case p.looks <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pace) stop() { close(p.end) }

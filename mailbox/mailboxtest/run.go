@@ -107,6 +107,7 @@ func parts() []part {
 		{"Copy", testCopy},
 		{"Move", testMove},
 		{"MoveWithin", testMoveWithin},
+		{"MoveAtWork", testMoveAtWork},
 		{"Order", testOrder},
 		{"SaveDates", testSaveDates},
 		{"Summaries", testSummaries},

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,15 +18,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestContract(t *testing.T) {
-	t.Parallel()
-	mailboxtest.Run(t, mailboxtest.Backend{
+// backend is the store for the contract test. Its accounts have no disk to begin again from, but outlive their sessions.
+func backend() mailboxtest.Backend {
+	return mailboxtest.Backend{
 		New: func(_ testing.TB, limit mailbox.Limit) mailboxtest.Account {
 			a := memory.New(limit)
-			return mailboxtest.Account{Open: func() (mailbox.Store, error) { return a.Store(), nil }}
+			return mailboxtest.Account{
+				Open:    func() (mailbox.Store, error) { return a.Store(), nil },
+				Restart: func() error { return nil },
+			}
 		},
-	})
+	}
 }
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	b := backend()
+	if os.Getenv("MAILBRICKS_LONG") != "" {
+		b = b.Long()
+	}
+	mailboxtest.Run(t, b)
+}
+
+func BenchmarkContract(b *testing.B) { mailboxtest.Benchmark(b, backend()) }
 
 func inbox(t *testing.T, a *memory.Account) mailbox.Mailbox {
 	t.Helper()
@@ -110,15 +125,4 @@ func TestAccounts(t *testing.T) {
 	uids, _, err = junk.UIDs(ctx)
 	require.NoError(t, err)
 	require.Len(t, uids, 2, "the same mailbox for junk again")
-}
-
-func BenchmarkAppend(b *testing.B) {
-	box, err := memory.New(mailbox.Limit{}).Store().Open(b.Context(), mailbox.Inbox)
-	require.NoError(b, err)
-	text := strings.Repeat("0123456789\r\n", 300)
-	for b.Loop() {
-		if _, err := box.Append(b.Context(), strings.NewReader(text), mailbox.AppendOptions{Size: int64(len(text))}); err != nil {
-			b.Fatal(err)
-		}
-	}
 }
