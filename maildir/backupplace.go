@@ -8,17 +8,21 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
-// removeOthers removes trees that are not the backup.
+// removeOthers removes trees that are not the backup, and what is left of files that were not finished.
 func (b *backup) removeOthers(tree string) {
 	names, err := b.files.ReadNames(b.dir)
 	if err != nil {
 		return // the next run tries again
 	}
 	for _, name := range names {
+		if durable.IsTemp(name) && strings.HasPrefix(name, backupFile+".") {
+			_ = b.files.Remove(filepath.Join(b.dir, name))
+		}
 		if _, ok := treeNumber(name); !ok || name == tree {
 			continue
 		}

@@ -198,7 +198,9 @@ func (p *parcel) place(s *staged) error {
 func (p *parcel) settle(s *staged) error {
 	a := p.account
 	if err := a.syncDir(filepath.Join(p.dir(), "new")); err != nil {
-		_ = a.fs().Remove(p.path()) // the sender tries again
+		if a.fs().Remove(p.path()) != nil { // else the sender tries again
+			a.recount()
+		}
 		return err
 	}
 	a.addUsage(usage{s.size, 1})

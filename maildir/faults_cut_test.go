@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,14 +24,36 @@ type faultRun struct {
 	counts        *faultCounts
 	base          *crashfs.FS
 	before, after *facts
+	kinds         []crashfs.Op // its calls
 	seen          map[string]bool
+	effort        effort
 	// under puts a file layer between the store and the disk.
 	under func(durable.FS) durable.FS
 }
 
+// effort is how much is tried.
+type effort struct {
+	// states of a power cut, of one that follows the end of a process, of one that follows a failure, and of one in the next start.
+	states, killed, failed, again int
+	// recuts is how many states of a cut have the next start cut as well, before every step-th call.
+	recuts, step int
+	// both has the process cut before and after each call: the second is the first of the next call, but for what the
+	// caller has seen.
+	both bool
+	// calls and reads are about how many calls of an operation are tried.
+	calls, reads int
+}
+
+func effortOf() effort {
+	if os.Getenv("MAILBRICKS_LONG") != "" {
+		return effort{states: crashfs.MaxStates, killed: 12, failed: 4, again: 8, recuts: 1 << 30, step: 1, both: true, calls: 1 << 30, reads: 1 << 30}
+	}
+	return effort{states: 8, killed: 2, failed: 1, again: 1, recuts: 1, step: 7, calls: 6, reads: 3}
+}
+
 // newFaultRun learns what the operation does when there are no faults.
 func newFaultRun(t testing.TB, op faultOp, counts *faultCounts) *faultRun {
-	r := &faultRun{t: t, op: op, counts: counts, base: faultBase(t), seen: map[string]bool{},
+	r := &faultRun{t: t, op: op, counts: counts, base: faultBase(t), seen: map[string]bool{}, effort: effortOf(),
 		under: func(fsys durable.FS) durable.FS { return fsys }}
 	if op.prepare != nil {
 		w := startWorld(r.base, r.base, op.limit, 0)
@@ -41,7 +64,12 @@ func newFaultRun(t testing.TB, op faultOp, counts *faultCounts) *faultRun {
 	r.before = r.look(r.base.Clone())
 	w := r.start(r.base.Clone())
 	calls := w.fs.Calls()
+	w.fs.Fail(func(op crashfs.Op) error {
+		r.kinds = append(r.kinds, op)
+		return nil
+	})
 	require.NoError(t, op.do(w))
+	w.fs.Fail(nil)
 	counts.calls = w.fs.Calls() - calls
 	w.stop()
 	r.after = r.look(w.fs)
@@ -66,29 +94,52 @@ func (r *faultRun) start(fsys *crashfs.FS) *faultWorld {
 	return w
 }
 
+// stride has about so many of n tried.
+func stride(n, limit int) int { return 1 + (n-1)/limit }
+
 // cutEverywhere cuts the operation before and after each of its calls.
 func (r *faultRun) cutEverywhere() {
-	for n, more := 1, true; more; n++ {
-		for _, before := range []bool{true, false} {
-			w := r.start(r.base.Clone())
-			at := w.fs.Calls() + n
-			if before {
-				w.fs.CrashBefore(at)
-			} else {
-				w.fs.CrashAfter(at)
-			}
-			err := r.op.do(w)
-			more = w.fs.Crashed() // else it was done without reaching the n-th call
-			w.fs.Crash()
-			w.stop()
-			r.counts.cuts++
-			where := fmt.Sprintf("cut after %s", lastCall(w.fs, before))
-			r.powerCut(w.fs, err == nil || w.answers, where)
-			if !before {
-				r.kill(w.fs, err == nil || w.answers, where)
-			}
+	step, last := stride(r.counts.calls, r.effort.calls), r.counts.calls+1 // it is done before that call
+	for n := 1; n <= last; n++ {
+		if n%step != 0 && n > 1 && n < r.counts.calls {
+			continue
+		}
+		r.cut(n, true)
+		if r.effort.both {
+			r.cut(n, false)
 		}
 	}
+}
+
+// cut cuts the operation before or after its n-th call.
+func (r *faultRun) cut(n int, before bool) {
+	w := r.start(r.base.Clone())
+	at := w.fs.Calls() + n
+	if before {
+		w.fs.CrashBefore(at)
+	} else {
+		w.fs.CrashAfter(at)
+	}
+	err := r.op.do(w)
+	w.fs.Crash()
+	w.stop()
+	r.counts.cuts++
+	c := cutInfo{told: err == nil || w.answers, note: w.note, where: fmt.Sprintf("cut after %s", lastCall(w.fs, before))}
+	r.powerCut(w.fs, c)
+	if !before || !r.effort.both {
+		r.kill(w.fs, c)
+	}
+}
+
+// cutInfo is what is known of a cut.
+type cutInfo struct {
+	told        bool
+	note, where string
+}
+
+func (c cutInfo) at(where string) cutInfo {
+	c.where += where
+	return c
 }
 
 func lastCall(fsys *crashfs.FS, before bool) string {
@@ -99,49 +150,58 @@ func lastCall(fsys *crashfs.FS, before bool) string {
 	return log[len(log)-1].String()
 }
 
-// powerCut tries every state of the disk.
-func (r *faultRun) powerCut(fsys *crashfs.FS, told bool, where string) {
-	for s := range fsys.States() {
-		r.counts.states++
-		key := fmt.Sprint(told, print(s.FS))
-		if r.seen[key] {
+// fresh says whether a state was not tried yet.
+func (r *faultRun) fresh(kind string, fsys *crashfs.FS) bool {
+	r.counts.states++
+	key := kind + print(fsys)
+	if r.seen[key] {
+		return false
+	}
+	r.seen[key] = true
+	r.counts.distinct++
+	return true
+}
+
+// powerCut tries the states of the disk.
+func (r *faultRun) powerCut(fsys *crashfs.FS, c cutInfo) {
+	tried := 0
+	for s := range fsys.Some(r.effort.states) {
+		if !r.fresh(fmt.Sprint(c.told), s.FS) {
 			continue
 		}
-		r.seen[key] = true
-		r.counts.distinct++
-		r.restart(s.FS, told, where+", state "+s.What)
+		if tried++; tried <= r.effort.recuts {
+			r.cutRestart(s.FS, c.at(", state "+s.What))
+		}
+		r.restart(s.FS, c.at(", state "+s.What))
 	}
 }
 
-// unique are the parts of names and files that are others in every run.
-var unique = regexp.MustCompile(`\d{10}\.M\d{6}P\d+Q\d+R[0-9a-f]{12}|\b[A-Z2-7]{26}\b|\b[0-9a-f]{32}\b`)
-
-// print is the same for file systems that differ in such parts only.
-func print(fsys *crashfs.FS) string {
-	var b strings.Builder
-	ids := map[int]int{}
-	for e := range fsys.Walk() {
-		if _, known := ids[e.ID]; !known {
-			ids[e.ID] = len(ids)
+// cutRestart cuts the next start, too.
+func (r *faultRun) cutRestart(fsys *crashfs.FS, c cutInfo) {
+	for n := 1; ; n += r.effort.step {
+		again := fsys.Clone()
+		again.CrashAfter(n)
+		w := startWorld(again, again, r.op.limit, 0)
+		_, err := w.facts()
+		w.stop()
+		if !again.Crashed() {
+			if err != nil {
+				r.counts.find(&r.counts.wrong, "%s: the next start: %v", c.where, err)
+			}
+			return
 		}
-		fmt.Fprintf(&b, "%s %d %d %s\n", e.Name, ids[e.ID], len(e.Data), e.Data)
+		r.counts.recuts++
+		for s := range again.Some(r.effort.again) {
+			if r.fresh(fmt.Sprint(c.told), s.FS) {
+				r.restart(s.FS, c.at(", the next start cut after "+lastCall(again, false)+", state "+s.What))
+			}
+		}
 	}
-	return alike(b.String())
-}
-
-// alike numbers such parts of a text.
-func alike(text string) string {
-	names := map[string]string{}
-	return unique.ReplaceAllStringFunc(text, func(name string) string {
-		if names[name] == "" {
-			names[name] = fmt.Sprintf("<%d>", len(names))
-		}
-		return names[name]
-	})
 }
 
 // restart begins two processes, one after the other, and looks at what they find.
-func (r *faultRun) restart(fsys *crashfs.FS, told bool, where string) {
+func (r *faultRun) restart(fsys *crashfs.FS, c cutInfo) {
+	where := c.where
 	left := filesOf(fsys)
 	w := startWorld(fsys, fsys, r.op.limit, 0)
 	first, err := w.facts()
@@ -157,8 +217,8 @@ func (r *faultRun) restart(fsys *crashfs.FS, told bool, where string) {
 	if len(differences(repaired, left)) > 0 {
 		r.counts.repaired++
 	}
-	j := judge{r.before, r.after, told, r.op.pieces, r.counts, where}
-	j.check(first)
+	j := judge{r.before, r.after, c.told, r.op.pieces, r.counts, where}
+	j.count(j.check(first))
 
 	w = startWorld(fsys, fsys, r.op.limit, 40) // later: what is left behind is old by now
 	second, err := w.facts()
@@ -174,12 +234,17 @@ func (r *faultRun) restart(fsys *crashfs.FS, told bool, where string) {
 		r.counts.find(&r.counts.wrong, "%s: the second start has something to repair: %s", where, strings.Join(again, "; "))
 	}
 	err = r.worksOn(w, second)
+	if err == nil && r.op.verify != nil {
+		err = r.op.verify(w, c.told, c.note)
+	}
 	w.stop()
 	if err != nil {
 		r.counts.find(&r.counts.wrong, "%s: %v", where, err)
 	}
 	for _, left := range leftovers(fsys) {
-		r.counts.find(&r.counts.wrong, "%s: left behind: %s", where, left)
+		if r.op.stays == nil || !r.op.stays(left) {
+			r.counts.find(&r.counts.wrong, "%s: left behind: %s", where, left)
+		}
 	}
 }
 
@@ -206,7 +271,7 @@ func leftovers(fsys *crashfs.FS) []string {
 		switch {
 		case unfinished(e.Name), strings.HasPrefix(base, ".."):
 			out = append(out, e.Name)
-		case !dovecotReads(base, string(e.Data)):
+		case !isSealed(e.Data) && !dovecotReads(base, string(e.Data)):
 			out = append(out, fmt.Sprintf("%s: %q", e.Name, e.Data))
 		}
 	}
@@ -305,41 +370,30 @@ func (r *faultRun) worksOn(w *faultWorld, now *facts) error {
 }
 
 // kill ends the process alone. What the next one finds is not on disk yet; what it tells has to be.
-func (r *faultRun) kill(fsys *crashfs.FS, told bool, where string) {
+func (r *faultRun) kill(fsys *crashfs.FS, c cutInfo) {
 	fsys.Restart()
 	w := startWorld(fsys, fsys, r.op.limit, 0)
 	found, err := w.facts()
 	fsys.Crash()
 	w.stop()
 	if err != nil {
-		r.counts.find(&r.counts.wrong, "%s, killed: %v", where, err)
+		r.counts.find(&r.counts.wrong, "%s, killed: %v", c.where, err)
 		return
 	}
-	j := judge{r.before, r.after, told, r.op.pieces, r.counts, where + ", killed"}
-	j.check(found)
-	n := 0
-	for s := range fsys.States() {
-		if n++; n > killStates {
-			break
-		}
-		r.counts.states++
-		key := "killed" + print(s.FS)
-		if r.seen[key] {
+	j := judge{r.before, r.after, c.told, r.op.pieces, r.counts, c.where + ", killed"}
+	j.count(j.check(found))
+	for s := range fsys.Some(r.effort.killed) {
+		if !r.fresh("killed", s.FS) {
 			continue
 		}
-		r.seen[key] = true
-		r.counts.distinct++
 		w := startWorld(s.FS, s.FS, r.op.limit, 0)
 		later, err := w.facts()
 		w.stop()
 		if err != nil {
-			r.counts.find(&r.counts.wrong, "%s, killed, then a power cut: %v", where, err)
+			r.counts.find(&r.counts.wrong, "%s, killed, then a power cut: %v", c.where, err)
 			continue
 		}
-		j := judge{found, found, true, false, r.counts, where + ", killed, then a power cut, state " + s.What}
+		j := judge{found, found, true, false, r.counts, c.where + ", killed, then a power cut, state " + s.What}
 		j.check(later)
 	}
 }
-
-// killStates is how many states are tried of a power cut that follows the end of a process.
-const killStates = 12

@@ -22,6 +22,8 @@ type facts struct {
 	bodies map[string]int
 	// boxes are the mailboxes by account and UIDVALIDITY.
 	boxes map[boxKey]boxFacts
+	// used is how much mail each account has.
+	used map[string]mailbox.Usage
 }
 
 type boxKey struct {
@@ -39,7 +41,7 @@ type boxFacts struct {
 
 // facts looks at everything.
 func (w *faultWorld) facts() (*facts, error) {
-	f := &facts{values: map[string]string{}, bodies: map[string]int{}, boxes: map[boxKey]boxFacts{}}
+	f := &facts{values: map[string]string{}, bodies: map[string]int{}, boxes: map[boxKey]boxFacts{}, used: map[string]mailbox.Usage{}}
 	for _, user := range faultUsers() {
 		s, err := w.m.Store(context.Background(), mailbricks.Identity{User: user})
 		if err == nil {
@@ -72,6 +74,13 @@ func (f *facts) addAccount(user string, s mailbox.Store) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", info.Name, err)
 		}
+	}
+	quota, err := s.(mailbox.QuotaKeeper).Quota(context.Background())
+	if err != nil {
+		return err
+	}
+	if quota.Used != f.used[user] {
+		return fmt.Errorf("quota: %+v is counted and %+v is there", quota.Used, f.used[user])
 	}
 	if a, ok := s.(mailbox.Annotator); ok {
 		for _, name := range append([]string{""}, names(infos)...) {
@@ -129,13 +138,25 @@ func (f *facts) addBox(user, name string, b mailbox.Mailbox) error {
 		if int64(len(text)) != m.Size || m.UID >= st.UIDNext || m.ModSeq > st.ModSeq {
 			return fmt.Errorf("UID %d: %d octets for %d, modseq %d of %d", m.UID, len(text), m.Size, m.ModSeq, st.ModSeq)
 		}
-		flags := flagText(m.Flags)
-		box.texts[m.UID], box.flags[m.UID] = string(text), flags
-		f.values[fmt.Sprintf("%s message %s %d", user, name, m.UID)] = flags + " " + string(text)
-		f.bodies[user+" "+string(text)]++
+		flags, body := flagText(m.Flags), withoutDeliveredTo(string(text))
+		box.texts[m.UID], box.flags[m.UID] = body, flags
+		f.values[fmt.Sprintf("%s message %s %d", user, name, m.UID)] = flags + " " + body
+		f.bodies[user+" "+body]++
+		f.used[user] = mailbox.Usage{Octets: f.used[user].Octets + int64(len(text)), Messages: f.used[user].Messages + 1}
 	}
 	f.boxes[boxKey{user, st.UIDValidity}] = box
 	return nil
+}
+
+// withoutDeliveredTo takes off a field that a message has only where it was delivered to one recipient: whoever is left when it
+// is tried again is.
+func withoutDeliveredTo(text string) string {
+	before, rest, ok := strings.Cut(text, "Delivered-To: ")
+	if !ok {
+		return text
+	}
+	_, rest, _ = strings.Cut(rest, "\r\n")
+	return before + rest
 }
 
 func flagText(flags []mailbox.Flag) string {
@@ -204,27 +225,56 @@ type judge struct {
 	where         string
 }
 
-func (j *judge) check(got *facts) {
+// outcome says what a cut has left.
+type outcome int
+
+const (
+	wrongly outcome = iota
+	done
+	undone
+	partly
+)
+
+func (j *judge) count(o outcome) {
+	j.counts.mu.Lock()
+	defer j.counts.mu.Unlock()
+	switch o {
+	case done:
+		j.counts.done++
+	case undone:
+		j.counts.undone++
+	case partly:
+		j.counts.partly++
+	}
+}
+
+func (j *judge) check(got *facts) outcome {
 	j.checkBodies(got)
 	j.checkMeaning(got)
 	if j.told {
 		if wrong := differences(got.known(j.before), j.after.known(j.before)); len(wrong) > 0 {
 			j.counts.find(&j.counts.wrong, "%s: it was done, but %s", j.where, strings.Join(wrong, "; "))
+			return wrongly
 		}
-		return
+		return done
 	}
 	// Nobody was told of the UIDs of new messages.
 	is, was, will := got.shape(j.before), j.before.shape(j.before), j.after.shape(j.before)
-	if maps.Equal(is, was) || maps.Equal(is, will) {
-		return
+	switch {
+	case maps.Equal(is, was):
+		return undone
+	case maps.Equal(is, will):
+		return done
 	}
 	wrong := between(is, was, will)
 	if !j.pieces {
 		wrong = append(between(is, was, was), between(is, will, will)...)
 	}
-	if len(wrong) > 0 {
-		j.counts.find(&j.counts.wrong, "%s: neither as before nor as after: %s", j.where, strings.Join(wrong, "; "))
+	if len(wrong) == 0 {
+		return partly
 	}
+	j.counts.find(&j.counts.wrong, "%s: neither as before nor as after: %s", j.where, strings.Join(wrong, "; "))
+	return wrongly
 }
 
 // between lists what is there less often than in both others, or more often.

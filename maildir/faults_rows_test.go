@@ -2,6 +2,8 @@ package maildir_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/maildir"
@@ -9,8 +11,7 @@ import (
 
 // faultOps are the operations that are tried. A new ability of the store gets its rows here.
 func faultOps() []faultOp {
-	ops := append(deliveryFaults(), messageFaults()...)
-	return append(ops, organizerFaults()...)
+	return slices.Concat(deliveryFaults(), messageFaults(), organizerFaults(), upkeepFaults(), backupFaults(), keyFaults())
 }
 
 func deliveryFaults() []faultOp {
@@ -45,6 +46,9 @@ func messageFaults() []faultOp {
 	inbox, both := []string{"INBOX"}, []string{"INBOX", "Work"}
 	return []faultOp{
 		{name: "append", open: inbox, do: func(w *faultWorld) error { return w.append("INBOX", "new", mailbox.Seen) }},
+		{name: "append of several", open: inbox, pieces: true, do: func(w *faultWorld) error {
+			return errors.Join(w.appendOnce("INBOX", "new"), w.appendOnce("INBOX", "newer"), w.appendOnce("INBOX", "newest"))
+		}},
 		{name: "append with a new keyword", open: inbox, do: func(w *faultWorld) error { return w.append("INBOX", "new", "New") }},
 		{name: "append to a closed folder", do: func(w *faultWorld) error { return w.append("Work", "new") }},
 		{name: "flags", open: inbox, do: func(w *faultWorld) error {
@@ -61,6 +65,9 @@ func messageFaults() []faultOp {
 		{name: "copy", open: inbox, do: func(w *faultWorld) error { return w.copy("INBOX", "Work", 2) }},
 		{name: "copy of several", open: both, pieces: true, do: func(w *faultWorld) error { return w.copy("INBOX", "Work", 1, 2, 3) }},
 		{name: "copy within", open: inbox, do: func(w *faultWorld) error { return w.copy("INBOX", "INBOX", 2) }},
+		{name: "move", strict: true, open: inbox, do: func(w *faultWorld) error { return w.move("INBOX", "Work", 2) }},
+		{name: "move of several", strict: true, open: both, pieces: true, do: func(w *faultWorld) error { return w.move("INBOX", "Work", 1, 2, 3) }},
+		{name: "move within", strict: true, open: inbox, do: func(w *faultWorld) error { return w.move("INBOX", "INBOX", 2) }},
 		{name: "compaction", open: inbox, do: func(w *faultWorld) error { return maildir.Compact(w.boxes["INBOX"]) }},
 	}
 }
@@ -79,6 +86,22 @@ func organizerFaults() []faultOp {
 		{name: "rename", do: organize(func(ctx context.Context, o mailbox.Organizer) error { return o.Rename(ctx, "Work/Sub", "Sub") })},
 		{name: "rename with children", open: []string{"Work"}, do: organize(func(ctx context.Context, o mailbox.Organizer) error {
 			return o.Rename(ctx, "Work", "Play")
+		})},
+		{name: "rename INBOX", pieces: true, do: organize(func(ctx context.Context, o mailbox.Organizer) error {
+			err := o.Rename(ctx, "INBOX", "Old")
+			if !errors.Is(err, mailbox.ErrExists) {
+				return err
+			}
+			b, err := o.(mailbox.Store).Open(ctx, "INBOX") // a client that goes on where it was refused
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			uids, _, err := b.UIDs(ctx)
+			if err == nil {
+				_, err = b.Move(ctx, uids, "Old")
+			}
+			return err
 		})},
 		{name: "delete", do: organize(func(ctx context.Context, o mailbox.Organizer) error { return o.Delete(ctx, "Work/Sub") })},
 		{name: "subscribe", do: organize(func(ctx context.Context, o mailbox.Organizer) error { return o.Subscribe(ctx, "Work", true) })},

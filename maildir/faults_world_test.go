@@ -1,6 +1,7 @@
 package maildir_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,19 +32,22 @@ type faultWorld struct {
 	store   mailbox.Store
 	boxes   map[string]mailbox.Mailbox
 	answers bool
+	note    string          // see faultOp.verify
 	has     map[string]bool // recipients that have got the message: a sender tries only the others again
 }
 
 // startWorld begins a process, so many hours after the first.
 func startWorld(fsys *crashfs.FS, under durable.FS, limit int64, hours int) *faultWorld {
 	m := maildir.New("/mail", maildir.AccountsFunc(func(_ context.Context, address string) (maildir.Account, error) {
-		if !slices.Contains(faultUsers(), address) {
+		if address != dan && !slices.Contains(faultUsers(), address) {
 			return maildir.Account{}, maildir.ErrNoAccount
 		}
 		return maildir.Account{Limit: mailbox.Limit{Octets: limit}}, nil
 	}))
 	m.Folders = []maildir.Folder{{Name: "Junk", Use: mailbox.UseJunk}}
 	m.PollInterval, m.Linger = -1, -1
+	m.ServerKey = bytes.Repeat([]byte("k"), maildir.ServerKeySize)
+	maildir.Cheap(m)
 	maildir.SetFS(m, under)
 	maildir.SetClock(m, func() time.Time { return time.Date(2020, 1, 1, hours, 0, 10, 0, time.UTC) })
 	return &faultWorld{fs: fsys, m: m, boxes: map[string]mailbox.Mailbox{}, has: map[string]bool{}}
@@ -108,6 +112,16 @@ func (w *faultWorld) append(name, body string, flags ...mailbox.Flag) error {
 	return err
 }
 
+// appendOnce is append for what is not there yet.
+func (w *faultWorld) appendOnce(name, body string) error {
+	if w.has[body] {
+		return nil
+	}
+	err := w.append(name, body)
+	w.has[body] = err == nil
+	return err
+}
+
 func (w *faultWorld) deliver(quarantine string, body string, to ...string) error {
 	env := &mailbricks.Envelope{From: "zoe@example.org", Quarantine: quarantine}
 	to = slices.DeleteFunc(slices.Clone(to), func(address string) bool { return w.has[body+address] })
@@ -157,6 +171,15 @@ func (w *faultWorld) copy(from, to string, uids ...mailbox.UID) error {
 		return err
 	}
 	_, err = b.Copy(context.Background(), uids, to)
+	return err
+}
+
+func (w *faultWorld) move(from, to string, uids ...mailbox.UID) error {
+	b, err := w.box(from)
+	if err != nil {
+		return err
+	}
+	_, err = b.Move(context.Background(), uids, to)
 	return err
 }
 

@@ -35,7 +35,11 @@ func (m *Maildir) Purge(ctx context.Context, address string) error {
 		}
 		return fmt.Errorf("maildir: purge %.200q: %w", address, err)
 	}
-	if err := gone.removeTree(hidden); err != nil {
+	err = gone.removeTree(hidden)
+	if err == nil {
+		err = m.syncDir(filepath.Dir(dir)) // or else a power cut brings the folder back, though under its other name
+	}
+	if err != nil {
 		return fmt.Errorf("maildir: purge %.200q: %w", address, err)
 	}
 	return nil

@@ -129,7 +129,15 @@ func (a *account) addUsage(u usage) {
 	if err != nil {
 		a.maildir.logger().Warn("maildir: quota is not counted", "file", path, "error", err)
 		_ = a.fs().Remove(path)
+		a.recount()
 	}
+}
+
+// recount has the mail counted anew when someone asks.
+func (a *account) recount() {
+	a.maildir.mu.Lock()
+	defer a.maildir.mu.Unlock()
+	delete(a.maildir.sized, a.dir)
 }
 
 // readSize gives what maildirsize says, or counts. counted says that the number is right for certain.

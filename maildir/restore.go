@@ -135,7 +135,7 @@ func (r *restore) replace(ctx context.Context) error {
 		return err
 	}
 	a.changed(r.names...)
-	return removeTree(r.files, a.beside(replacedPrefix))
+	return ignoreNotExist(removeTree(r.files, a.beside(replacedPrefix)))
 }
 
 // copyTo makes a tree of the backup, and of what the account has beside mail and the backup has not.

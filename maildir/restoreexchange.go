@@ -32,12 +32,16 @@ func (r *restore) exchange(temp string) error {
 	return a.finishRestore()
 }
 
-// finishRestore puts a restored tree in the account's place, if there is one.
+// finishRestore puts a restored tree in the account's place, if there is one, and removes what is left of one that was in its place.
 func (a *account) finishRestore() error {
 	fsys, restored := a.maildir.files, a.beside(restoredPrefix)
 	info, err := statOrNil(fsys, restored)
-	if err != nil || info == nil {
+	if err != nil {
 		return err
+	}
+	if info == nil {
+		a.removeReplaced()
+		return nil
 	}
 	if err := fsys.Rename(a.dir, a.beside(replacedPrefix)); err != nil && !isNotExist(err) {
 		// What was replaced by a restore before may still be there.
@@ -55,4 +59,21 @@ func (a *account) finishRestore() error {
 		return err
 	}
 	return fsys.SyncDir(filepath.Dir(a.dir))
+}
+
+// removeReplaced removes the tree that a restored one has replaced, if an interrupted Restore has left it.
+func (a *account) removeReplaced() {
+	fsys, replaced := a.maildir.files, a.beside(replacedPrefix)
+	for _, dir := range []string{replaced, filepath.Join(a.dir, "cur")} {
+		if info, err := statOrNil(fsys, dir); err != nil || info == nil {
+			return
+		}
+	}
+	err := fsys.SyncDir(filepath.Dir(a.dir)) // the account is there for certain
+	if err == nil {
+		err = ignoreNotExist(removeTree(fsys, replaced)) // Restore may be doing that as well
+	}
+	if err != nil {
+		a.maildir.logger().Warn("maildir: what was replaced is still on disk", "folder", replaced, "error", err)
+	}
 }

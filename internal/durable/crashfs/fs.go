@@ -171,7 +171,25 @@ func (f *FS) do(kind, name string, work func() error, half func()) error {
 	return err
 }
 
-func clean(name string) string { return path.Clean("/" + filepath.ToSlash(name)) }
+func clean(name string) string {
+	if isClean(name) {
+		return name
+	}
+	return path.Clean("/" + filepath.ToSlash(name))
+}
+
+// isClean says, of most names that are clean, that they are.
+func isClean(name string) bool {
+	if len(name) < 2 || name[0] != '/' || name[len(name)-1] == '/' || filepath.Separator != '/' {
+		return false
+	}
+	for i := 1; i < len(name); i++ { // a part that begins with two dots need not be "..", and is left to path.Clean
+		if name[i-1] == '/' && (name[i] == '/' || name[i] == '.' && (i+1 == len(name) || name[i+1] == '/' || name[i+1] == '.')) {
+			return false
+		}
+	}
+	return true
+}
 
 // find gives the node of a name.
 func (f *FS) find(name string) (*node, error) {
