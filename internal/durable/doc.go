@@ -6,7 +6,7 @@
 // crashfs does, and offers every state that a power cut may leave). The helpers
 // WriteFile, MkdirAll and ReadFile do the usual sequences in the order that
 // makes them durable. Group and DirSyncer let many goroutines that wait for the
-// same sync share one.
+// same sync share one, and Batch syncs many files of one writer.
 //
 // The rules that the callers build on:
 //

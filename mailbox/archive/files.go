@@ -36,7 +36,7 @@ type CreateOptions struct {
 
 // Create makes an archive at a path. It is there, whole, when Finish has returned nil, and until then something beside it whose
 // name ends in .partial; if writing fails nothing stays. A file of the name is replaced; a folder must not be there, unless it is
-// empty: ErrExists. What Finish has made of a tar or mbox is on disk; the messages of a Maildir may still be on their way there.
+// empty: ErrExists. What Finish has made is on disk.
 func Create(path string, opts CreateOptions) (Writer, error) {
 	return create(durable.OS(), path, opts)
 }

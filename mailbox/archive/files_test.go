@@ -107,6 +107,30 @@ func TestExportSurvivesPowerCuts(t *testing.T) {
 	}
 }
 
+// A folder is there when it is whole only, and once Finish has returned it stays.
+func TestExportOfFoldersSurvivesPowerCuts(t *testing.T) {
+	t.Parallel()
+	store := small(t)
+	for _, format := range []archive.Format{archive.Maildir, archive.Mbox} {
+		whole := crashfs.New()
+		require.NoError(t, export(t, whole, store, format))
+		want := snapshotOf(t, imported(t, whole, format))
+		for n := 1; n <= whole.Calls(); n += 3 {
+			fsys := crashfs.New()
+			fsys.CrashAfter(n)
+			require.Error(t, export(t, fsys, store, format))
+			for s := range fsys.States() {
+				if _, err := s.Lstat("/out"); err == nil {
+					require.Equal(t, want, snapshotOf(t, imported(t, s, format)), "%s call %d, %s", format, n, s.What)
+				}
+			}
+		}
+		for s := range whole.States() {
+			require.Equal(t, want, snapshotOf(t, imported(t, s, format)), "%s, %s", format, s.What)
+		}
+	}
+}
+
 func TestAFileIsReplacedAndAPartialOneIsNot(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.tar")

@@ -15,18 +15,6 @@ import (
 	"github.com/mailbricks/mailbricks/mailbox/archive"
 )
 
-// files makes files with these texts below a new folder.
-func files(t testing.TB, texts map[string]string) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range texts {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	}
-	return dir
-}
-
 // outline has a line for each mailbox and message that a reader gives.
 func outline(t testing.TB, r archive.Reader) (out []string) {
 	t.Helper()
@@ -81,7 +69,7 @@ func TestFoldersOfOtherProgramsMboxes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := files(t, c.files)
+			dir := tree(t, c.files)
 			format, err := archive.Detect(dir)
 			require.NoError(t, err)
 			require.Equal(t, archive.Mbox, format)
@@ -90,14 +78,14 @@ func TestFoldersOfOtherProgramsMboxes(t *testing.T) {
 			require.Equal(t, c.want, outline(t, r))
 		})
 	}
-	_, err := archive.Open(files(t, map[string]string{"notes.txt": "hello", "link/x": ""}), archive.Mbox, archive.Options{})
+	_, err := archive.Open(tree(t, map[string]string{"notes.txt": "hello", "link/x": ""}), archive.Mbox, archive.Options{})
 	require.ErrorIs(t, err, archive.ErrFormat)
 }
 
 // A Maildir of a program that keeps no subscriptions, as mutt's, is shown by clients.
 func TestMaildirWithoutSubscriptionsIsSubscribed(t *testing.T) {
 	t.Parallel()
-	dir := files(t, map[string]string{"cur/1.a:2,S": "Subject: a\n\n", ".Old.2020/cur/2.b:2,": "Subject: b\n\n", "home/.dovecot.sieve": "keep;"})
+	dir := tree(t, map[string]string{"cur/1.a:2,S": "Subject: a\n\n", ".Old.2020/cur/2.b:2,": "Subject: b\n\n", "home/.dovecot.sieve": "keep;"})
 	format, err := archive.Detect(dir)
 	require.NoError(t, err)
 	require.Equal(t, archive.Maildir, format)
@@ -108,7 +96,7 @@ func TestMaildirWithoutSubscriptionsIsSubscribed(t *testing.T) {
 
 func TestDetect(t *testing.T) {
 	t.Parallel()
-	dir := files(t, map[string]string{"a": fromLine, "b": "\x1f\x8b", "c": "", "Frome": "From", "own/x.mbox": ""})
+	dir := tree(t, map[string]string{"a": fromLine, "b": "\x1f\x8b", "c": "", "Frome": "From", "own/x.mbox": ""})
 	for name, want := range map[string]archive.Format{"a": archive.Mbox, "b": archive.Tar, "c": archive.Tar, "Frome": archive.Tar, "own": archive.Mbox} {
 		got, err := archive.Detect(filepath.Join(dir, name))
 		require.NoError(t, err)

@@ -40,7 +40,9 @@ type maildirWriter struct {
 	root       string
 	subscribed []string
 
-	dir      string // of the mailbox; empty: none yet
+	messages durable.Batch
+	dirs     []string // of the mailboxes
+	dir      string   // of the mailbox; empty: none yet
 	now      *Mailbox
 	keywords []mailbox.Flag
 	uidlist  strings.Builder
@@ -50,7 +52,7 @@ type maildirWriter struct {
 }
 
 func newMaildirWriter(fsys durable.FS, root string) *maildirWriter {
-	return &maildirWriter{fsys: fsys, root: root}
+	return &maildirWriter{fsys: fsys, root: root, messages: durable.Batch{FS: fsys, Dir: filepath.Dir(root)}}
 }
 
 func (w *maildirWriter) Write(_ context.Context, e Entry) (bool, error) {
@@ -70,7 +72,7 @@ func (w *maildirWriter) Write(_ context.Context, e Entry) (bool, error) {
 	return true, nil
 }
 
-func (w *maildirWriter) abort() {}
+func (w *maildirWriter) abort() { w.messages.Close() }
 
 func (w *maildirWriter) finish() error {
 	if err := w.close(); err != nil {
@@ -81,6 +83,29 @@ func (w *maildirWriter) finish() error {
 			return err
 		}
 	}
+	if err := w.writeSubscriptions(); err != nil {
+		return err
+	}
+	return w.sync()
+}
+
+// sync returns when all is on disk, but for the names in root.
+func (w *maildirWriter) sync() error {
+	if err := w.messages.Finish(); err != nil {
+		return err
+	}
+	for _, dir := range w.dirs {
+		if err := w.fsys.SyncDir(filepath.Join(dir, "cur")); err != nil {
+			return err
+		}
+		if err := w.fsys.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *maildirWriter) writeSubscriptions() error {
 	if len(w.subscribed) == 0 {
 		return nil
 	}
@@ -123,6 +148,7 @@ func (w *maildirWriter) enter(m *Mailbox) error {
 	if m.Subscribed {
 		w.subscribed = append(w.subscribed, m.Name)
 	}
+	w.dirs = append(w.dirs, w.dir)
 	return w.makeFolders(w.dir)
 }
 
@@ -158,10 +184,7 @@ func (w *maildirWriter) message(m *Message) error {
 		date = epoch()
 	}
 	temp := filepath.Join(w.dir, "tmp", fmt.Sprintf("%d.M%dP%d.archive", date.Unix(), w.count, os.Getpid()))
-	size, err := w.writeFile(temp, m)
-	if err == nil {
-		err = w.fsys.Chtimes(temp, date)
-	}
+	size, err := w.writeFile(temp, m, date)
 	base := fmt.Sprintf("%s,S=%d,W=%d", filepath.Base(temp), size, m.Size)
 	if err == nil {
 		err = w.fsys.Rename(temp, filepath.Join(w.dir, "cur", base+infoSeparator+w.letters(m.Flags)))
@@ -205,8 +228,8 @@ func (w *maildirWriter) letters(flags []mailbox.Flag) string {
 	return out + string(words)
 }
 
-// writeFile writes a message with LF line ends, and gives its length.
-func (w *maildirWriter) writeFile(path string, m *Message) (int64, error) {
+// writeFile writes a message with LF line ends and a date, and gives its length.
+func (w *maildirWriter) writeFile(path string, m *Message, date time.Time) (int64, error) {
 	file, err := w.fsys.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err
@@ -215,6 +238,12 @@ func (w *maildirWriter) writeFile(path string, m *Message) (int64, error) {
 	size, err := toLF(out, bufio.NewReaderSize(&exact{m.Content, m.Size}, bufferSize))
 	if err == nil {
 		err = out.Flush()
+	}
+	if err == nil {
+		err = w.fsys.Chtimes(path, date)
+	}
+	if err == nil {
+		err = w.messages.Sync(file)
 	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package durable
+
+func newBarrier(string) (barrier, error) { return nil, nil }
