@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -50,11 +49,8 @@ func (a *account) stage(dir string, date time.Time, expect int64, write func(io.
 	if err == nil {
 		err = f.Sync()
 	}
-	if err == nil && date.IsZero() { // what the file says, for others read it there
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil {
-			s.date = info.ModTime().Unix()
-		}
+	if err == nil && date.IsZero() {
+		s.date = a.dateOf(f)
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
@@ -66,6 +62,16 @@ func (a *account) stage(dir string, date time.Time, expect int64, write func(io.
 	s.size, s.crlf = count.size, count.size+count.bare
 	s.base = withSizes(name, s.size, s.crlf)
 	return s, nil
+}
+
+// dateOf is the date of a file that was written just now: what the file says, for others read it there, unless the clock of its
+// file system is not ours.
+func (a *account) dateOf(f durable.File) int64 {
+	now := a.maildir.now()
+	if info, err := f.Stat(); err == nil && now.Sub(info.ModTime()).Abs() < settleTime {
+		return info.ModTime().Unix()
+	}
+	return now.Unix()
 }
 
 // lineCounter counts octets and line feeds without a carriage return in front.
