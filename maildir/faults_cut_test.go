@@ -46,7 +46,7 @@ type effort struct {
 
 func effortOf() effort {
 	if os.Getenv("MAILBRICKS_LONG") != "" {
-		return effort{states: crashfs.MaxStates, killed: 12, failed: 4, again: 8, recuts: 1 << 30, step: 1, both: true, calls: 1 << 30, reads: 1 << 30}
+		return effort{states: crashfs.MaxStates, killed: 12, failed: 4, again: 4, recuts: 2, step: 1, both: true, calls: 1 << 30, reads: 1 << 30}
 	}
 	return effort{states: 8, killed: 2, failed: 1, again: 1, recuts: 1, step: 7, calls: 6, reads: 3}
 }
