@@ -29,6 +29,28 @@
 // is put together it is ..mailbricks-backup in the account, and while one is restored ..restoring-<name>, ..restored-<name> and
 // ..replaced-<name> may be beside it. What Check moves out of the way is in the account's folder mailbricks-aside.
 //
+// # Encryption
+//
+// An account can be encrypted (EnableEncryption). Its folder then has the file mailbricks-keys, in the format of internal/sealed,
+// and mailbricks-roles, which says in the clear into which folder mail for \Junk goes. Messages, keywords, subscriptions, special
+// uses, annotations, the index and the log of summaries are sealed files; the folder of a mailbox is called .= and 32 characters,
+// and has a file mailbricks-name. In the clear are dovecot-uidlist, dovecot-uidvalidity, maildirsize and the names of messages.
+// Whoever has the disk learns from them how many mailboxes and messages there are, how long each message is, when it came, its
+// flags and which of its mailbox's keywords it has, though not what those are called. Other programs can add messages in the
+// clear, which are read, but cannot read any.
+//
+// Mail is delivered with the public key. The private key is opened by the password (Unlock), the recovery key or a ServerKey,
+// and forgotten when the account is not used any more: 30 seconds after Unlock, or Linger after the last session. An account
+// that is not open is mailbox.ErrLocked.
+//
+// Files that are changed, cut short, or put in the place of one of another account or kind are errors. A whole file that was
+// there once, or one of another message or mailbox of the same account in its place, is not noticed, nor is what is cut off the
+// end of a log: who can write to the disk can bring back flags as they were.
+//
+// Encryption is turned on and off, and keys are rotated, while the account is used: each file is copied and the copy put in its
+// place, so that a run that was interrupted is just begun again. More than one process can use the account meanwhile, but those
+// without the keys find it locked.
+//
 // # Memory
 //
 // An open folder needs about 120 octets for each message, its keywords beyond 26, and 16 octets for each of the last
