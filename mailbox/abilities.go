@@ -11,7 +11,7 @@ type AccountWatcher interface {
 	WatchAccount(wake chan<- struct{}) AccountWatch
 }
 
-// AccountWatch is a watch over an account.
+// AccountWatch is a watch over an account. It belongs to nobody but its caller, also when the Store is closed.
 type AccountWatch interface {
 	// Changed gives the names of the mailboxes that may have changed since the last call, in no order and none twice. A name
 	// may be that of a mailbox that came, went, or got another name.

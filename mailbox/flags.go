@@ -43,10 +43,23 @@ const (
 
 // FlagChange is what SetFlags does.
 type FlagChange struct {
+	// Op is what becomes of the flags that a message has. Beware that its zero value replaces them.
 	Op    FlagOp
 	Flags []Flag
-	// UnchangedSince, when not 0, leaves alone messages with a larger modseq (RFC 7162 §3.1.3).
+	// UnchangedSince, when not 0, leaves alone messages with a larger modseq (RFC 7162 §3.1.3). The store looks at the modseq
+	// and changes the flags in one step. Refused says of which messages that was so.
 	UnchangedSince ModSeq
+}
+
+// Refused says whether SetFlags has left a message alone because of UnchangedSince, by what it told of the message. One that
+// has the flags as the change wants them, whoever set them, is not refused.
+func (c FlagChange) Refused(m Meta) bool {
+	return c.UnchangedSince != 0 && m.ModSeq > c.UnchangedSince && !sameFlags(c.Apply(m.Flags), m.Flags)
+}
+
+// sameFlags compares sets without doubles.
+func sameFlags(a, b []Flag) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(f Flag) bool { return !HasFlag(b, f) })
 }
 
 // Apply gives the flags that a message with these flags has after the change; it does not change its argument. The

@@ -21,31 +21,32 @@ type Mailbox interface {
 	Close() error
 }
 
-// Reader reads a mailbox.
+// Reader reads a mailbox. What it tells is in step: what is in Status, UIDs and Changes with one modseq is the same.
 type Reader interface {
 	// Status counts.
 	Status(ctx context.Context) (Status, error)
 	// UIDs has the UIDs of all messages, ascending, and the modseq at which that is so.
 	UIDs(ctx context.Context) ([]UID, ModSeq, error)
-	// Changes tells what happened after since. It fails with ErrTooOld when it no longer knows; the caller then compares
-	// UIDs and Messages with what it has.
+	// Changes tells what happened after since: for each message what it is like now, or that it went. It fails with ErrTooOld
+	// when it no longer knows; the caller then compares UIDs and Messages with what it has. Since 0 it may always do so.
 	Changes(ctx context.Context, since ModSeq) (Changes, error)
-	// Messages tells of the messages with these UIDs (ascending), leaving out those that are gone.
+	// Messages tells of the messages with these UIDs (ascending, none twice), leaving out those that are gone.
 	Messages(ctx context.Context, uids []UID) ([]Meta, error)
 	// Content opens a message's content. It fails with ErrExpunged.
 	Content(ctx context.Context, uid UID) (Content, error)
 }
 
-// Writer changes a mailbox.
+// Writer changes a mailbox. UIDs may come in any order and more than once; what is told of them ascends.
 type Writer interface {
-	// Append stores a message and gives its UID. The content has CRLF line ends. It fails with ErrQuota, and when r
-	// fails or gives another number of octets than the options say; then nothing is stored.
+	// Append stores a message and gives its UID. The content has CRLF line ends. It fails with ErrQuota and ErrFlags, and when
+	// r fails or gives another number of octets than the options say; then nothing is stored.
 	Append(ctx context.Context, r io.Reader, opts AppendOptions) (UID, error)
 	// SetFlags changes the flags of messages and tells the state of all of them after it, leaving out those that are
 	// gone. With UnchangedSince, messages with a larger modseq are left as they are. A message whose flags stay the same
 	// gets no new modseq. It fails with ErrFlags.
 	SetFlags(ctx context.Context, uids []UID, change FlagChange) ([]Meta, error)
-	// Expunge removes messages for good and tells which it removed.
+	// Expunge removes messages for good, whatever their flags, and tells which it removed; those that another caller removed are
+	// not among them.
 	Expunge(ctx context.Context, uids []UID) ([]UID, error)
 }
 
@@ -53,15 +54,16 @@ type Writer interface {
 // for all messages or for none, and leave out those that are gone. They fail with ErrNoMailbox, for the destination, and
 // with ErrQuota.
 type Copier interface {
+	// Copy makes copies. It may put them into the same mailbox.
 	Copy(ctx context.Context, uids []UID, dest string) (Copied, error)
-	// Move does not count against the quota, and works within one mailbox too.
+	// Move does not count against the quota, and works within one mailbox too, where the messages get new UIDs.
 	Move(ctx context.Context, uids []UID, dest string) (Copied, error)
 }
 
 // Watcher is the ability of a Mailbox to say when there may be something new.
 type Watcher interface {
 	// Watch sends to wake, without ever waiting, when the mailbox may have changed; wake needs a buffer of one. It ends
-	// with stop.
+	// with stop, which may be called again, and at the latest when the Mailbox is closed.
 	Watch(wake chan<- struct{}) (stop func())
 }
 
@@ -100,7 +102,7 @@ type Meta struct {
 	ModSeq ModSeq
 	// Flags must not be changed by the caller.
 	Flags []Flag
-	// InternalDate is when the message came, or what Append was told.
+	// InternalDate is when the message came, or what Append was told. It has whole seconds.
 	InternalDate time.Time
 	// SaveDate is when it was put into this mailbox (RFC 8514); zero if the store does not know.
 	SaveDate time.Time
@@ -132,7 +134,7 @@ type AppendOptions struct {
 	Flags []Flag
 	// InternalDate; zero: now.
 	InternalDate time.Time
-	// Size is the number of octets that must come; negative: unknown.
+	// Size is the number of octets that must come; negative: unknown. The zero value takes an empty message only.
 	Size int64
 }
 

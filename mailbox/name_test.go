@@ -84,3 +84,22 @@ func TestFlagChangeApply(t *testing.T) {
 	}
 	require.Equal(t, []mailbox.Flag{mailbox.Seen, "Kw"}, have)
 }
+
+func TestFlagChangeRefused(t *testing.T) {
+	t.Parallel()
+	add := mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}, UnchangedSince: 7}
+	for _, c := range []struct {
+		change mailbox.FlagChange
+		meta   mailbox.Meta
+		want   bool
+	}{
+		{add, mailbox.Meta{ModSeq: 9, Flags: []mailbox.Flag{"Kw"}}, true},
+		{add, mailbox.Meta{ModSeq: 9, Flags: []mailbox.Flag{"Kw", mailbox.Seen}}, false},
+		{add, mailbox.Meta{ModSeq: 7, Flags: []mailbox.Flag{mailbox.Seen}}, false},
+		{mailbox.FlagChange{UnchangedSince: 7}, mailbox.Meta{ModSeq: 8, Flags: []mailbox.Flag{"Kw"}}, true},
+		{mailbox.FlagChange{Flags: []mailbox.Flag{"b", "A"}, UnchangedSince: 7}, mailbox.Meta{ModSeq: 8, Flags: []mailbox.Flag{"a", "b"}}, false},
+		{mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}}, mailbox.Meta{ModSeq: 9}, false},
+	} {
+		require.Equal(t, c.want, c.change.Refused(c.meta), "%+v of %+v", c.change, c.meta)
+	}
+}

@@ -124,6 +124,15 @@ func testWatchAccount(w *world) {
 		other.append(message(6))
 	}
 	w.heard("many at once", second, also, "t-z", mailbox.Inbox)
+
+	// A watch outlives the session that began it.
+	short := w.session()
+	third := make(chan struct{}, 1)
+	lasting := short.(mailbox.AccountWatcher).WatchAccount(third)
+	w.Cleanup(lasting.Stop)
+	require.NoError(w, short.Close())
+	other.append(message(7))
+	w.heard("append after the session ended", third, lasting, mailbox.Inbox)
 }
 
 // quiet waits until nothing of what was done before is on its way.

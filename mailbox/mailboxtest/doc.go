@@ -3,12 +3,37 @@
 //	func TestStore(t *testing.T) {
 //		mailboxtest.Run(t, mailboxtest.Backend{
 //			New: func(t testing.TB, limit mailbox.Limit) mailboxtest.Account {
-//				a := memory.New(limit)
-//				return mailboxtest.Account{Open: func() (mailbox.Store, error) { return a.Store(), nil }}
+//				db := openTestDatabase(t)
+//				return mailboxtest.Account{
+//					Open:    func() (mailbox.Store, error) { return db.Account("ann", limit), nil },
+//					Restart: db.Reopen,
+//				}
 //			},
 //		})
 //	}
 //
-// What a store has as an optional ability (mailbox.Organizer, mailbox.Watcher, mailbox.RecentKeeper) is tested if it
-// has it, and the test skipped if not.
+// What a store has as an optional ability, or an account as a hook, is tested if it is there; a test that needs another is
+// skipped and says so. Begin with New and Open alone, run one test after the other (go test -run TestStore/Append), and add the
+// hooks when those pass. The tests run in parallel, on accounts of their own.
+//
+// # What is tested
+//
+//   - Each method and each ability by itself: what it does, what it refuses, and that what fails has changed nothing.
+//   - Model: several sessions do what comes to mind in several mailboxes, and after each step each of them has to see what a
+//     plain model says (a state machine of pgregory.net/rapid, whose flags there are: -rapid.checks has no effect beyond
+//     Backend.Histories, and -rapid.seed plays a failure again).
+//   - Clients: many clients at work on one mailbox at the same time, each with a view that it keeps by the changes alone.
+//   - Crash, CrashAtWork: what was acknowledged is there after a power cut, UIDs mean the same, and modseqs do not go back. They
+//     need Account.Crash, which is as good as the way in which it cuts the power: killing a process shows that nothing stays in
+//     its memory, and only a file system or database that forgets what was not synced shows the rest.
+//
+// By default all of it takes a few seconds of processor time. [Backend.Long] is for a run at night:
+//
+//	if os.Getenv("MYSTORE_LONG") != "" {
+//		backend = backend.Long()
+//	}
+//
+// The tests of this package run everything against a store with some fifty bugs, one at a time, and each is found.
+//
+// [Benchmark] reports how fast a store does what servers ask of it, in the same way for each store.
 package mailboxtest

@@ -101,11 +101,12 @@ func testUnchangedSince(w *world) {
 	old, young := b.append(message(1)), b.append(message(2))
 	seq := b.modseq()
 	changed := b.setFlags(young, mailbox.AddFlags, mailbox.Flagged)
-	metas, err := b.SetFlags(w.ctx, []mailbox.UID{old, young}, mailbox.FlagChange{
-		Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}, UnchangedSince: seq,
-	})
+	change := mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}, UnchangedSince: seq}
+	metas, err := b.SetFlags(w.ctx, []mailbox.UID{old, young}, change)
 	require.NoError(w, err)
 	require.Len(w, metas, 2, "those left alone are told as well")
+	require.False(w, change.Refused(metas[0]))
+	require.True(w, change.Refused(metas[1]))
 	sameFlags(w, []mailbox.Flag{mailbox.Seen}, metas[0].Flags)
 	require.Equal(w, changed, metas[1])
 	require.Equal(w, changed, b.meta(young))
@@ -215,7 +216,7 @@ func testChangesOfMany(w *world) {
 	b.setFlags(uids[4], mailbox.RemoveFlags, "Kw")
 	b.setFlags(uids[4], mailbox.AddFlags, mailbox.Flagged)
 	b.setFlags(uids[5], mailbox.AddFlags, mailbox.Flagged)
-	require.Equal(w, []mailbox.UID{uids[2], uids[5], uids[7]}, b.expunge(uids[7], uids[2], uids[5]))
+	require.Equal(w, []mailbox.UID{uids[2], uids[5], uids[7]}, b.expunge(uids[7], uids[2], uids[7], uids[5]))
 	moved, err := b.Move(w.ctx, uids[9:10], mailbox.Inbox)
 	require.NoError(w, err)
 	passing := b.append(message(20))

@@ -69,6 +69,19 @@ func testWatch(w *world) {
 	default:
 	}
 
+	// Closing the mailbox ends the watch.
+	closed := w.openIn(w.session(), mailbox.Inbox)
+	late := closed.Mailbox.(mailbox.Watcher).Watch(wake)
+	require.NoError(w, closed.Close())
+	other.append(message(7))
+	late()
+	time.Sleep(20 * time.Millisecond)
+	select {
+	case <-wake:
+		w.Fatal("a wake-up after Close")
+	default:
+	}
+
 	// One who does not listen holds up nobody.
 	full := make(chan struct{}, 1)
 	full <- struct{}{}
