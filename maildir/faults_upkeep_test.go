@@ -31,13 +31,13 @@ func upkeepFaults() []faultOp {
 		}},
 		{name: "summaries", open: []string{"INBOX"}, silent: true, do: summarize, verify: summariesAreRight},
 		{name: "compaction of summaries", open: []string{"INBOX"}, prepare: summarize, silent: true, do: func(w *faultWorld) error {
-			_ = maildir.ShortenSummaries(w.boxes["INBOX"]) // nobody waits for it
+			_ = maildir.CompactSummaries(w.boxes["INBOX"]) // nobody waits for it
 			return nil
 		}, verify: func(w *faultWorld, told bool, note string) error {
 			if err := summarize(w); err != nil {
 				return err
 			}
-			if err := maildir.ShortenSummaries(w.boxes["INBOX"]); err != nil { // which removes what is left of earlier ones
+			if err := maildir.CompactSummaries(w.boxes["INBOX"]); err != nil { // which removes what is left of earlier ones
 				return err
 			}
 			return summariesAreRight(w, told, note)
