@@ -80,6 +80,9 @@ func (a *account) make() error {
 	if err := a.finishRestore(); err != nil {
 		return err
 	}
+	if err := a.checkLayout(); err != nil {
+		return err
+	}
 	if err := durable.MkdirAll(a.fs(), a.dir, folderPerm); err != nil {
 		return err
 	}
@@ -111,6 +114,7 @@ func (a *account) make() error {
 		}
 	}
 	a.removeHidden()
+	a.dropSize()
 	return a.syncChain()
 }
 
@@ -191,7 +195,7 @@ func (a *account) removeHidden() {
 		return
 	}
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), hiddenPrefix+"mailbricks-") {
+		if strings.HasPrefix(e.Name(), hiddenPrefix+"mailbricks-") {
 			if err := a.removeTree(filepath.Join(a.dir, e.Name())); err != nil {
 				a.maildir.logger().Warn("maildir: removed mailbox is still on disk", "folder", e.Name(), "error", err)
 			}
@@ -199,8 +203,15 @@ func (a *account) removeHidden() {
 	}
 }
 
-// removeTree removes a mailbox's folder with all in it.
+// removeTree removes a mailbox's folder with all in it; of a symbolic link only the link.
 func (a *account) removeTree(dir string) error {
+	info, err := a.fs().Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return a.fs().Remove(dir)
+	}
 	entries, err := a.fs().ReadDir(dir)
 	if err != nil {
 		return err

@@ -125,6 +125,34 @@ func nameSize(base string, key byte) (int64, bool) {
 	}
 }
 
+// crlfSize finds the size with CRLF line ends in the name of a file. One that cannot be, beside the length that the name has as
+// well, is not believed.
+func crlfSize(base string) (int64, bool) {
+	w, ok := nameSize(base, 'W')
+	if s, known := nameSize(base, 'S'); ok && known && (w < s || w > 2*s) {
+		return 0, false
+	}
+	return w, ok
+}
+
+// maxBase is the longest name without flags: all flags must fit behind it.
+const maxBase = maxFileName - len(infoSeparator+"2,") - len(flagLetters) - maxLetters
+
+// shortName is a name for a file whose own is too long, with the sizes that it has.
+func (n *namer) shortName(base string) string {
+	name := n.next()
+	if seconds := nameSeconds(base); seconds > 0 { // it says when the message came
+		_, rest, _ := strings.Cut(name, ".")
+		name = fmt.Sprintf("%d.%s", seconds, rest)
+	}
+	for _, key := range []byte("SW") {
+		if size, ok := nameSize(base, key); ok {
+			name = fmt.Sprintf("%s,%c=%d", name, key, size)
+		}
+	}
+	return name
+}
+
 // namer makes file names that nobody else makes.
 type namer struct {
 	host    string

@@ -158,8 +158,10 @@ func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
 	if l.modseq == 0 && l.saved == 0 { // of another program; nobody knows since when
 		e.saved = tx.savedNow(l.date)
 	}
-	if named, ok := nameSize(l.base, 'W'); ok && l.size < 0 {
-		e.size = named
+	if l.size < 0 {
+		if named, ok := crlfSize(l.base); ok {
+			e.size = named
+		}
 	}
 	fl, ok := x.flags[l.uid]
 	if ok {

@@ -218,22 +218,28 @@ func (a *account) count() (usage, error) {
 	return u, nil
 }
 
+// dropSize removes the count of another program where there is no quota here: nobody goes on with it, so that it would be wrong
+// when the tree goes back. Dovecot counts anew then.
+func (a *account) dropSize() {
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	if path := filepath.Join(a.dir, sizeFile); !limits(a.quota) {
+		if err := a.fs().Remove(path); err != nil && !isNotExist(err) {
+			a.maildir.logger().Warn("maildir: count of the mail is out of date", "file", path, "error", err)
+		}
+	}
+}
+
 // countFiles adds up the sizes of all messages; names that have none cost a look at the file.
 func (a *account) countFiles() (usage, error) {
-	entries, err := a.fs().ReadDir(a.dir)
+	folders, err := a.mailFolders()
 	if err != nil {
 		return usage{}, err
 	}
-	folders := []string{a.dir}
-	for _, e := range entries {
-		if _, ok := mailboxName(e.Name()); ok && e.IsDir() {
-			folders = append(folders, filepath.Join(a.dir, e.Name()))
-		}
-	}
 	var u usage
-	for _, folder := range folders {
+	for _, folder := range append(folders, "") {
 		for _, sub := range []string{"new", "cur"} {
-			more, err := a.countFolder(filepath.Join(folder, sub))
+			more, err := a.countFolder(filepath.Join(a.path(folder), sub))
 			if err != nil {
 				return usage{}, err
 			}

@@ -323,6 +323,9 @@ func (tx *tx) normalize(file *found) bool {
 	if file.regular() {
 		return true
 	}
+	if len(file.base) > maxBase {
+		return tx.shortenName(file)
+	}
 	want := withFlags(file.base, file.flags)
 	from, to := filepath.Join(tx.dir, file.path()), filepath.Join(tx.dir, "cur", want)
 	if _, err := tx.f.fs().Lstat(to); err == nil {
@@ -334,6 +337,18 @@ func (tx *tx) normalize(file *found) bool {
 		return false
 	}
 	file.sub, file.name = "cur", want
+	return true
+}
+
+// shortenName gives a file whose name has no room for flags another one. It says whether the file is there.
+func (tx *tx) shortenName(file *found) bool {
+	short := *file
+	short.base = tx.f.account.maildir.names.shortName(file.base)
+	short.sub, short.name = "cur", withFlags(short.base, short.flags)
+	if tx.f.fs().Rename(filepath.Join(tx.dir, file.path()), filepath.Join(tx.dir, short.path())) != nil {
+		return false
+	}
+	*file = short
 	return true
 }
 
@@ -459,6 +474,9 @@ func (tx *tx) takeIn(fresh map[string]*found) error {
 	files := slices.Collect(maps.Values(fresh))
 	sortByName(files, func(f *found) string { return f.base })
 	for _, file := range files {
+		if len(file.base) > maxBase && !tx.shortenName(file) {
+			continue // gone meanwhile
+		}
 		info, err := tx.f.fs().Lstat(filepath.Join(tx.dir, file.path()))
 		if isNotExist(err) {
 			continue
@@ -475,7 +493,7 @@ func (tx *tx) takeIn(fresh map[string]*found) error {
 			e.saved = tx.savedNow(e.date)
 		}
 		if named, ok := nameSize(e.base, 'S'); !ok || named == info.Size() { // else nothing the name says is believed
-			if n, ok := nameSize(e.base, 'W'); ok {
+			if n, ok := crlfSize(e.base); ok {
 				e.size = n
 			}
 		}

@@ -110,29 +110,95 @@ func (a *account) isFolder(folder string) (bool, error) {
 	return info != nil && info.IsDir(), nil
 }
 
-// list gives the folders of all mailboxes but INBOX by their names.
+// list gives the folders of all mailboxes but INBOX by their names. Where two folders have one name, written in two manners
+// (modified UTF-7 and UTF-8), the other one has a number behind it, so that its mail is not out of reach.
 func (a *account) list() (map[string]string, error) {
-	entries, err := a.fs().ReadDir(a.dir)
+	folders, err := a.mailFolders()
 	if err != nil {
 		return nil, fmt.Errorf("maildir: list: %w", err)
 	}
-	out := map[string]string{}
-	for _, e := range entries {
-		name, ok := mailboxName(e.Name())
-		if !ok || !e.IsDir() {
+	out := make(map[string]string, len(folders))
+	var others []string
+	for _, folder := range folders {
+		name, _ := mailboxName(folder)
+		had, taken := out[name]
+		if canonical, _ := folderName(name); taken && canonical != folder {
+			others = append(others, folder)
 			continue
+		}
+		if taken {
+			others = append(others, had)
+		}
+		out[name] = folder
+	}
+	slices.Sort(others)
+	for _, folder := range others {
+		name, _ := mailboxName(folder)
+		n := 2
+		for out[numbered(name, n)] != "" {
+			n++
+		}
+		out[numbered(name, n)] = folder
+	}
+	return out, nil
+}
+
+func numbered(name string, n int) string { return fmt.Sprintf("%s #%d", name, n) }
+
+// mailFolders gives the folders of all mailboxes but INBOX. A folder may be a symbolic link, as administrators make them to
+// share a mailbox; one to a folder that is in the account already is left out.
+func (a *account) mailFolders() ([]string, error) {
+	entries, err := a.fs().ReadDir(a.dir)
+	if err != nil {
+		return nil, err
+	}
+	folders, links := []string{}, []string{}
+	for _, e := range entries {
+		link := e.Type()&fs.ModeSymlink != 0
+		if _, ok := mailboxName(e.Name()); !ok || !e.IsDir() && !link {
+			continue
+		}
+		if link {
+			if info, err := statOrNil(a.fs(), a.path(e.Name())); err != nil {
+				return nil, err
+			} else if info == nil || !info.IsDir() {
+				continue
+			}
 		}
 		if ok, err := a.isFolder(e.Name()); err != nil {
 			return nil, err
-		} else if !ok {
-			continue
-		}
-		canonical, _ := folderName(name)
-		if _, taken := out[name]; !taken || canonical == e.Name() {
-			out[name] = e.Name()
+		} else if ok && link {
+			links = append(links, e.Name())
+		} else if ok {
+			folders = append(folders, e.Name())
 		}
 	}
-	return out, nil
+	for _, link := range links {
+		if again, err := a.isAgain(link, folders); err != nil {
+			return nil, err
+		} else if !again {
+			folders = append(folders, link)
+		}
+	}
+	return folders, nil
+}
+
+// isAgain says whether a link leads to a folder that is known without it.
+func (a *account) isAgain(link string, folders []string) (bool, error) {
+	to, err := a.fs().Stat(a.path(link))
+	if err != nil {
+		return false, err
+	}
+	for _, folder := range append([]string{""}, folders...) {
+		info, err := a.fs().Stat(a.path(folder))
+		if err != nil {
+			return false, err
+		}
+		if durable.SameFile(to, info) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // List implements mailbox.Store.
