@@ -213,7 +213,7 @@ func (c *conversion) all(ctx context.Context, first bool) error {
 	}
 	inbox := c.folder("")
 	defer c.leave(inbox)
-	if err := c.smallFiles(ctx, c.dir, func(do func() error) error {
+	if err := c.smallFiles(ctx, inbox, func(do func() error) error {
 		unlock, err := c.lockStructure()
 		if err != nil {
 			return err
@@ -244,7 +244,7 @@ func (c *conversion) mailbox(ctx context.Context, folder string, first bool) err
 		return err
 	}
 	if folder != "" {
-		if err := c.smallFiles(ctx, c.path(folder), func(do func() error) error {
+		if err := c.smallFiles(ctx, f, func(do func() error) error {
 			return f.submit(func(*tx) error { return do() })
 		}); err != nil {
 			return err
@@ -280,7 +280,8 @@ func (c *conversion) rename(folder string) error {
 }
 
 // smallFiles looks at the files of a folder that are no messages. lock runs what changes one, so that nobody else does.
-func (c *conversion) smallFiles(ctx context.Context, dir string, lock func(func() error) error) error {
+func (c *conversion) smallFiles(ctx context.Context, f *folder, lock func(func() error) error) error {
+	dir := f.dir()
 	names, err := c.fs().ReadNames(dir)
 	if err != nil {
 		return err
@@ -290,9 +291,12 @@ func (c *conversion) smallFiles(ctx context.Context, dir string, lock func(func(
 			return err
 		}
 		path := filepath.Join(dir, name)
-		if c.canBeMade(name) {
+		switch {
+		case isDovecots(name):
 			err = c.drop(path)
-		} else {
+		case isDerived(name):
+			err = c.derived(f, path)
+		default:
 			err = c.small(path, lock)
 		}
 		if err != nil && !isNotExist(err) {
@@ -303,14 +307,28 @@ func (c *conversion) smallFiles(ctx context.Context, dir string, lock func(func(
 	return c.syncDir(dir)
 }
 
-// canBeMade says which files are made again when they are missing: the summaries, and what Dovecot keeps of headers and names.
-func (c *conversion) canBeMade(name string) bool {
-	for _, prefix := range []string{"dovecot.index", "dovecot.list.index", "dovecot.mailbox.log", "mailbricks-summaries"} {
+// isDovecots says which files are what Dovecot keeps of headers and names, and makes again when they are missing.
+func isDovecots(name string) bool {
+	for _, prefix := range []string{"dovecot.index", "dovecot.list.index", "dovecot.mailbox.log"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}
 	return false
+}
+
+// derived converts a file of the log of summaries, which has a lock of its own. One that is damaged is made again.
+func (c *conversion) derived(f *folder, path string) error {
+	unlock, err := f.summaries.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = c.small(path, func(do func() error) error { return do() })
+	if errors.Is(err, sealed.ErrDamaged) || errors.Is(err, sealed.ErrNoKey) {
+		return c.fs().Remove(path)
+	}
+	return err
 }
 
 // drop removes a file that can be made again.

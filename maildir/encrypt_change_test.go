@@ -430,3 +430,74 @@ func readDamaged(t *testing.T, root string, known map[string]bool, what string) 
 		require.NoError(t, b.Close())
 	}
 }
+
+// What is kept for listing is converted, so that no message has to be read again.
+func TestSummariesOutliveConversions(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	files := &readNames{FS: unsynced{durable.OS()}, names: map[string]bool{}}
+	newProcess := func() *maildir.Maildir {
+		m := newEncrypted(t, root, mailbox.Limit{})
+		maildir.SetFS(m, files)
+		m.ServerKey = serverKey()
+		return m
+	}
+	summaries := func(m *maildir.Maildir) []mailbox.Summary {
+		b := open(t, m, mailbox.Inbox)
+		list, err := b.(mailbox.Summarizer).Summaries(t.Context(), uidsOf(t, b))
+		require.NoError(t, err)
+		return list
+	}
+	m := newProcess()
+	fillSecrets(t, m)
+	want := summaries(m)
+	require.Len(t, want, 3)
+	require.NoError(t, m.Close())
+	for _, change := range []func(*maildir.Maildir) error{
+		func(m *maildir.Maildir) error { _, err := m.EnableEncryption(t.Context(), ann, password); return err },
+		func(m *maildir.Maildir) error { _, err := m.RotateKey(t.Context(), ann, maildir.Secret{}); return err },
+		func(m *maildir.Maildir) error { return m.DisableEncryption(t.Context(), ann, maildir.Secret{}) },
+	} {
+		m := newProcess()
+		require.NoError(t, change(m))
+		require.NoError(t, m.FinishEncryption(t.Context(), ann, nil))
+		require.NoError(t, m.Close())
+		m = newProcess()
+		files.forget()
+		require.Equal(t, want, summaries(m))
+		require.Empty(t, files.messages(), "opened")
+		require.NoError(t, m.Close())
+	}
+}
+
+// readNames remembers which files were opened.
+type readNames struct {
+	durable.FS
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (r *readNames) OpenFile(name string, flag int, perm os.FileMode) (durable.File, error) {
+	r.mu.Lock()
+	r.names[name] = true
+	r.mu.Unlock()
+	return r.FS.OpenFile(name, flag, perm)
+}
+
+func (r *readNames) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.names)
+}
+
+// messages are those of them that are messages.
+func (r *readNames) messages() (out []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name := range r.names {
+		if dir := filepath.Base(filepath.Dir(name)); dir == "new" || dir == "cur" {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -76,3 +76,19 @@ func TestDamagedBindKeyStopsRotation(t *testing.T) {
 	keys.file.locks[0].Bind[40] ^= 1
 	require.ErrorIs(t, keys.Rotate(), ErrDamaged)
 }
+
+func FuzzRecovery(f *testing.F) {
+	f.Add(NewRecovery())
+	f.Add("")
+	f.Add("0oO1iIlL-\u2013 \u200b")
+	f.Fuzz(func(t *testing.T, text string) {
+		raw, err := parseRecovery(text)
+		if err != nil {
+			require.ErrorIs(t, err, ErrSecret)
+			return
+		}
+		again, err := parseRecovery(formatRecovery(raw))
+		require.NoError(t, err)
+		require.Equal(t, raw, again)
+	})
+}
