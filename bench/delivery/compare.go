@@ -37,7 +37,6 @@ func compare(ctx context.Context, o *options, servers []*server) (ok bool, err e
 		}
 	}
 	for round := range o.rounds + 1 {
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", round, o.rounds)
 		for at := 0; at < len(all); at += len(servers) {
 			turn := slices.Clone(all[at : at+len(servers)])
 			if round%2 == 1 {
@@ -48,6 +47,8 @@ func compare(ctx context.Context, o *options, servers []*server) (ok bool, err e
 				if err != nil {
 					return false, fmt.Errorf("%s over %d connections: %w", r.server.name, r.load.conns, err)
 				}
+				fmt.Fprintf(os.Stderr, "round %d of %d, %d connections, %s: %.0f delivered/s, %.3f s of CPU time for 1000\n",
+					round, o.rounds, r.load.conns, r.server.name, one.delivered, one.cpu)
 				if round > 0 { // the first is to warm up; it makes the mailboxes, too
 					r.rounds = append(r.rounds, one)
 				}

@@ -35,7 +35,7 @@ type options struct {
 }
 
 func full() *options {
-	return &options{rounds: 7, loads: []workload{{1, 500}, {10, 2000}, {50, 2000}}, counted: 300}
+	return &options{rounds: 7, loads: []workload{{1, 300}, {10, 1000}, {50, 1000}}, counted: 300}
 }
 
 func quick() *options {
