@@ -221,6 +221,9 @@ func (s *session) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content
 		c, err = openContent(s.f.fs(), path, e.size)
 		if err == nil && c.Size() != e.size {
 			s.f.note(e.uid, learned{size: c.Size(), date: e.date, wrong: e.size >= 0}) // the name may be wrong
+			if e.size >= 0 {
+				s.f.summaries.doubt(*e, c.Size())
+			}
 		}
 		return err
 	})

@@ -20,3 +20,6 @@ func KeepSummaries(b mailbox.Mailbox, data []byte) error {
 		next = some[len(some)-1].uid + 1
 	}
 }
+
+// RewriteSummaries writes the log of an open mailbox anew.
+func RewriteSummaries(b mailbox.Mailbox) error { return b.(*session).f.summaries.compact() }

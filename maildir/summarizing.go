@@ -1,13 +1,16 @@
 package maildir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/mailbricks/mailbricks/internal/mimeindex"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -115,6 +118,10 @@ func (l *summaryLog) newcomers(first uint32, count int) {
 		return
 	}
 	l.mu.Lock()
+	if !l.used && !l.asked { // the log tells what those before this process did
+		info, err := statOrNil(l.f.fs(), filepath.Join(l.f.dir(), summariesFile))
+		l.used, l.asked = err == nil && info != nil, true
+	}
 	start := l.used && !l.busy
 	l.busy = l.busy || start
 	if l.upTo == 0 {
@@ -152,6 +159,22 @@ func (l *summaryLog) summarizeNewcomers() {
 	}
 }
 
+// doubt has the summary of a message made again that is not as long as was known, unless it is of a message of this size.
+func (l *summaryLog) doubt(e entry, size int64) {
+	l.f.account.maildir.background(func() {
+		data, ok := l.have([]entry{e})[e.uid]
+		if !ok { // it is made when somebody asks
+			return
+		}
+		if sum, err := mimeindex.ReadSummary(data); err == nil && sum.Size == size {
+			return
+		}
+		if made, err := (&session{f: l.f}).summary(&e); err == nil && made != nil {
+			l.keep([]summary{{&e, made}}, nil)
+		}
+	})
+}
+
 // carry gives messages that were copied the summaries that they have here: placed[i] in to is from[i].
 func (s *session) carry(to *folder, from, placed []mailbox.UID) {
 	entries, _, err := s.entries(from)
@@ -172,7 +195,7 @@ func (s *session) carry(to *folder, from, placed []mailbox.UID) {
 		for uid, data := range have {
 			list = append(list, summary{&copies[at[uid]], data})
 		}
-		slices.SortFunc(list, func(a, b summary) int { return int(int64(a.entry.uid) - int64(b.entry.uid)) })
+		slices.SortFunc(list, func(a, b summary) int { return cmp.Compare(a.entry.uid, b.entry.uid) })
 		to.summaries.keep(list, nil)
 	}
 }

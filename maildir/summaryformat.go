@@ -31,7 +31,11 @@ import (
 //
 // mailbricks-summaries.<name> has the summaries behind its first line "mailbricks-summaries-data 1", each with 12 octets in
 // front: the checksum of what follows, the UID, and the length of the summary. It is written before the records that
-// tell of it. When most of both is dead, two new files are written and the first one is put in place of the old.
+// tell of it. When most of both is dead, two new files are written and the first one is put in place of the old. So they are
+// when the version is another one, older or newer: nothing is lost with either.
+//
+// A message does not change as long as its file has its name. If somebody has put another one in its place all the same, that is
+// noticed when it is opened and is not as long as the name says, and its summary is made again.
 //
 // All checksums are CRC-32C; that of a name is it with CRC-32 behind.
 const (
