@@ -72,7 +72,8 @@ func compare(ctx context.Context, o *options, servers []*server) (ok bool, err e
 
 // printFigures prints medians.
 func printFigures(all []*results) {
-	fmt.Printf("%5s  %-22s %10s %11s %10s %10s  %s\n", "conns", "server", "accepted/s", "delivered/s", "250 in ms", "CPU s/1000", "sync calls a message")
+	fmt.Printf("%5s  %-22s %10s %11s %10s %10s  %s\n",
+		"conns", "server", "accepted/s", "delivered/s", "250 in ms", "CPU s/1000", "sync calls a message")
 	for _, r := range all {
 		fmt.Printf("%5d  %-22s %10.0f %11.0f %10.2f %10.3f  %s\n", r.load.conns, r.server.name,
 			r.median(accepted), r.median(delivered), r.median(latency), r.median(cpu), r.syncs)

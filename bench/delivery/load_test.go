@@ -20,7 +20,8 @@ import (
 func here(t *testing.T, wrap func(mailbricks.Handler) mailbricks.Handler) *server {
 	t.Helper()
 	root := t.TempDir()
-	store := maildir.New(root, maildir.AccountsFunc(func(context.Context, string) (maildir.Account, error) { return maildir.Account{}, nil }))
+	anybody := func(context.Context, string) (maildir.Account, error) { return maildir.Account{}, nil }
+	store := maildir.New(root, maildir.AccountsFunc(anybody))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	srv := &smtpd.Server{Hostname: "mail.example.com", Handler: wrap(store), MaxConnectionsPerIP: -1, MaxTransactions: -1}
@@ -127,7 +128,8 @@ func TestPrograms(t *testing.T) {
 	var s server
 	require.Error(t, s.spawn(filepath.Join(dir, "log"), filepath.Join(dir, "missing")))
 	require.NoError(t, s.stop())
-	require.NoError(t, s.spawn(filepath.Join(dir, "log"), "sh", "-c", "trap 'echo ended; exit 0' TERM; echo begun; while :; do sleep 0.05; done"))
+	require.NoError(t, s.spawn(filepath.Join(dir, "log"), "sh", "-c",
+		"trap 'echo ended; exit 0' TERM; echo begun; while :; do sleep 0.05; done"))
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(filepath.Join(dir, "log"))
 		return err == nil && string(log) == "begun\n"

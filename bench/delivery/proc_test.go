@@ -16,7 +16,9 @@ func TestParseStat(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, process{parent: 12, cpu: 500 * time.Millisecond}, p, name)
 	}
-	for _, bad := range []string{"", "1 (x", "1 (x) S 12", "1 (x) S p 1 1 0 -1 4 1 9 0 0 7 5 30 8", "1 (x) S 1 1 1 0 -1 4 1 9 0 0 7 5 30 x"} {
+	for _, bad := range []string{
+		"", "1 (x", "1 (x) S 12", "1 (x) S p 1 1 0 -1 4 1 9 0 0 7 5 30 8", "1 (x) S 1 1 1 0 -1 4 1 9 0 0 7 5 30 x",
+	} {
 		_, err := parseStat(bad)
 		require.Error(t, err, bad)
 	}
@@ -24,7 +26,9 @@ func TestParseStat(t *testing.T) {
 
 func TestTree(t *testing.T) {
 	t.Parallel()
-	all := map[int]process{1: {parent: 0}, 10: {parent: 1}, 11: {parent: 10}, 12: {parent: 11}, 20: {parent: 1}, 21: {parent: 20}, 30: {parent: 1}}
+	all := map[int]process{
+		1: {parent: 0}, 10: {parent: 1}, 11: {parent: 10}, 12: {parent: 11}, 20: {parent: 1}, 21: {parent: 20}, 30: {parent: 1},
+	}
 	require.ElementsMatch(t, []int{10, 11, 12, 30}, tree(all, []int{10, 30}))
 }
 
