@@ -66,7 +66,9 @@ func (m *Maildir) Backup(ctx context.Context, address, dir string, opts BackupOp
 		return BackupStats{}, err
 	}
 	defer m.release(a)
-	b := &backup{account: a, files: m.files, staged: filepath.Join(a.dir, stagedBackup), dir: dir, opts: opts}
+	b := newBackup(a, filepath.Join(a.dir, stagedBackup))
+	b.dir, b.opts = dir, opts
+	defer b.copies.Close()
 	stats, err := b.run(ctx, address)
 	if err != nil {
 		return stats, fmt.Errorf("maildir: backup of %.200q to %s: %w", address, dir, err)
@@ -81,8 +83,14 @@ type backup struct {
 	staged  string     // folder
 	dir     string
 	opts    BackupOptions
+	copies  copier
 	stats   BackupStats
 	done    int // messages that copyTree has seen to
+}
+
+func newBackup(a *account, staged string) *backup {
+	files := a.maildir.files
+	return &backup{account: a, files: files, staged: staged, copies: copier{durable.Batch{FS: files, Dir: filepath.Dir(a.dir)}}}
 }
 
 func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {

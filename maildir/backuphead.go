@@ -23,7 +23,7 @@ func (h backupHead) whole(mailboxes, messages int) error {
 	if mailboxes >= h.mailboxes && messages >= h.messages {
 		return nil
 	}
-	return fmt.Errorf("%w: it has %d messages in %d mailboxes, but had %d in %d", ErrDamagedBackup, messages, mailboxes, h.messages, h.mailboxes)
+	return fmt.Errorf("%w: it has %d of %d messages and %d of %d mailboxes", ErrDamagedBackup, messages, h.messages, mailboxes, h.mailboxes)
 }
 
 // readBackup reads the file; ErrNoBackup if there is none.

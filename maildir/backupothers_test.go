@@ -83,7 +83,7 @@ func TestRestoreOfABackupThatIsNotWhole(t *testing.T) {
 
 	stats, err := m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
 	require.ErrorIs(t, err, maildir.ErrDamagedBackup)
-	require.ErrorContains(t, err, "5 messages in 7 mailboxes, but had 6 in 7")
+	require.ErrorContains(t, err, "5 of 6 messages and 7 of 7 mailboxes")
 	require.Equal(t, maildir.RestoreStats{}, stats)
 	require.Equal(t, want, everything(t, s))
 
@@ -93,7 +93,7 @@ func TestRestoreOfABackupThatIsNotWhole(t *testing.T) {
 	require.Greater(t, len(texts(t, s)), 2)
 	require.NoError(t, os.RemoveAll(filepath.Join(treeOf(t, dir), ".Drafts")))
 	_, err = m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
-	require.ErrorContains(t, err, "in 6 mailboxes")
+	require.ErrorContains(t, err, "6 of 7 mailboxes")
 }
 
 // atLink does something while the first message comes back.

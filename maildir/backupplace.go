@@ -46,12 +46,16 @@ func (b *backup) place(ctx context.Context, before backupHead) (string, error) {
 	}
 	tree := backupTree + strconv.FormatUint(last+1, 10)
 	to := filepath.Join(b.dir, tree)
+	if err := b.copies.Finish(); err != nil {
+		return "", err
+	}
 	if err := b.files.Rename(b.staged, to); err != nil {
 		old := ""
 		if before.tree != "" {
 			old = filepath.Join(b.dir, before.tree)
 		}
-		if err := b.copyTree(ctx, old, to); err != nil {
+		b.copies.Dir = b.dir
+		if err := errors.Join(b.copyTree(ctx, old, to), b.copies.Finish()); err != nil {
 			_ = removeTree(b.files, to)
 			return "", err
 		}
@@ -178,7 +182,7 @@ func (b *backup) copyUnlessHad(from, old, to string) (copied bool, err error) {
 			}
 		}
 	}
-	return true, copyFile(b.files, from, to, info)
+	return true, b.copies.copy(from, to, info)
 }
 
 // sealedStart is how much of two sealed files tells whether they are one: more than their headers.

@@ -148,7 +148,7 @@ func (b *backup) stageFile(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	copied, err := linkOrCopy(b.files, from, to, info)
+	copied, err := b.copies.linkOrCopy(from, to, info)
 	if isNotExist(err) {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (b *backup) copyFiles(from, to string) error {
 			continue
 		}
 		if err == nil {
-			err = copyFile(b.files, path, filepath.Join(to, e.Name()), info)
+			err = b.copies.copy(path, filepath.Join(to, e.Name()), info)
 		}
 		if err != nil {
 			return err

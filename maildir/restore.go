@@ -140,7 +140,8 @@ func (r *restore) replace(ctx context.Context) error {
 
 // copyTo makes a tree of the backup, and of what the account has beside mail and the backup has not.
 func (r *restore) copyTo(ctx context.Context, temp string) error {
-	b := backup{account: r.account, files: r.files, staged: r.from}
+	b := newBackup(r.account, r.from)
+	defer b.copies.Close()
 	if err := b.linkTree(ctx, temp); err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (r *restore) copyTo(ctx context.Context, temp string) error {
 		r.stats = RestoreStats{}
 		return err
 	}
-	return b.copyOthers(ctx, r.account.dir, temp, "")
+	return errors.Join(b.copyOthers(ctx, r.account.dir, temp, ""), b.copies.Finish())
 }
 
 // adapt makes the tree one that can take the account's place, and has it on disk. The account is locked.

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -86,6 +87,8 @@ func linkLater(fsys durable.FS, began, from, to string) error {
 	if len(names) == 0 {
 		return nil
 	}
+	c := copier{durable.Batch{FS: fsys, Dir: to}}
+	defer c.Close()
 	for _, name := range names {
 		source, target := filepath.Join(from, name), filepath.Join(to, name)
 		info, err := fsys.Lstat(source)
@@ -98,9 +101,9 @@ func linkLater(fsys durable.FS, began, from, to string) error {
 		if err := fsys.Remove(target); err != nil && !isNotExist(err) { // a copy that was interrupted
 			return err
 		}
-		if _, err := linkOrCopy(fsys, source, target, info); err != nil {
+		if _, err := c.linkOrCopy(source, target, info); err != nil {
 			return err
 		}
 	}
-	return fsys.SyncDir(to)
+	return errors.Join(c.Finish(), fsys.SyncDir(to))
 }

@@ -51,7 +51,7 @@ func (b *backup) linkNames(ctx context.Context, sub, to string) error {
 			continue
 		}
 		if err == nil {
-			_, err = linkOrCopy(b.files, from, filepath.Join(to, sub, name), info)
+			_, err = b.copies.linkOrCopy(from, filepath.Join(to, sub, name), info)
 		}
 		if err != nil {
 			return err

@@ -58,7 +58,7 @@ func TestMailGoesOutAndComesBack(t *testing.T) {
 		out, errs, code := do(twoMessages, "mail", "import", "ann@example.com", "-format", "mbox", "-")
 		require.Equal(t, exitOK, code, errs)
 		require.Equal(t, "imported 2 messages, 0 were there already\n", out)
-		out, _, code = do(twoMessages, "mail", "import", "ann@example.com", "-format=mbox", "-")
+		out, _, code = do(twoMessages, "mail", "import", "ann@example.com", "-")
 		require.Equal(t, exitOK, code)
 		require.Equal(t, "imported 0 messages, 2 were there already\n", out)
 
@@ -76,7 +76,7 @@ func TestMailGoesOutAndComesBack(t *testing.T) {
 		}
 		for format, path := range paths {
 			path = filepath.Join(dir, path)
-			out, errs, code = do("", "mail", "import", "ann@example.com", path, "-format", format, "-under", "Copy of "+format)
+			out, errs, code = do("", "mail", "import", "ann@example.com", path, "-under", "Copy of "+format)
 			require.Equal(t, exitOK, code, errs)
 			require.Contains(t, out, "imported 2 messages", format)
 		}
@@ -190,6 +190,14 @@ func TestBackupAndRestoreOnTheCommandLine(t *testing.T) {
 		out, _, code = do("", "mail", "export", "ann@example.com", "-", "-format", "mbox", "-mailbox", "INBOX")
 		require.Equal(t, exitOK, code)
 		require.NotContains(t, out, "three")
+
+		messages, err := filepath.Glob(filepath.Join(dir, "ann", "mail-*", "*", "*M*"))
+		require.NoError(t, err)
+		require.Len(t, messages, 2)
+		require.NoError(t, os.Remove(messages[0]))
+		_, errs, code = do("", "restore", "ann@example.com", filepath.Join(dir, "ann"))
+		require.Equal(t, exitError, code)
+		require.Contains(t, errs, "it has 1 of 2 messages and 6 of 6 mailboxes; -merge brings back what is there")
 
 		for args, says := range map[string]string{
 			"backup ann@example.com":          "name an account and a folder",

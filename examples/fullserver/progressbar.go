@@ -21,6 +21,8 @@ type progressBar struct {
 
 const (
 	barWidth = 30
+	// lineWidth is less than any terminal has.
+	lineWidth = 79
 	// lineInterval is how often there is a line, where it is no terminal.
 	lineInterval = 10 * time.Second
 )
@@ -45,12 +47,13 @@ func (b *progressBar) show(r progressReport) {
 		}
 		return
 	}
-	bar := ""
+	line := ""
 	if r.Total > 0 {
 		full := min(barWidth, r.Done*barWidth/r.Total)
-		bar = "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] "
+		line = "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] "
 	}
-	fmt.Fprintf(b.w, "\r\x1b[K%s%s %s", bar, count, r.What)
+	line += count + " " + r.What
+	fmt.Fprint(b.w, "\r\x1b[K", line[:min(len(line), lineWidth)]) // a second line could not be taken away
 	b.shown = true
 }
 

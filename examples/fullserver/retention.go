@@ -155,8 +155,12 @@ func (c *retentionRun) streamOn(ctx context.Context, a *app, s *serverStream) er
 	if c.JSON {
 		return errors.Join(append(errs, printJSON(s.out(), lines))...)
 	}
+	what := "deleted"
+	if c.DryRun {
+		what = "would be deleted"
+	}
 	for _, l := range lines {
-		fmt.Fprintf(s.out(), "%s %s: %s, %s\n", l.Address, l.Mailbox, plural(l.Messages, "message", "messages"), shortSize(l.Octets))
+		fmt.Fprintf(s.out(), "%s %s: %s, %s, %s\n", l.Address, l.Mailbox, plural(l.Messages, "message", "messages"), shortSize(l.Octets), what)
 	}
 	return errors.Join(errs...)
 }
