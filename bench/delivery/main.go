@@ -45,7 +45,7 @@ func quick() *options {
 func main() {
 	short := flag.Bool("quick", false, "one short round, and no verdict: that it runs")
 	rounds := flag.Int("rounds", 0, "rounds of measurements, 7 if it is 0; at least 5 for a result that counts")
-	dir := flag.String("dir", "", "folder on the disk to measure that all users can enter; empty: the system's for temporary files")
+	dir := flag.String("dir", "", "folder on the disk to measure that all users can enter; empty: that for temporary files")
 	fullserver := flag.String("fullserver", "", "fullserver's program file; it is built from the source if this is empty")
 	flag.Parse()
 	o := full()
