@@ -20,8 +20,7 @@
 //
 //   - Each method and each ability by itself: what it does, what it refuses, and that what fails has changed nothing.
 //   - Model: several sessions do what comes to mind in several mailboxes, and after each step each of them has to see what a
-//     plain model says (a state machine of pgregory.net/rapid, whose flags there are: -rapid.checks has no effect beyond
-//     Backend.Histories, and -rapid.seed plays a failure again).
+//     plain model says (a state machine of pgregory.net/rapid: what it prints of a failure has the flag that plays it again).
 //   - Clients: many clients at work on one mailbox at the same time, each with a view that it keeps by the changes alone.
 //   - Crash, CrashAtWork: what was acknowledged is there after a power cut, UIDs mean the same, and modseqs do not go back. They
 //     need Account.Crash, which is as good as the way in which it cuts the power: killing a process shows that nothing stays in

@@ -32,16 +32,17 @@ func testCrash(w *world) {
 
 func checkModel(w *world, newAccount func(testing.TB, mailbox.Limit) Account, crashes bool) {
 	runs, failed := 0, false
-	rapid.Check(w.TB, func(t *rapid.T) {
-		// How many histories there are is a flag of rapid's, which is not ours to set. Those of a failure are played again.
-		if runs++; runs > w.backend.Histories && !failed {
-			return
-		}
-		passed := false
-		defer func() { failed = failed || !passed }()
-		playHistory(w, t, newAccount, crashes)
-		passed = true
-	})
+	for runs < w.backend.Histories && !w.Failed() { // how many histories rapid plays at a time is a flag of its own
+		rapid.Check(w.TB, func(t *rapid.T) {
+			if runs++; runs > w.backend.Histories && !failed {
+				return
+			}
+			passed := false
+			defer func() { failed = failed || !passed }() // it is played again, to make it smaller
+			playHistory(w, t, newAccount, crashes)
+			passed = true
+		})
+	}
 }
 
 // playHistory is one run of the state machine.
