@@ -501,3 +501,32 @@ func (r *readNames) messages() (out []string) {
 	}
 	return out
 }
+
+// A quota holds while nobody has the keys, by the sizes that messages have in the clear.
+func TestLockedAccountKeepsItsQuota(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	limit := mailbox.Limit{Octets: 5000, Messages: 3}
+	m := newEncrypted(t, root, limit)
+	_, err := m.EnableEncryption(t.Context(), ann, password)
+	require.NoError(t, err)
+	require.NoError(t, m.Close())
+	send := func(m *maildir.Maildir, text string) error {
+		env := &mailbricks.Envelope{From: "bob@example.org", Recipients: []mailbricks.Recipient{{Address: ann}}}
+		return m.Handle(t.Context(), env, mailbricks.NewMessage([]byte(text)))
+	}
+	m = newEncrypted(t, root, limit)
+	require.NoError(t, send(m, "Subject: one\r\n\r\n"+strings.Repeat("x", 3000)))
+	err = send(m, "Subject: too long\r\n\r\n"+strings.Repeat("x", 3000))
+	require.ErrorIs(t, err, mailbox.ErrQuota)
+	require.Equal(t, 552, mailbricks.ReplyTo(err).Code)
+	require.NoError(t, send(m, "Subject: two\r\n\r\n"))
+	require.NoError(t, m.Close())
+	m = newEncrypted(t, root, limit)
+	require.NoError(t, send(m, "Subject: three\r\n\r\n"))
+	require.ErrorIs(t, send(m, "Subject: one too many\r\n\r\n"), mailbox.ErrQuota)
+	used, count, err := m.Usage(t.Context(), ann)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, count)
+	require.Less(t, used, int64(3500), "not what the files need")
+}
