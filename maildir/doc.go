@@ -8,9 +8,20 @@
 // maildirsize), so that the tree can go back. Only what it has none for is in files of our own, whose first line is their
 // name and version: mailbricks-index in each folder (modseqs, keywords beyond 26, what was expunged) and
 // mailbricks-special-use in the account's (which mailboxes have which use, and that Maildir.Folders were made). Both can be
-// removed while no program runs; clients then look at everything again, and folders that are missing are made again. Dovecot
-// and this package must not write to one account at the same time; programs that only add, rename or remove messages
-// (mutt, rsync) may at any time.
+// removed while no program runs; clients then look at everything again, and folders that are missing are made again.
+//
+// Programs that add, rename or remove messages (mutt, rsync) may do so at any time. Dovecot may work on the same account at the
+// same time, as far as messages go: where its index log lies in a folder, UIDs are given under its lock, dovecot-uidlist.lock.
+// Mailboxes should then be made, renamed and deleted by one of the two only.
+//
+// A uidlist or an index that is older than the other, or than what a session has seen, gives no UID another meaning: UIDs go
+// on above the highest that is known, and clients look at everything again. An old copy of a whole account that is put back while
+// no program runs cannot be told from the account as it was then: remove its uidlists, or use Restore.
+//
+// A folder that is a symbolic link is a mailbox, unless it leads to another of the account; Delete removes the link, and Backup leaves
+// it out. Of two folders whose names mean the same, in modified UTF-7 and UTF-8, the second has " #2" behind its name. A
+// tree with LAYOUT=fs is ErrLayout. Letters in file names that are no flags are dropped when a file is renamed; lower-case ones without
+// a keyword are kept. On a full disk a folder that was never opened is refused: UIDs are on disk before anyone hears of them.
 //
 // Three things Dovecot (2.3, asked with the separator "/") does not show when the tree goes back, though they stay on disk: a
 // mailbox with a dot in a level of its name, which is listed but does not open; a mailbox whose whole name begins with "~",
