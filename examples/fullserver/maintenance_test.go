@@ -236,6 +236,27 @@ func TestRetentionOnTheCommandLine(t *testing.T) {
 	require.Contains(t, errs, "nothing is ever deleted")
 }
 
+func TestRetentionSaysWhatItDeletes(t *testing.T) {
+	t.Parallel()
+	file, _ := testConfig(t)
+	extend(t, file, "[retention]\nmailboxes = [\"INBOX=1s\"]\n")
+	do := func(stdin string, args ...string) string {
+		out, errs, code := run(t, stdin, append([]string{"-config", file}, args...)...)
+		require.Equal(t, exitOK, code, errs)
+		return out
+	}
+	do("secret\n", "email", "add", "ann@example.com")
+	do(twoMessages, "mail", "import", "ann@example.com", "-")
+	want := ""
+	require.Eventually(t, func() bool { // save dates are in seconds
+		want = do("", "retention", "run", "-dry-run")
+		return want != ""
+	}, 20*time.Second, 200*time.Millisecond)
+	require.Regexp(t, "^ann@example.com INBOX: 2 messages, [0-9]+B, would be deleted\n$", want)
+	require.Equal(t, strings.Replace(want, "would be deleted", "deleted", 1), do("", "retention", "run"))
+	require.Empty(t, do("", "retention", "run"))
+}
+
 func TestRetentionKeys(t *testing.T) {
 	t.Parallel()
 	c, err := loadConfig("", []string{"FULLSERVER_HOSTNAME=a.b", "FULLSERVER_RETENTION_JUNK=30d", "FULLSERVER_RETENTION_MAILBOXES=a=b=90d,inbox=1h"}, false)
