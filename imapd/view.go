@@ -92,17 +92,33 @@ func (s *selected) removeGone(tell func(seq int)) {
 	for _, uid := range slices.Backward(s.gone) {
 		tell(s.seq(uid))
 	}
-	gone := s.gone
-	s.uids = slices.DeleteFunc(s.uids, func(uid mailbox.UID) bool {
-		for len(gone) > 0 && gone[0] < uid {
-			gone = gone[1:]
-		}
-		return len(gone) > 0 && gone[0] == uid
-	})
+	s.uids = without(s.uids, s.gone)
 	s.gone = nil
 	if len(s.uids) < cap(s.uids)/4 {
 		s.uids = slices.Clip(slices.Clone(s.uids))
 	}
+}
+
+// without takes some of uids out, in place. Both are ascending. What stays is moved in runs: an end of a large mailbox for
+// one message.
+func without(uids, gone []mailbox.UID) []mailbox.UID {
+	kept, from := 0, 0
+	for _, uid := range gone {
+		n, found := slices.BinarySearch(uids[from:], uid)
+		if !found {
+			continue
+		}
+		if kept == from {
+			kept += n
+		} else {
+			kept += copy(uids[kept:], uids[from:from+n])
+		}
+		from += n + 1
+	}
+	if kept == from {
+		return uids
+	}
+	return uids[:kept+copy(uids[kept:], uids[from:])]
 }
 
 // addRecent makes the messages from first on recent, as far as the view goes.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -22,8 +21,8 @@ import (
 //
 //	go test -run=NONE -bench=BenchmarkMailbox -benchtime=20x ./maildir
 //
-// The files lie in memory (/dev/shm) where the system has that, so that what is measured is this package; what syncing costs
-// is measured by BenchmarkDeliver and BenchmarkAppend, and by bench/.
+// The files lie in memory (/dev/shm) where the system has that, so that what is measured is this package, or in a folder that
+// MAILBRICKS_BENCH_DIR names; what syncing costs is measured by BenchmarkDeliver and BenchmarkAppend, and by bench/.
 
 // benchSizes are how many messages the mailboxes have.
 func benchSizes() []int {
@@ -36,7 +35,11 @@ func benchSizes() []int {
 
 // inMemory is a folder in memory, if there is one.
 func inMemory(b *testing.B) string {
-	dir, err := os.MkdirTemp("/dev/shm", "mailbricks-bench-")
+	where := os.Getenv("MAILBRICKS_BENCH_DIR")
+	if where == "" {
+		where = "/dev/shm"
+	}
+	dir, err := os.MkdirTemp(where, "mailbricks-bench-")
 	if err != nil {
 		return b.TempDir()
 	}
@@ -299,15 +302,11 @@ func (s sized) inOpen(b *testing.B) {
 
 // memory tells how much an open mailbox needs for each message.
 func (s sized) memory(b *testing.B) {
-	var before, after runtime.MemStats
 	for b.Loop() {
-		runtime.GC()
-		runtime.ReadMemStats(&before)
+		before := heap()
 		m := s.maildir()
 		store, box := s.open(b, m)
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(s.count), "B/message")
+		b.ReportMetric(float64(heap()-before)/float64(s.count), "B/message")
 		shut(b, m, store, box)
 	}
 }

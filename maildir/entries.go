@@ -32,6 +32,19 @@ func (l *entryList) all() iter.Seq[*entry] {
 	}
 }
 
+// backward gives the messages in place, the last one first.
+func (l *entryList) backward() iter.Seq[*entry] {
+	return func(yield func(*entry) bool) {
+		for _, p := range slices.Backward(l.pieces) {
+			for i := range p {
+				if !yield(&p[len(p)-1-i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // place finds the piece and the place in it where a UID is or would be.
 func (l *entryList) place(uid uint32) (piece, at int) {
 	lo, hi := 0, len(l.pieces)

@@ -97,6 +97,21 @@ func ignoreNotExist(err error) error {
 	return err
 }
 
+// inNew gives the messages whose files are in new, UIDs ascending. They are among the last.
+func (s *state) inNew() []entry {
+	out := make([]entry, 0, s.counts.inNew)
+	for e := range s.entries.backward() {
+		if len(out) == s.counts.inNew {
+			break
+		}
+		if e.isNew {
+			out = append(out, *e)
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
 // takeRecent stages that all messages are known to a session. Their files move to cur, as Maildir has it; no sync is
 // needed for that, since a file that is in new again after a power cut is the same message.
 func (tx *tx) takeRecent() uint32 {
@@ -110,15 +125,7 @@ func (tx *tx) takeRecent() uint32 {
 	}
 	tx.log = appendNumberLine(tx.log, 'r', uint64(tx.recent))
 	tx.logLines++
-	var fresh []entry
-	if tx.st.counts.inNew > 0 {
-		for e := range tx.st.entries.all() {
-			if e.isNew {
-				fresh = append(fresh, *e)
-			}
-		}
-	}
-	for _, was := range append(fresh, tx.added...) {
+	for _, was := range append(tx.st.inNew(), tx.added...) {
 		e, ok := tx.find(was.uid)
 		if !ok || !e.isNew {
 			continue
