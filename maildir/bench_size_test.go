@@ -285,6 +285,11 @@ func (s sized) inOpen(b *testing.B) {
 		extra = extra[n:]
 		return out
 	}
+	run("Copy10k", func() error {
+		copied, err := box.Copy(context.Background(), some, mailbox.Inbox)
+		extra = append(extra, copied.Dest...)
+		return err
+	})
 	for _, n := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("Expunge%d", n), func(b *testing.B) {
 			for b.Loop() {
