@@ -375,6 +375,9 @@ func (s *inboxOf) check(taken map[string]bool, unanswered map[string]int) error 
 
 // checkQuota compares what is counted with what is there, when a message has been stored: the count is made anew for that.
 func (s *inboxOf) checkQuota(c *brittle) error {
+	for info, err := os.Stat(filepath.Join(s.dir, "maildirsize")); err == nil && time.Since(info.ModTime()) < 3*time.Second; {
+		time.Sleep(100 * time.Millisecond) // who has just begun does not count while another process may be writing to it
+	}
 	if _, err := c.append("Probe", "probe", "()", 1); err != nil {
 		return err
 	}

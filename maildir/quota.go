@@ -15,8 +15,8 @@ import (
 
 // The file maildirsize of an account with a quota has how much mail there is, as Maildir++ describes it: the quota in the
 // first line ("<octets>S,<messages>C", with what is limited of it), then lines "<octets> <messages>" whose sum it is. It is
-// counted anew when it is old or long or says that there is no room, and once in each process: the one before may have ended
-// between a message and its line.
+// counted anew when it is old or long or says that there is no room, and once in each process, when nobody has written to it for
+// settleTime: the one before may have ended between a message and its line.
 const sizeFile = "maildirsize"
 
 const (
@@ -147,7 +147,9 @@ func (a *account) readSize() (u usage, counted bool, err error) {
 	if err != nil {
 		return usage{}, false, err
 	}
-	if info != nil && a.maildir.hasSized(a.dir) && info.Size() <= maxSizeFile && a.maildir.now().Sub(info.ModTime()) <= maxSizeAge {
+	now := a.maildir.now()
+	if info != nil && info.Size() <= maxSizeFile && now.Sub(info.ModTime()) <= maxSizeAge &&
+		(a.maildir.hasSized(a.dir) || now.Sub(info.ModTime()) <= settleTime) {
 		data, err := durable.ReadFile(a.fs(), path, 2*maxSizeFile)
 		if err != nil {
 			return usage{}, false, err
