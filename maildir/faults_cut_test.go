@@ -56,7 +56,7 @@ func newFaultRun(t testing.TB, op faultOp, counts *faultCounts) *faultRun {
 	r := &faultRun{t: t, op: op, counts: counts, base: faultBase(t), seen: map[string]bool{}, effort: effortOf(),
 		under: func(fsys durable.FS) durable.FS { return fsys }}
 	if op.prepare != nil {
-		w := startWorld(r.base, r.base, op.limit, 0)
+		w := r.world(r.base, r.base, 0)
 		require.NoError(t, op.prepare(w))
 		w.stop()
 		r.base = r.base.Clone()
@@ -77,16 +77,25 @@ func newFaultRun(t testing.TB, op faultOp, counts *faultCounts) *faultRun {
 }
 
 func (r *faultRun) look(fsys *crashfs.FS) *facts {
-	w := startWorld(fsys, fsys, r.op.limit, 0)
+	w := r.world(fsys, fsys, 0)
 	defer w.stop()
 	f, err := w.facts()
 	require.NoError(r.t, err)
 	return f
 }
 
+// world begins a process, so many hours after the first, that looks at the accounts of the operation.
+func (r *faultRun) world(fsys *crashfs.FS, under durable.FS, hours int) *faultWorld {
+	w := startWorld(fsys, under, r.op.limit, hours)
+	if r.op.all {
+		w.users = faultUsers()
+	}
+	return w
+}
+
 // start begins a process that is about to do the operation.
 func (r *faultRun) start(fsys *crashfs.FS) *faultWorld {
-	w := startWorld(fsys, r.under(fsys), r.op.limit, 0)
+	w := r.world(fsys, r.under(fsys), 0)
 	for _, name := range r.op.open {
 		_, err := w.box(name)
 		require.NoError(r.t, err)
@@ -181,7 +190,7 @@ func (r *faultRun) cutRestart(fsys *crashfs.FS, c cutInfo) {
 	for n := 1; ; n += r.effort.step {
 		again := fsys.Clone()
 		again.CrashAfter(n)
-		w := startWorld(again, again, r.op.limit, 0)
+		w := r.world(again, again, 0)
 		_, err := w.facts()
 		w.stop()
 		if !again.Crashed() {
@@ -203,7 +212,7 @@ func (r *faultRun) cutRestart(fsys *crashfs.FS, c cutInfo) {
 func (r *faultRun) restart(fsys *crashfs.FS, c cutInfo) {
 	where := c.where
 	left := filesOf(fsys)
-	w := startWorld(fsys, fsys, r.op.limit, 0)
+	w := r.world(fsys, fsys, 0)
 	first, err := w.facts()
 	if err == nil {
 		err = r.hears(w, first)
@@ -220,7 +229,7 @@ func (r *faultRun) restart(fsys *crashfs.FS, c cutInfo) {
 	j := judge{r.before, r.after, c.told, r.op.pieces, r.counts, where}
 	j.count(j.check(first))
 
-	w = startWorld(fsys, fsys, r.op.limit, 40) // later: what is left behind is old by now
+	w = r.world(fsys, fsys, 40) // later: what is left behind is old by now
 	second, err := w.facts()
 	if err != nil {
 		r.counts.find(&r.counts.wrong, "%s: the second start: %v", where, err)
@@ -372,7 +381,7 @@ func (r *faultRun) worksOn(w *faultWorld, now *facts) error {
 // kill ends the process alone. What the next one finds is not on disk yet; what it tells has to be.
 func (r *faultRun) kill(fsys *crashfs.FS, c cutInfo) {
 	fsys.Restart()
-	w := startWorld(fsys, fsys, r.op.limit, 0)
+	w := r.world(fsys, fsys, 0)
 	found, err := w.facts()
 	fsys.Crash()
 	w.stop()
@@ -386,7 +395,7 @@ func (r *faultRun) kill(fsys *crashfs.FS, c cutInfo) {
 		if !r.fresh("killed", s.FS) {
 			continue
 		}
-		w := startWorld(s.FS, s.FS, r.op.limit, 0)
+		w := r.world(s.FS, s.FS, 0)
 		later, err := w.facts()
 		w.stop()
 		if err != nil {

@@ -136,7 +136,7 @@ func (r *faultRun) again(w *faultWorld, told bool, kind fault, where string) {
 		if !r.fresh("failed", s.FS) {
 			continue
 		}
-		w := startWorld(s.FS, s.FS, r.op.limit, 0)
+		w := r.world(s.FS, s.FS, 0)
 		later, err := w.facts()
 		w.stop()
 		if err != nil {

@@ -42,7 +42,7 @@ type boxFacts struct {
 // facts looks at everything.
 func (w *faultWorld) facts() (*facts, error) {
 	f := &facts{values: map[string]string{}, bodies: map[string]int{}, boxes: map[boxKey]boxFacts{}, used: map[string]mailbox.Usage{}}
-	for _, user := range faultUsers() {
+	for _, user := range w.users {
 		s, err := w.m.Store(context.Background(), mailbricks.Identity{User: user})
 		if err == nil {
 			err = errors.Join(f.addAccount(user, s), s.Close())

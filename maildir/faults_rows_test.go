@@ -25,7 +25,7 @@ func deliveryFaults() []faultOp {
 			_, _, err := w.boxes["INBOX"].UIDs(context.Background())
 			return err
 		}},
-		{name: "delivery to three", pieces: true, do: func(w *faultWorld) error {
+		{name: "delivery to three", all: true, pieces: true, do: func(w *faultWorld) error {
 			return w.deliver("", "new", faultUsers()...)
 		}},
 		{name: "delivery to Junk", do: func(w *faultWorld) error { return w.deliver("policy", "new", ann) }},

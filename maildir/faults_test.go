@@ -47,6 +47,8 @@ type faultOp struct {
 	verify func(w *faultWorld, told bool, note string) error
 	// stays says which files may be left behind until the operation is done once more; nil: none.
 	stays func(name string) bool
+	// all says that it is one on all accounts, not only on the first.
+	all bool
 	// strict says that nothing is doubled even where the disk is broken and the operation is tried again.
 	strict bool
 	// silent says that the operation works on although a call fails.

@@ -30,6 +30,7 @@ type faultWorld struct {
 	fs      *crashfs.FS
 	m       *maildir.Maildir
 	store   mailbox.Store
+	users   []string // whose accounts facts looks at
 	boxes   map[string]mailbox.Mailbox
 	answers bool
 	note    string          // see faultOp.verify
@@ -50,7 +51,7 @@ func startWorld(fsys *crashfs.FS, under durable.FS, limit int64, hours int) *fau
 	maildir.Cheap(m)
 	maildir.SetFS(m, under)
 	maildir.SetClock(m, func() time.Time { return time.Date(2020, 1, 1, hours, 0, 10, 0, time.UTC) })
-	return &faultWorld{fs: fsys, m: m, boxes: map[string]mailbox.Mailbox{}, has: map[string]bool{}}
+	return &faultWorld{fs: fsys, m: m, users: []string{ann}, boxes: map[string]mailbox.Mailbox{}, has: map[string]bool{}}
 }
 
 // done says that the caller has been told that the operation is done, before it returns.
@@ -204,6 +205,7 @@ func faultBase(t testing.TB) *crashfs.FS {
 	w.stop()
 	// One more process finds what there is, so that no later one has anything to write down first.
 	w = startWorld(fsys, fsys, 0, 0)
+	w.users = faultUsers()
 	_, err := w.facts()
 	require.NoError(t, err)
 	w.stop()
