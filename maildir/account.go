@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
@@ -27,9 +28,9 @@ type account struct {
 	mu      sync.Mutex
 	folders map[string]*folder // in memory, by folder name
 
-	quotaMu  sync.Mutex
-	quota    mailbox.Limit
-	reserved usage // under quotaMu: on the way in
+	quota    atomic.Pointer[mailbox.Limit] // nil: none; it is not under quotaMu, as who logs in must not wait for a count
+	quotaMu  sync.Mutex                    // held by who counts the mail, or reads or writes the count
+	reserved usage                         // under quotaMu: on the way in
 
 	ids      ids
 	watching watching

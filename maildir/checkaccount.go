@@ -239,7 +239,7 @@ func (c *check) checkSize() error {
 	if isNotExist(err) {
 		return nil
 	}
-	if !limits(a.quota) {
+	if !a.limited() {
 		if c.opts.Rebuild || c.touched { // it is nobody's business here, and would be wrong
 			return a.fs().Remove(path)
 		}
@@ -253,7 +253,7 @@ func (c *check) checkSize() error {
 		c.found(Warning, path, "cannot be read: "+err.Error(), nil)
 		return nil
 	}
-	said, ok := parseSize(string(data), a.quota)
+	said, ok := parseSize(string(data), a.limit())
 	if !ok { // it was made for another quota, say: whoever asks counts anew
 		return nil
 	}

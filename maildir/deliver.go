@@ -62,7 +62,7 @@ func (m *Maildir) accepts(ctx context.Context, address string, more usage) error
 		return err
 	}
 	free, err := a.reserve(more)
-	if isNotExist(err) && a.fitsEmpty(more) { // the first mail makes the account
+	if isNotExist(err) && a.fits(more) { // the first mail makes the account
 		return nil
 	}
 	if err != nil {
@@ -70,20 +70,6 @@ func (m *Maildir) accepts(ctx context.Context, address string, more usage) error
 	}
 	free()
 	return nil
-}
-
-// limited says whether the account has a quota.
-func (a *account) limited() bool {
-	a.quotaMu.Lock()
-	defer a.quotaMu.Unlock()
-	return limits(a.quota)
-}
-
-// fitsEmpty says whether the account may have so much mail if there is none yet.
-func (a *account) fitsEmpty(u usage) bool {
-	a.quotaMu.Lock()
-	defer a.quotaMu.Unlock()
-	return a.fits(u)
 }
 
 // letter is a message as it is stored.

@@ -20,8 +20,9 @@ import (
 //     the folder's lock file. Nothing is published (put where readers see it) before it is on disk.
 //   - Those who want a change hand in a request and wait for folder.writing. Who gets it does all that are waiting, and
 //     syncs once for all of them; the others find theirs done.
-//   - Locks are taken in the order account.structure, folder.writing (several: by name), account.mu, folder.mu. While
-//     folder.mu is held no file is touched; while any is held nobody reads from or writes to a caller's stream.
+//   - Locks are taken in the order account.structure, folder.leaving, moving.mu, folder.writing (several: by name),
+//     account.quotaMu, account.mu, folder.mu, vault.mu, Maildir.mu. While folder.mu or Maildir.mu is held no file is
+//     touched; while any is held nobody reads from or writes to a caller's stream.
 
 // lockFile is locked by whoever changes a folder.
 const lockFile = "mailbricks.lock"

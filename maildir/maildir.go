@@ -92,13 +92,14 @@ type Maildir struct {
 	mu       sync.Mutex
 	accounts map[string]*account  // in use, by folder
 	ready    map[string]bool      // folders of accounts that are known to exist
-	sized    map[string]bool      // folders of accounts whose maildirsize this process has seen to
 	doubtful map[string]bool      // folders whose index files may not be on disk: they are read and written anew
 	known    map[string]knownKeys // of encrypted accounts, by folder
 	closed   bool
 	polling  chan struct{} // ends the poller; nil: none
 	watched  map[*folder]int
 	work     sync.WaitGroup
+
+	sized sync.Map // folders of accounts whose maildirsize this process has seen to
 }
 
 // Folder is a mailbox that every account has.
@@ -140,7 +141,7 @@ func (m *Maildir) init() {
 		m.deriving, m.known = make(chan struct{}, 1), map[string]knownKeys{}
 		m.stopping, m.stop = context.WithCancel(context.Background())
 		m.accounts, m.watched = map[string]*account{}, map[*folder]int{}
-		m.ready, m.doubtful, m.sized = map[string]bool{}, map[string]bool{}, map[string]bool{}
+		m.ready, m.doubtful = map[string]bool{}, map[string]bool{}
 	})
 }
 

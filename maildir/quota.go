@@ -31,20 +31,30 @@ type usage struct{ bytes, messages int64 }
 
 func (u usage) plus(v usage) usage { return usage{u.bytes + v.bytes, u.messages + v.messages} }
 
-// limits says whether there is a quota.
-func limits(l mailbox.Limit) bool { return l.Octets > 0 || l.Messages > 0 }
-
+// setQuota says how much mail the account may have. It waits for nobody.
 func (a *account) setQuota(quota mailbox.Limit) {
-	a.quotaMu.Lock()
-	defer a.quotaMu.Unlock()
-	a.quota = mailbox.Limit{Octets: max(quota.Octets, 0), Messages: max(quota.Messages, 0)}
+	quota = mailbox.Limit{Octets: max(quota.Octets, 0), Messages: max(quota.Messages, 0)}
+	if a.limit() != quota {
+		a.quota.Store(&quota)
+	}
 }
+
+// limit is the most mail that the account may have; 0 octets or messages: any number.
+func (a *account) limit() mailbox.Limit {
+	if l := a.quota.Load(); l != nil {
+		return *l
+	}
+	return mailbox.Limit{}
+}
+
+// limited says whether the account has a quota.
+func (a *account) limited() bool { return a.limit() != mailbox.Limit{} }
 
 // reserve makes room for more mail until release, or fails with mailbox.ErrQuota.
 func (a *account) reserve(more usage) (release func(), err error) {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if !limits(a.quota) {
+	if !a.limited() {
 		return func() {}, nil
 	}
 	if !a.fits(more) {
@@ -70,23 +80,16 @@ func (a *account) reserve(more usage) (release func(), err error) {
 	}, nil
 }
 
-// fits says whether the account may have so much mail. quotaMu is held.
+// fits says whether the account may have so much mail.
 func (a *account) fits(u usage) bool {
-	return a.quota.Allows(mailbox.Usage{Octets: u.bytes, Messages: u.messages})
-}
-
-// limit is the most that a message of unknown size may have; 0: any size.
-func (a *account) limit() int64 {
-	a.quotaMu.Lock()
-	defer a.quotaMu.Unlock()
-	return a.quota.Octets
+	return a.limit().Allows(mailbox.Usage{Octets: u.bytes, Messages: u.messages})
 }
 
 // used is how much mail there is.
 func (a *account) used() (usage, error) {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if !limits(a.quota) {
+	if !a.limited() {
 		return a.countFiles()
 	}
 	u, _, err := a.readSize()
@@ -102,9 +105,7 @@ func (s *store) Quota(ctx context.Context) (mailbox.Quota, error) {
 	if err != nil {
 		return mailbox.Quota{}, fmt.Errorf("maildir: quota: %w", err)
 	}
-	s.quotaMu.Lock()
-	defer s.quotaMu.Unlock()
-	return mailbox.Quota{Used: mailbox.Usage{Octets: u.bytes, Messages: u.messages}, Limit: s.quota}, nil
+	return mailbox.Quota{Used: mailbox.Usage{Octets: u.bytes, Messages: u.messages}, Limit: s.limit()}, nil
 }
 
 // addUsage notes a change.
@@ -114,7 +115,7 @@ func (a *account) addUsage(u usage) {
 	}
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if !limits(a.quota) {
+	if !a.limited() {
 		return
 	}
 	path := filepath.Join(a.dir, sizeFile)
@@ -134,11 +135,7 @@ func (a *account) addUsage(u usage) {
 }
 
 // recount has the mail counted anew when someone asks.
-func (a *account) recount() {
-	a.maildir.mu.Lock()
-	defer a.maildir.mu.Unlock()
-	delete(a.maildir.sized, a.dir)
-}
+func (a *account) recount() { a.maildir.sized.Delete(a.dir) }
 
 // readSize gives what maildirsize says, or counts. counted says that the number is right for certain.
 func (a *account) readSize() (u usage, counted bool, err error) {
@@ -154,7 +151,7 @@ func (a *account) readSize() (u usage, counted bool, err error) {
 		if err != nil {
 			return usage{}, false, err
 		}
-		if u, ok := parseSize(string(data), a.quota); ok {
+		if u, ok := parseSize(string(data), a.limit()); ok {
 			return u, false, nil
 		}
 	}
@@ -164,9 +161,8 @@ func (a *account) readSize() (u usage, counted bool, err error) {
 
 // hasSized says whether this process has counted the mail of an account.
 func (m *Maildir) hasSized(dir string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.sized[dir]
+	_, ok := m.sized.Load(dir)
+	return ok
 }
 
 // parseSize adds up the lines. The file is not believed if it was made for another quota.
@@ -209,14 +205,12 @@ func (a *account) count() (usage, error) {
 	if err != nil {
 		return usage{}, err
 	}
-	text := fmt.Sprintf("%s\n%d %d\n", sizeHeader(a.quota), u.bytes, u.messages)
+	text := fmt.Sprintf("%s\n%d %d\n", sizeHeader(a.limit()), u.bytes, u.messages)
 	path := filepath.Join(a.dir, sizeFile)
 	if err := durable.WriteFile(a.fs(), path, []byte(text), messagePerm); err != nil {
 		return usage{}, err
 	}
-	a.maildir.mu.Lock()
-	defer a.maildir.mu.Unlock()
-	a.maildir.sized[a.dir] = true
+	a.maildir.sized.Store(a.dir, struct{}{})
 	return u, nil
 }
 
@@ -225,7 +219,7 @@ func (a *account) count() (usage, error) {
 func (a *account) dropSize() {
 	a.quotaMu.Lock()
 	defer a.quotaMu.Unlock()
-	if path := filepath.Join(a.dir, sizeFile); !limits(a.quota) {
+	if path := filepath.Join(a.dir, sizeFile); !a.limited() {
 		if err := a.fs().Remove(path); err != nil && !isNotExist(err) {
 			a.maildir.logger().Warn("maildir: count of the mail is out of date", "file", path, "error", err)
 		}

@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/maildir"
 )
@@ -242,4 +244,79 @@ func TestIndexFilesAreShortened(t *testing.T) {
 	again, err := b.Status(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, st, again)
+}
+
+// While the mail of an account is counted, which may take long, nobody waits for it who only uses the account, or another.
+func TestCountHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 1000)
+	deliver(t, m, "Subject: before\r\n\r\n")
+	require.NoError(t, os.Remove(filepath.Join(m.Root, "example.com", "ann", "maildirsize")))
+	next := newMaildir(t, m.Root, 1000)
+	counting, counted := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	maildir.SetFS(next, &hooked{FS: unsynced{durable.OS()}, readNames: func(name string) error {
+		if filepath.Base(name) == "cur" {
+			once.Do(func() {
+				close(counting)
+				<-counted
+			})
+		}
+		return nil
+	}})
+	done := make(chan error, 1)
+	go func() {
+		_, _, err := next.Usage(t.Context(), ann)
+		done <- err
+	}()
+	<-counting
+	used := make(chan error, 1)
+	go func() {
+		for _, user := range []string{ann, "bob@example.com"} {
+			s, err := next.Store(t.Context(), mailbricks.Identity{User: user})
+			if err != nil {
+				used <- err
+				return
+			}
+			s.Close()
+		}
+		used <- nil
+	}()
+	for _, end := range []<-chan error{used, done} {
+		select {
+		case err := <-end:
+			require.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "it waits for the count, or the count for it")
+		}
+		if end == used {
+			close(counted)
+		}
+	}
+}
+
+// Many deliveries to an account that is counted at the same time.
+func TestManyDeliverWhileItIsCounted(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	deliver(t, newMaildir(t, root, 1<<20), "Subject: before\r\n\r\n")
+	for range 5 {
+		require.NoError(t, os.Remove(filepath.Join(root, "example.com", "ann", "maildirsize")))
+		m := newMaildir(t, root, 1<<20)
+		done := make(chan error, 8)
+		for range cap(done) {
+			go func() {
+				env := &mailbricks.Envelope{From: "bob@example.org", Recipients: []mailbricks.Recipient{{Address: ann}}}
+				done <- m.Handle(t.Context(), env, mailbricks.NewMessage([]byte("Subject: x\r\n\r\n")))
+			}()
+		}
+		for range cap(done) {
+			select {
+			case err := <-done:
+				require.NoError(t, err)
+			case <-time.After(10 * time.Second):
+				require.FailNow(t, "deliveries wait for each other")
+			}
+		}
+	}
 }

@@ -34,7 +34,7 @@ func (s *session) Append(ctx context.Context, r io.Reader, opts mailbox.AppendOp
 		defer free()
 	}
 	msg, err := a.stage(s.f.dir(), opts.InternalDate, opts.Size, func(w io.Writer) error {
-		return copySized(w, r, opts.Size, a.limit())
+		return copySized(w, r, opts.Size, a.limit().Octets)
 	})
 	if err != nil {
 		return 0, s.f.noFolder(err)
