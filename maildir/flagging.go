@@ -1,6 +1,8 @@
 package maildir
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -71,16 +73,16 @@ func (tx *tx) reflag(e entry, fl flags) (entry, bool, error) {
 		if after.flags == e.flags && after.isNew == e.isNew {
 			return after, true, nil
 		}
-		err := tx.f.fs().Rename(e.pathIn(tx.dir), after.pathIn(tx.dir))
+		err := tx.rename(e.pathIn(tx.dir), after.pathIn(tx.dir))
 		if err == nil {
 			tx.dirs[filepath.Join(tx.dir, "cur")] = true
 			tx.f.newDirty = tx.f.newDirty || e.isNew
 			return after, true, nil
 		}
-		if !isNotExist(err) || tx.scanned {
+		if !isNotExist(err) && !errors.Is(err, fs.ErrExist) || tx.scanned {
 			return e, false, ignoreNotExist(err)
 		}
-		if err := tx.scan(); err != nil { // another program has renamed it
+		if err := tx.scan(); err != nil { // another program has renamed it, or made a file that is in the way
 			return e, false, err
 		}
 		var ok bool
@@ -132,7 +134,7 @@ func (tx *tx) takeRecent() uint32 {
 		}
 		after := e
 		after.isNew = false
-		if tx.f.fs().Rename(e.pathIn(tx.dir), after.pathIn(tx.dir)) == nil {
+		if tx.rename(e.pathIn(tx.dir), after.pathIn(tx.dir)) == nil {
 			tx.put(after)
 			tx.f.newDirty = true
 		}

@@ -2,6 +2,7 @@ package maildir_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -416,4 +417,98 @@ func TestDovecotInBetween(t *testing.T) {
 	list, err := os.ReadFile(filepath.Join(dir, "dovecot-uidlist"))
 	require.NoError(t, err)
 	require.Contains(t, string(list), " Pold-uidl :1700000003", "what is Dovecot's own stays")
+}
+
+// Where a disk does not say whether a name is taken, none is given: a rename would replace what has it.
+func TestDiskErrorReplacesNoMessage(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	open(t, m, mailbox.Inbox)
+	next := newMaildir(t, m.Root, 0)
+	put(t, filepath.Join(dir, "cur", "X:2,S"), "Subject: one\r\n\r\n")
+	put(t, filepath.Join(dir, "new", "X:2,S"), "Subject: two\r\n\r\n")
+	failed := false
+	maildir.SetFS(next, &hooked{FS: unsynced{durable.OS()}, lstat: func(name string) error {
+		if !failed && strings.HasSuffix(name, filepath.Join("cur", "X:2,S")) {
+			failed = true
+			return &os.PathError{Op: "lstat", Path: name, Err: errors.New("input/output error")}
+		}
+		return nil
+	}})
+	b := open(t, next, mailbox.Inbox)
+	require.True(t, failed)
+	require.Len(t, uidsOf(t, b), 2)
+	var subjects []string
+	for _, uid := range uidsOf(t, b) {
+		subjects = append(subjects, contentOf(t, b, uid))
+	}
+	require.ElementsMatch(t, []string{"Subject: one\r\n\r\n", "Subject: two\r\n\r\n"}, subjects)
+}
+
+// A known message whose file cannot get its name back because of the disk is not taken for one that is gone.
+func TestDiskErrorExpungesNoMessage(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	broken := false
+	maildir.SetFS(m, &hooked{FS: unsynced{durable.OS()}, lstat: func(name string) error {
+		if broken && strings.HasSuffix(name, "X:2,FS") {
+			return errors.New("input/output error")
+		}
+		return nil
+	}})
+	b := open(t, m, mailbox.Inbox)
+	put(t, filepath.Join(dir, "cur", "X:2,"), "Subject: one\r\n\r\n")
+	uids := uidsOf(t, b)
+	require.Len(t, uids, 1)
+	broken = true
+	require.NoError(t, os.Rename(filepath.Join(dir, "cur", "X:2,"), filepath.Join(dir, "cur", "X:2,SF")))
+	_, _, err := b.UIDs(t.Context())
+	require.ErrorContains(t, err, "input/output error")
+	broken = false
+	require.Equal(t, uids, uidsOf(t, b))
+	require.Equal(t, []mailbox.Flag{mailbox.Flagged, mailbox.Seen}, one(t, b, uids[0]).Flags)
+}
+
+// A change of flags does not replace a file that another program has made under the name that the message gets.
+func TestFlagsReplaceNoMessage(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	var inTheWay string
+	maildir.SetFS(m, &hooked{FS: unsynced{durable.OS()}, lstat: func(name string) error {
+		if inTheWay != "" && strings.HasSuffix(name, "X:2,S") {
+			put(t, inTheWay, "Subject: two\r\n\r\n")
+			inTheWay = ""
+		}
+		return nil
+	}})
+	b := open(t, m, mailbox.Inbox)
+	put(t, filepath.Join(dir, "cur", "X:2,"), "Subject: one\r\n\r\n")
+	uids := uidsOf(t, b)
+	require.Len(t, uids, 1)
+	inTheWay = filepath.Join(dir, "cur", "X:2,S")
+	_, err := b.SetFlags(t.Context(), uids, mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Seen}})
+	require.NoError(t, err)
+	require.Empty(t, inTheWay)
+	all := uidsOf(t, b)
+	require.Len(t, all, 2)
+	require.Equal(t, "Subject: one\r\n\r\n", contentOf(t, b, all[0]))
+	require.Equal(t, "Subject: two\r\n\r\n", contentOf(t, b, all[1]))
+	require.Equal(t, []mailbox.Flag{mailbox.Seen}, one(t, b, all[0]).Flags)
+}
+
+// Where both names of a rename are on disk, it is one message.
+func TestBothNamesOfARename(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	b := open(t, m, mailbox.Inbox)
+	put(t, filepath.Join(dir, "new", "X:2,S"), "Subject: one\r\n\r\n")
+	require.NoError(t, os.Link(filepath.Join(dir, "new", "X:2,S"), filepath.Join(dir, "cur", "X:2,S")))
+	uids := uidsOf(t, b)
+	require.Len(t, uids, 1)
+	require.NoFileExists(t, filepath.Join(dir, "new", "X:2,S"))
+	require.Equal(t, "Subject: one\r\n\r\n", contentOf(t, b, uids[0]))
 }

@@ -1,6 +1,9 @@
 package maildir
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -186,7 +189,12 @@ func (s *sight) entry(base string) (at int, e *entry, ok bool) {
 // oddFile looks at a file that is not as it was, or of which nothing is known.
 func (s *sight) oddFile(file *found) {
 	tx := s.tx
-	if !tx.normalize(file) {
+	there, err := tx.normalize(file)
+	if err != nil { // a message that is known is looked for once more: vanished
+		tx.f.rescan = true
+		tx.f.account.maildir.logger().Warn("maildir: file cannot get a name as mail has it", "file", file.path(), "error", err)
+	}
+	if !there {
 		return
 	}
 	at, e, ok := s.entry(file.base)
@@ -318,26 +326,50 @@ func (a *found) regular() bool {
 }
 
 // normalize gives a file whose name is written in another manner (no flags in cur, flags in new, letters in another order)
-// the name under which it is looked for. It says whether the file is there.
-func (tx *tx) normalize(file *found) bool {
+// the name under which it is looked for. It says whether the file is there and has one.
+func (tx *tx) normalize(file *found) (bool, error) {
 	if file.regular() {
-		return true
+		return true, nil
 	}
 	if len(file.base) > maxBase {
-		return tx.shortenName(file)
+		return tx.shortenName(file), nil
 	}
-	want := withFlags(file.base, file.flags)
-	from, to := filepath.Join(tx.dir, file.path()), filepath.Join(tx.dir, "cur", want)
-	if _, err := tx.f.fs().Lstat(to); err == nil {
-		file.base = tx.f.account.maildir.names.next()
-		want = withFlags(file.base, file.flags)
-		to = filepath.Join(tx.dir, "cur", want)
+	from, name := filepath.Join(tx.dir, file.path()), *file
+	name.sub, name.name = "cur", withFlags(file.base, file.flags)
+	err := tx.rename(from, filepath.Join(tx.dir, name.path()))
+	if errors.Is(err, fs.ErrExist) {
+		if tx.sameFile(from, filepath.Join(tx.dir, name.path())) { // a power cut has left both names of a rename
+			_ = tx.f.fs().Remove(from) // if not, the next look at all files does
+			*file = name
+			return true, nil
+		}
+		name.base = tx.f.account.maildir.names.next()
+		name.name = withFlags(name.base, file.flags)
+		err = tx.rename(from, filepath.Join(tx.dir, name.path()))
 	}
-	if err := tx.f.fs().Rename(from, to); err != nil {
-		return false
+	if err != nil {
+		return false, ignoreNotExist(err)
 	}
-	file.sub, file.name = "cur", want
-	return true
+	*file = name
+	return true, nil
+}
+
+// rename gives a file a name that no other has, and fails with fs.ErrExist where one may have it: a rename replaces what is there.
+func (tx *tx) rename(from, to string) error {
+	_, err := tx.f.fs().Lstat(to)
+	if err == nil && !(strings.EqualFold(from, to) && tx.sameFile(from, to)) { // which is one file where case is not told apart
+		return fmt.Errorf("maildir: rename %s: %w: %s", from, fs.ErrExist, to)
+	}
+	if err != nil && !isNotExist(err) {
+		return err
+	}
+	return tx.f.fs().Rename(from, to)
+}
+
+func (tx *tx) sameFile(a, b string) bool {
+	info, err := tx.f.fs().Lstat(a)
+	other, err2 := tx.f.fs().Lstat(b)
+	return err == nil && err2 == nil && durable.SameFile(info, other)
 }
 
 // shortenName gives a file whose name has no room for flags another one. It says whether the file is there.
@@ -405,7 +437,13 @@ func (tx *tx) vanished(missing []entry, unknownFlags map[uint32]bool) error {
 		if listedTwice[e.uid] {
 			continue
 		}
-		if file := again[e.base]; file != nil && tx.normalize(file) {
+		there, file := false, again[e.base]
+		if file != nil {
+			if there, err = tx.normalize(file); err != nil {
+				return err
+			}
+		}
+		if there {
 			tx.compare(e, file, unknownFlags[e.uid])
 		} else {
 			gone = append(gone, e)
