@@ -76,11 +76,7 @@ func (s *session) placeIn(to *folder, t transferred, out mailbox.Copied) (mailbo
 // finishMove puts staged messages into their new mailbox and takes them out of this one.
 func (s *session) finishMove(to *folder, t transferred, out mailbox.Copied) (mailbox.Copied, error) {
 	a := s.f.account
-	var names []moved
-	for i, m := range t.messages {
-		names = append(names, moved{t.bases[i], m.base})
-	}
-	end, err := a.beginMove(names)
+	end, err := s.beginMove(t)
 	if err != nil {
 		return out, discardAll(a, t.messages, fmt.Errorf("maildir: move: %w", err))
 	}
@@ -96,6 +92,19 @@ func (s *session) finishMove(to *folder, t transferred, out mailbox.Copied) (mai
 		return out, errors.Join(err, endErr)
 	} // else end has done what expunge could not
 	return placed, nil
+}
+
+// beginMove notes what is being moved from here.
+func (s *session) beginMove(t transferred) (end func(gone bool) error, err error) {
+	folder, err := s.f.account.diskName(s.f.folderName())
+	if err != nil {
+		return nil, err
+	}
+	names := make([]moved, len(t.messages))
+	for i, m := range t.messages {
+		names[i] = moved{folder, t.bases[i], m.base}
+	}
+	return s.f.account.beginMove(names)
 }
 
 func discardAll(a *account, messages []*staged, err error) error {

@@ -40,7 +40,7 @@
 //	mailbricks-special-use 1      which mailboxes have which use, and that Maildir.Folders were made
 //	mailbricks-ids 1              the ids of mailboxes (RFC 8474) that their GUIDs do not tell
 //	mailbricks-annotations 1      in each folder, and mailbricks-account-annotations 1: annotations (RFC 5464)
-//	mailbricks-moves 1            in each folder, mailbricks-rename 1, mailbricks-arrivals 1: what is under way
+//	mailbricks-moves 1            with mailbricks-rename 1 and mailbricks-arrivals 1: what is under way
 //	mailbricks-keys, -roles 1     and mailbricks-name in each folder: see Encryption
 //
 // What becomes of a folder that has lost one while no program ran, or has it damaged, whatever the clock says meanwhile:

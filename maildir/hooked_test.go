@@ -10,7 +10,7 @@ import (
 // hooked is a file layer that calls what it is told before it does something; an error is given instead.
 type hooked struct {
 	durable.FS
-	openFile, readNames, lstat, stat, link, readDir func(name string) error
+	openFile, readNames, lstat, stat, link, readDir, remove func(name string) error
 }
 
 func (h *hooked) OpenFile(name string, flag int, perm os.FileMode) (durable.File, error) {
@@ -53,6 +53,13 @@ func (h *hooked) Link(from, to string) error {
 		return err
 	}
 	return h.FS.Link(from, to)
+}
+
+func (h *hooked) Remove(name string) error {
+	if err := callHook(h.remove, name); err != nil {
+		return err
+	}
+	return h.FS.Remove(name)
 }
 
 func callHook(hook func(string) error, name string) error {

@@ -11,22 +11,27 @@ import (
 	"sync"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // The file mailbricks-moves of an account says which messages are being moved, so that a message is never in two mailboxes for
 // good, nor in none, wherever a move is cut (RFC 6851 §3.3). Behind its first line, its name and version, it has a line for each:
 //
-//	<name before>/<name after>/<CRC-32C of both with the slash in hexadecimal>
+//	<folder>/<name before>/<name after>/<CRC-32C of what is before this slash in hexadecimal>
 //
-// Names are those of files, without flags; each is given once only, so that a line of a move that is over does nothing. A
-// line is on disk before its message has the second name in a mailbox. If both names are there when nobody is moving, the
-// first is removed. The file is emptied when nobody moves anything. A line that is torn was never acted upon.
+// The folder is that of the mailbox that the message is moved from, "." for INBOX, as it is called on disk; the names are those
+// of files, without flags. The second is given once only. The first may be in another mailbox as well, if that is a copy that
+// was made by hand. A line is on disk before its message has the second name in a mailbox. If both names are there when nobody
+// is moving, the first is removed. The file is emptied when nobody moves anything. A line that is torn was never acted upon.
 const (
 	movesFile    = "mailbricks-moves"
 	movesHead    = movesFile + " 1"
 	movesLock    = movesFile + ".lock" // held by the process that writes the file
 	maxMovesFile = 1 << 20             // octets; then new moves wait until all others are over
+	maxMoves     = 256 << 20           // octets of a file that is read: at least 300,000 messages moved at once
 )
+
+var errManyMoves = errors.New("maildir: more messages than can be moved at once")
 
 // moving is what this process moves in an account.
 type moving struct {
@@ -42,10 +47,10 @@ type moving struct {
 }
 
 // moved is a message that gets another name.
-type moved struct{ from, to string }
+type moved struct{ folder, from, to string }
 
 func (m moved) line() string {
-	names := m.from + "/" + m.to
+	names := m.folder + "/" + m.from + "/" + m.to
 	return fmt.Sprintf("%s/%08x\n", names, checksum([]byte(names)))
 }
 
@@ -61,10 +66,10 @@ func parseMoves(data []byte) ([]moved, error) {
 	var out []moved
 	for line := range strings.Lines(string(rest)) {
 		fields := strings.Split(line, "/")
-		if len(fields) != 3 || !validBase(fields[0]) || !validBase(fields[1]) {
+		if len(fields) != 4 || !isFolderName(fields[0]) || !validBase(fields[1]) || !validBase(fields[2]) {
 			continue
 		}
-		if m := (moved{fields[0], fields[1]}); m.line() == line {
+		if m := (moved{fields[0], fields[1], fields[2]}); m.line() == line {
 			out = append(out, m)
 		}
 	}
@@ -75,6 +80,13 @@ func parseMoves(data []byte) ([]moved, error) {
 // whether the first names are gone. If they may not be, end removes those that are to go, and fails if it cannot.
 func (a *account) beginMove(list []moved) (end func(gone bool) error, err error) {
 	m := &a.moving
+	var text bytes.Buffer
+	for _, one := range list {
+		text.WriteString(one.line())
+	}
+	if text.Len() > maxMoves-maxMovesFile-len(movesHead)-1 {
+		return nil, errManyMoves
+	}
 	m.mu.Lock()
 	if m.idle == nil {
 		m.idle = sync.NewCond(&m.mu)
@@ -90,10 +102,6 @@ func (a *account) beginMove(list []moved) (end func(gone bool) error, err error)
 	}
 	m.active++
 	end = func(gone bool) error { return a.endMove(gone) }
-	var text bytes.Buffer
-	for _, one := range list {
-		text.WriteString(one.line())
-	}
 	n, err := m.file.Write(text.Bytes())
 	m.size += int64(n)
 	m.broken = m.broken || err != nil
@@ -202,7 +210,7 @@ func (m *Maildir) unready(dir string) {
 
 // clearMoves empties the file. That need not be on disk: its lines do nothing any more.
 func (a *account) clearMoves() {
-	if err := (&folder{account: a}).truncate(filepath.Join(a.dir, movesFile), 0); err != nil {
+	if err := truncate(a.fs(), filepath.Join(a.dir, movesFile), 0); err != nil {
 		a.maildir.logger().Debug("maildir: list of moves is not emptied", "folder", a.dir, "error", err)
 	}
 }
@@ -230,7 +238,7 @@ func (a *account) finishMoves() error {
 
 // replayMoves removes the first names of messages that have both. The lock of the file is held.
 func (a *account) replayMoves() error {
-	data, err := durable.ReadFile(a.fs(), filepath.Join(a.dir, movesFile), 0)
+	data, err := durable.ReadFile(a.fs(), filepath.Join(a.dir, movesFile), maxMoves)
 	if err != nil {
 		return ignoreNotExist(err)
 	}
@@ -239,13 +247,29 @@ func (a *account) replayMoves() error {
 		return err
 	}
 	next := make(map[string]string, len(list)) // the name after each
-	files := make(map[string]string, 2*len(list))
+	files := make(map[string]string, len(list))
+	sources := map[string]map[string]string{} // of each folder
 	for _, m := range list {
 		next[m.from] = m.to
-		files[m.from], files[m.to] = "", ""
+		files[m.to] = ""
+		if sources[m.folder] == nil {
+			sources[m.folder] = map[string]string{}
+		}
+		sources[m.folder][m.from] = ""
 	}
-	if err := a.findFiles(files); err != nil {
+	folders, err := rawFolders(a.fs(), a.dir)
+	if err != nil {
 		return err
+	}
+	for _, folder := range folders {
+		if err := a.findFiles(folder, files); err != nil {
+			return err
+		}
+	}
+	for folder, names := range sources {
+		if err := a.findFiles(folder, names); err != nil && !errors.Is(err, mailbox.ErrLocked) {
+			return err
+		} // of a folder that has another name on disk now, and can only be found with the keys, nothing is removed
 	}
 	var remove []string
 	homes := map[string]bool{} // folders of the last names
@@ -254,8 +278,8 @@ func (a *account) replayMoves() error {
 		for n := 0; files[last] == "" && next[last] != "" && n < len(list); n++ {
 			last = next[last] // it was moved on
 		}
-		if files[m.from] != "" && files[last] != "" {
-			remove = append(remove, files[m.from])
+		if from := sources[m.folder][m.from]; from != "" && files[last] != "" {
+			remove = append(remove, from)
 			homes[filepath.Dir(files[last])] = true
 		}
 	}
@@ -287,26 +311,33 @@ func (a *account) removeFirst(files []string, before map[string]bool) error {
 	return ignoreNotExist(a.fs().Remove(filepath.Join(a.dir, sizeFile))) // it is counted anew
 }
 
-// findFiles sets the paths of messages by their names.
-func (a *account) findFiles(files map[string]string) error {
-	folders, err := rawFolders(a.fs(), a.dir)
-	if err != nil {
-		return err
-	}
-	for _, folder := range folders {
-		for _, sub := range []string{"new", "cur"} {
-			dir := filepath.Join(a.path(folder), sub)
-			names, err := a.fs().ReadNames(dir)
-			if err != nil && !isNotExist(err) {
-				return err
-			}
-			for _, name := range names {
-				base, _ := splitName(name)
-				if _, wanted := files[base]; wanted {
-					files[base] = filepath.Join(dir, name)
-				}
+// findFiles sets the paths of messages in a folder by their names.
+func (a *account) findFiles(folder string, files map[string]string) error {
+	for _, sub := range []string{"new", "cur"} {
+		dir := filepath.Join(a.path(folder), sub)
+		names, err := a.fs().ReadNames(dir)
+		if err != nil && !isNotExist(err) {
+			return err
+		}
+		for _, name := range names {
+			base, _ := splitName(name)
+			if _, wanted := files[base]; wanted {
+				files[base] = filepath.Join(dir, name)
 			}
 		}
 	}
 	return nil
+}
+
+// diskName is what the folder of a mailbox is called on disk, "." for INBOX.
+func (a *account) diskName(folder string) (string, error) {
+	if folder == "" {
+		return ".", nil
+	}
+	if layer := a.vault.layer.Load(); layer != nil {
+		if hidden, err := layer.Hidden(folder); hidden != "" || err != nil {
+			return hidden, err
+		}
+	}
+	return folder, nil
 }

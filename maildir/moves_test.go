@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks"
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
 	"github.com/mailbricks/mailbricks/mailbox"
 	"github.com/mailbricks/mailbricks/maildir"
@@ -101,7 +102,7 @@ func doubleName(t *testing.T) *crashfs.FS {
 		return ""
 	}
 	from, to := base("/mail/example.com/ann/cur"), base("/mail/example.com/ann/.Work/cur")
-	writeTo(t, fsys, movesPath, maildir.FormatMoves([2]string{from, to})+"a line that was torn")
+	writeTo(t, fsys, movesPath, maildir.FormatMoves([3]string{".", from, to})+"a line that was torn")
 	return fsys
 }
 
@@ -155,17 +156,17 @@ func TestMovesGoOn(t *testing.T) {
 	list, err := maildir.ParseMoves([]byte(readFrom(fsys, movesPath)))
 	require.NoError(t, err)
 	require.Len(t, list, 1)
-	first, last := list[0][0], list[0][1]
-	writeTo(t, fsys, movesPath, maildir.FormatMoves([2]string{first, "between"}, [2]string{"between", last}))
+	first, last := list[0][1], list[0][2]
+	writeTo(t, fsys, movesPath, maildir.FormatMoves([3]string{".", first, "between"}, [3]string{".Work", "between", last}))
 	require.Equal(t, []int{0, 1}, countIn(t, fsys, "INBOX", "Work"))
 }
 
 // What is read is what was written; nothing else names a file.
 func FuzzMoves(f *testing.F) {
-	f.Add(maildir.FormatMoves([2]string{"1700000000.M1P2Q3.host,S=3,W=3", "1700000001.M1P2Q4.host,S=3,W=3"}))
-	f.Add("mailbricks-moves 1\na/b/00000000\n")
-	f.Add("mailbricks-moves 2\na/b/00000000\n")
-	f.Add("mailbricks-moves 1\n../..//\n/a/\n")
+	f.Add(maildir.FormatMoves([3]string{".Work", "1700000000.M1P2Q3.host,S=3,W=3", "1700000001.M1P2Q4.host,S=3,W=3"}))
+	f.Add("mailbricks-moves 1\n.A/a/b/00000000\n")
+	f.Add("mailbricks-moves 2\n.A/a/b/00000000\n")
+	f.Add("mailbricks-moves 1\n../../..//\n/a/\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := maildir.ParseMoves([]byte(text))
 		if err != nil {
@@ -175,6 +176,9 @@ func FuzzMoves(f *testing.F) {
 		for _, one := range list {
 			for _, name := range one {
 				require.NotContains(t, name, "/")
+				require.NotEqual(t, "..", name)
+			}
+			for _, name := range one[1:] {
 				require.NotEmpty(t, strings.Trim(name, "."))
 			}
 		}
@@ -182,4 +186,52 @@ func FuzzMoves(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, list, again)
 	})
+}
+
+// Only from the mailbox that it is moved from is a message removed: another may have a copy of its file under the same name.
+func TestMovesLeaveCopiesAlone(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	for _, path := range []string{".A/cur/X:2,", ".B/cur/X:2,S", ".C/cur/Y:2,"} { // X of .A was being moved to .C
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(path)), 0o700))
+		put(t, filepath.Join(dir, path), "Subject: "+path+"\r\n\r\n")
+	}
+	put(t, filepath.Join(dir, "mailbricks-moves"), maildir.FormatMoves([3]string{".A", "X", "Y"}))
+	open(t, m, mailbox.Inbox)
+	require.NoFileExists(t, filepath.Join(dir, ".A/cur/X:2,"))
+	require.FileExists(t, filepath.Join(dir, ".B/cur/X:2,S"))
+	require.FileExists(t, filepath.Join(dir, ".C/cur/Y:2,"))
+}
+
+// The list of an encrypted account does not tell what mailboxes are called, and can be followed without the keys.
+func TestMovesOfAnEncryptedAccount(t *testing.T) {
+	t.Parallel()
+	m, root, _ := lockedAccount(t)
+	path := filepath.Join(root, "example.com", "ann", "mailbricks-moves")
+	list, kept, links := "", "", filepath.Join(t.TempDir(), "kept")
+	maildir.SetFS(m, &hooked{FS: unsynced{durable.OS()}, remove: func(name string) error {
+		if data, _ := os.ReadFile(path); len(data) > len(list) && filepath.Base(filepath.Dir(name)) == "cur" {
+			list, kept = string(data), name
+			require.NoError(t, os.Link(name, links))
+		}
+		return nil
+	}})
+	require.NoError(t, m.Unlock(t.Context(), ann, password))
+	s := mustStoreOf(t, m)
+	box := mustOpen(t, s, "Secretname")
+	_, err := box.Move(t.Context(), []mailbox.UID{1}, mailbox.Inbox)
+	require.NoError(t, err)
+	require.NoError(t, box.Close())
+	require.NoError(t, s.Close())
+	require.NoError(t, m.Close())
+	require.Contains(t, list, "\n.=")
+	require.NotContains(t, list, "Secretname")
+
+	// It was cut before the message went from where it was.
+	require.NoError(t, os.Link(links, kept))
+	require.NoError(t, os.WriteFile(path, []byte(list), 0o600))
+	next := newEncrypted(t, root, mailbox.Limit{})
+	deliver(t, next, "Subject: x\r\n\r\n")
+	require.NoFileExists(t, kept)
 }

@@ -90,7 +90,7 @@ func (l *summaryLog) append(list []summary, facts []summaryRecord) error {
 	dataPath := path + "." + l.head.data
 	l.mu.Unlock()
 	if torn > 0 { // in a power cut, or by a full disk
-		if err := f.truncate(path, read); err != nil {
+		if err := truncate(f.fs(), path, read); err != nil {
 			return err
 		}
 	}
@@ -113,8 +113,8 @@ func (l *summaryLog) append(list []summary, facts []summaryRecord) error {
 	return l.refresh()
 }
 
-func (f *folder) truncate(path string, size int64) error {
-	file, err := f.fs().OpenFile(path, os.O_RDWR, 0)
+func truncate(fsys durable.FS, path string, size int64) error {
+	file, err := fsys.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
