@@ -3,6 +3,7 @@ package maildir
 import (
 	"hash/maphash"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 )
@@ -235,7 +236,7 @@ func (s *state) noteName(e *entry) {
 		return
 	}
 	if s.names.used >= len(s.names.slots)/4*3 {
-		s.names = nil // laid out anew when it is needed
+		s.names, s.before = nil, math.MaxUint64 // laid out anew when it is needed
 		return
 	}
 	s.names.add(e)

@@ -81,6 +81,7 @@ type state struct {
 	recent   uint32
 	entries  entryList
 	names    *nameIndex // nil until somebody asks
+	before   uint64     // while names is nil: no file is known whose name this process made after so many
 	counts   counts
 	news     []expunged // the UIDs that came or changed last, modseqs ascending, at most maxNews
 	newsBase uint64     // news has all that happened after this modseq

@@ -49,6 +49,7 @@ func (f *folder) load(dir string) (*tx, error) {
 
 // loadWith is load with an open uidlist.
 func (f *folder) loadWith(dir string, list *listFile) (*tx, error) {
+	before := f.account.maildir.names.counter.Load()
 	x, index, err := f.loadIndex(dir, list.list.validity)
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (f *folder) loadWith(dir string, list *listFile) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx := newTx(f, dir, &state{keywords: kw, doomed: map[string]uint32{}, other: map[uint32]string{}})
+	tx := newTx(f, dir, &state{before: before, keywords: kw, doomed: map[string]uint32{}, other: map[uint32]string{}})
 	tx.fresh = true
 	tx.files = fileMarks{list: list.info, index: index.info, keywords: kwInfo}
 	tx.told = index.modseq

@@ -77,13 +77,15 @@ func (tx *tx) needsScan(ownDelivery bool) (scanNeed, error) {
 	return scanNone, nil
 }
 
-// knows says whether a file name is that of a message.
+// knows says whether a file name, which this process has made, is that of a message.
 func (tx *tx) knows(base string) bool {
 	if slices.ContainsFunc(tx.added, func(e entry) bool { return e.base == base }) {
 		return true
 	}
-	if _, _, ok := tx.st.placeOf(base); ok {
-		return true
+	if tx.st.names != nil || uint64(nameCounter(base)) <= tx.st.before {
+		if _, _, ok := tx.st.placeOf(base); ok {
+			return true
+		}
 	}
 	_, doomed := tx.st.doomed[base]
 	return doomed

@@ -29,6 +29,7 @@ type summaryLog struct {
 	info    fs.FileInfo // of the first file when it was read; nil: there is none
 	read    int64       // how far it was read
 	uids    []uint32    // ascending
+	ahead   uint32      // the least UID of records that were of no message yet; 0: there were none
 	places  []uint64    // of uids: offset in the second file and length, 24 bits
 	records int         // in the first file
 	busy    bool        // newcomers are being summarized

@@ -365,6 +365,8 @@ func TestSummaryLogOfTwoProcesses(t *testing.T) {
 		})
 	}
 	work.Wait()
+	a.restart() // waits for what is done in the background
+	b.restart()
 	a.list()
 	require.Zero(t, a.list())
 	require.Zero(t, b.list())
@@ -375,6 +377,24 @@ func TestSummaryLogOfTwoProcesses(t *testing.T) {
 	b.list()
 	require.Zero(t, a.list())
 	require.Len(t, a.logs(), 2)
+}
+
+// One process has summaries of messages that another does not know of yet, though it reads the log.
+func TestSummariesOfMessagesThatAreNotKnownYet(t *testing.T) {
+	t.Parallel()
+	a := newListing(t, 2)
+	a.list()
+	b := &listing{t: t, root: a.root, files: watchFiles()}
+	b.start()
+	t.Cleanup(b.stop)
+	appendTo(t, b.box, listingText(3))
+	b.list()
+	b.restart() // waits for the background
+	b.list()
+	_, err := a.box.(mailbox.Summarizer).Summaries(t.Context(), []mailbox.UID{1}) // looks at the log only
+	require.NoError(t, err)
+	require.Zero(t, a.list())
+	require.Len(t, uidsOf(t, a.box), 3)
 }
 
 // On a full disk messages are listed all the same, and when there is room again the log goes on.

@@ -23,6 +23,15 @@ func (l *summaryLog) refresh() error {
 		l.forget()
 		return nil
 	}
+	if l.ahead > 0 { // another process knew of messages before this one did: what it said of them is read now
+		known := false
+		if err := l.f.read(func(st *state) { known = l.ahead < st.next }); err != nil {
+			return err
+		}
+		if known {
+			l.forget()
+		}
+	}
 	if l.info != nil && durable.SameFile(info, l.info) && info.Size() == l.read+l.torn(info) {
 		return nil
 	}
@@ -63,7 +72,8 @@ func (l *summaryLog) torn(info fs.FileInfo) int64 {
 
 // forget begins with nothing.
 func (l *summaryLog) forget() {
-	l.head, l.start, l.info, l.read, l.uids, l.places, l.records = summaryHeader{}, 0, nil, 0, nil, nil, 0
+	l.head, l.start, l.info, l.read = summaryHeader{}, 0, nil, 0
+	l.uids, l.places, l.ahead, l.records = nil, nil, 0, 0
 }
 
 // readHeader reads the first line. A log of another kind or version leaves l.head empty: it is begun anew with the first
@@ -121,6 +131,9 @@ func (l *summaryLog) take(records []summaryRecord) error {
 	if err := l.f.read(func(st *state) {
 		for _, r := range records {
 			e := st.entries.find(r.uid)
+			if r.uid >= st.next && (l.ahead == 0 || r.uid < l.ahead) {
+				l.ahead = r.uid
+			}
 			if e == nil || nameSum(e.base) != r.file {
 				continue
 			}
