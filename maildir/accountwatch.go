@@ -252,7 +252,12 @@ func (p *poller) lookAtFolder(folder string, tell func(...string)) {
 	}
 	now := a.maildir.now()
 	was, known := p.marks[folder]
-	p.marks[folder] = folderMark{markOf(fresh, now), markOf(cur, now), annotations}
+	same := known && was.fresh.current(fresh, now) && was.cur.current(cur, now)
+	if same {
+		p.marks[folder] = folderMark{was.fresh, was.cur, annotations}
+	} else {
+		p.marks[folder] = folderMark{markOf(fresh, now), markOf(cur, now), annotations}
+	}
 	if !known {
 		return
 	}
@@ -260,7 +265,7 @@ func (p *poller) lookAtFolder(folder string, tell func(...string)) {
 		if err := f.refresh(); err == nil && sameInfo(was.annotations, annotations) {
 			return
 		}
-	} else if was.fresh.current(fresh, now) && was.cur.current(cur, now) && sameInfo(was.annotations, annotations) {
+	} else if same && sameInfo(was.annotations, annotations) {
 		return
 	}
 	tell(p.names[folder])

@@ -43,6 +43,14 @@ type entry struct {
 	isNew  bool   // the file is in new; else in cur
 }
 
+// sub is the folder's folder that the message is in.
+func (e *entry) sub() string {
+	if e.isNew {
+		return "new"
+	}
+	return "cur"
+}
+
 // path is where the message is, seen from the folder.
 func (e *entry) path() string { return e.pathIn("") }
 
@@ -365,25 +373,6 @@ type fileMarks struct {
 	list, index, keywords fs.FileInfo
 	fresh, cur            dirMark
 	unfinished            bool // all files have to be looked at once more
-}
-
-// dirMark is a folder as it was when its names were read.
-type dirMark struct {
-	mtime time.Time
-	// settled: nothing more can happen with the same mtime.
-	settled bool
-}
-
-// settleTime is how long two changes of a folder may have the same mtime (two seconds on FAT).
-const settleTime = 2 * time.Second
-
-func markOf(info fs.FileInfo, now time.Time) dirMark {
-	return dirMark{info.ModTime(), now.Sub(info.ModTime()) > settleTime}
-}
-
-// current says whether the folder is still as it was.
-func (m dirMark) current(info fs.FileInfo, now time.Time) bool {
-	return m.mtime.Equal(info.ModTime()) && (m.settled || now.Sub(m.mtime) <= settleTime)
 }
 
 // sameInfo says whether a file is as it was; nil stands for no file.

@@ -47,7 +47,7 @@ const (
 )
 
 // needsScan says whether the folder is not as it was. A change of new that this process' own delivery explains is none;
-// if another hides behind it, it comes to light when settleTime is over.
+// if another hides behind it, it comes to light after settleTime without more of them, or after maxUnsettled.
 func (tx *tx) needsScan(ownDelivery bool) (scanNeed, error) {
 	f := tx.f
 	if f.rescan || tx.fresh && tx.asMarked == nil {
@@ -66,14 +66,19 @@ func (tx *tx) needsScan(ownDelivery bool) (scanNeed, error) {
 		if cur.ModTime().UnixNano() != m.cur || m.inNew > 0 && fresh.ModTime().UnixNano() != m.fresh {
 			return scanAll, nil
 		}
+		tx.files.cur = markOf(cur, now)
 		return scanNew, nil
 	}
-	switch {
-	case !f.files.cur.current(cur, now):
+	if !f.files.cur.current(cur, now) {
 		return scanAll, nil
-	case !ownDelivery && !f.files.fresh.current(fresh, now):
+	}
+	if f.files.fresh.current(fresh, now) {
+		return scanNone, nil
+	}
+	if !ownDelivery || f.files.fresh.overdue(now) {
 		return scanNew, nil
 	}
+	tx.files.fresh = f.files.fresh.changed(fresh, now)
 	return scanNone, nil
 }
 
@@ -140,6 +145,9 @@ func (s *sight) set(at int) {
 
 // look looks at the files in new or cur.
 func (s *sight) look(sub string) error {
+	if err := s.tx.looking(sub); err != nil {
+		return err
+	}
 	names, err := s.tx.f.fs().ReadNames(filepath.Join(s.tx.dir, sub))
 	if err != nil {
 		return err
@@ -159,6 +167,7 @@ func (s *sight) look(sub string) error {
 func (s *sight) file(file found) {
 	tx := s.tx
 	if uid, ok := tx.st.doomed[file.base]; ok {
+		tx.touch(file.sub)
 		if !tx.removeDoomed(&file) {
 			s.left[file.base] = uid
 		}
@@ -341,6 +350,7 @@ func (tx *tx) normalize(file *found) (bool, error) {
 	err := tx.rename(from, filepath.Join(tx.dir, name.path()))
 	if errors.Is(err, fs.ErrExist) {
 		if tx.sameFile(from, filepath.Join(tx.dir, name.path())) { // a power cut has left both names of a rename
+			tx.touch(file.sub)
 			_ = tx.f.fs().Remove(from) // if not, the next look at all files does
 			*file = name
 			return true, nil
@@ -365,6 +375,8 @@ func (tx *tx) rename(from, to string) error {
 	if err != nil && !isNotExist(err) {
 		return err
 	}
+	tx.touch(filepath.Base(filepath.Dir(from)))
+	tx.touch(filepath.Base(filepath.Dir(to)))
 	return tx.f.fs().Rename(from, to)
 }
 
@@ -379,6 +391,8 @@ func (tx *tx) shortenName(file *found) bool {
 	short := *file
 	short.base = tx.f.account.maildir.names.shortName(file.base)
 	short.sub, short.name = "cur", withFlags(short.base, short.flags)
+	tx.touch(file.sub)
+	tx.touch("cur")
 	if tx.f.fs().Rename(filepath.Join(tx.dir, file.path()), filepath.Join(tx.dir, short.path())) != nil {
 		return false
 	}
@@ -396,10 +410,12 @@ func (tx *tx) resolveDouble(file *found, first string) {
 	if err != nil || err2 != nil || path == first {
 		return
 	}
+	tx.touch(file.sub)
 	if durable.SameFile(info, firstInfo) {
 		_ = tx.f.fs().Remove(path) // if not, the next look at all files does
 		return
 	}
+	tx.touch("cur")
 	name := filepath.Join("cur", withFlags(tx.f.account.maildir.names.next(), file.flags))
 	if tx.f.fs().Rename(path, filepath.Join(tx.dir, name)) == nil {
 		tx.f.rescan = true

@@ -172,6 +172,7 @@ func (tx *tx) place(messages []*staged) ([]uint32, error) {
 	if uint64(tx.next)+uint64(len(messages)) >= 1<<32 {
 		return nil, errNoUID
 	}
+	tx.touch("cur")
 	entries := make([]entry, len(messages))
 	for i, s := range messages {
 		e := entry{base: s.base, date: s.date, saved: tx.savedNow(s.date), size: s.crlf}

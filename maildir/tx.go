@@ -49,6 +49,7 @@ type tx struct {
 	listLines, logLines int
 	unsynced            bool // log has only lines that may be lost
 	dirs                map[string]bool
+	touched             map[string]bool // of new and cur, those that this run has changed since it read their names
 	undo                []func()
 	usage               usage // what comes and goes here; other programs, and who delivers, count for themselves
 	files               fileMarks
@@ -443,6 +444,7 @@ func (tx *tx) unlink() {
 		return
 	}
 	for _, e := range tx.unlinks {
+		tx.touch(e.sub())
 		if err := f.fs().Remove(e.pathIn(tx.dir)); err != nil {
 			f.rescan = true
 			continue
@@ -485,29 +487,6 @@ func (tx *tx) shorten() {
 		f.account.maildir.distrust(tx.dir, true)
 		f.account.maildir.logger().Warn("maildir: index files could not be shortened", "folder", tx.dir, "error", err)
 	}
-}
-
-// mark remembers how the folder looks now, so that changes of others are noticed. All is committed: what goes wrong here
-// only has the files looked at once more.
-func (tx *tx) mark() {
-	f := tx.f
-	now := f.account.maildir.now()
-	for _, d := range []struct {
-		name string
-		mark *dirMark
-	}{{"new", &tx.files.fresh}, {"cur", &tx.files.cur}} {
-		info, err := f.fs().Stat(filepath.Join(tx.dir, d.name))
-		if err != nil {
-			f.rescan = true
-			continue
-		}
-		*d.mark = markOf(info, now)
-	}
-	tx.files.unfinished = f.rescan
-	f.files, f.lines = tx.files, tx.lines
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen = f.files
 }
 
 // noteSettled notes, if it is so, that all files were looked at, so that the next process need not. It is not synced: the
