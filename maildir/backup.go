@@ -35,6 +35,9 @@ var ErrNoBackup = errors.New("maildir: no backup here")
 // ErrDamagedBackup: a backup has fewer mailboxes or messages than it had when it was made.
 var ErrDamagedBackup = errors.New("maildir: backup is not whole")
 
+// ErrOtherAccount: the backup in a folder is of another account.
+var ErrOtherAccount = errors.New("maildir: backup of another account")
+
 // BackupOptions are for Backup. The zero value is good.
 type BackupOptions struct {
 	// Progress is told now and then, while messages are copied to another file system, how many of how many are there; nil:
@@ -59,7 +62,7 @@ type BackupStats struct {
 // Folders in the account that are no mailboxes, such as the user's home with Sieve scripts, are copied, too; symbolic links are not.
 //
 // The backup is there, on disk, when Backup returns nil; until then the earlier one is. dir must not be in the account's folder,
-// nor that in dir. It fails with ErrNoAccount, and with durable locks held by another backup of this account or in dir.
+// nor that in dir, nor dir in Root. It fails with ErrNoAccount, and with durable locks held by another backup of this account or in dir.
 func (m *Maildir) Backup(ctx context.Context, address, dir string, opts BackupOptions) (BackupStats, error) {
 	a, err := m.acquire(ctx, address)
 	if err != nil {
@@ -95,7 +98,7 @@ func newBackup(a *account, staged string) *backup {
 
 func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {
 	a, dir := b.account, b.dir
-	if err := apart(a.dir, dir); err != nil {
+	if err := errors.Join(apart(a.dir, dir), a.maildir.outside(dir)); err != nil {
 		return b.stats, err
 	}
 	if err := durable.MkdirAll(b.files, dir, folderPerm); err != nil {
@@ -124,7 +127,7 @@ func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {
 		return b.stats, fmt.Errorf("%w: %.100q", errAddress, address)
 	}
 	if before.address != "" && !strings.EqualFold(before.address, address) {
-		return b.stats, fmt.Errorf("it has the backup of %.200q", before.address)
+		return b.stats, fmt.Errorf("%w: of %.200q", ErrOtherAccount, before.address)
 	}
 	defer func() { _ = removeTree(b.files, b.staged) }() // it is gone if all went well, and if it stays the next run removes it
 	if err := b.stage(ctx); err != nil {
@@ -145,17 +148,54 @@ func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {
 // apart fails if one folder is within the other.
 func apart(account, dir string) error {
 	for _, path := range []*string{&account, &dir} {
-		abs, err := filepath.Abs(*path)
-		if err != nil {
+		var err error
+		if *path, err = realPath(*path); err != nil {
 			return err
 		}
-		if real, err := filepath.EvalSymlinks(abs); err == nil {
-			abs = real
-		}
-		*path = abs + string(filepath.Separator)
 	}
 	if strings.HasPrefix(account, dir) || strings.HasPrefix(dir, account) {
 		return errors.New("the backup and the account would be one within the other")
 	}
 	return nil
+}
+
+// outside fails if a folder is within Root, where it might be taken for an account's or lie in one.
+func (m *Maildir) outside(dir string) error {
+	if m.Root == "" {
+		return nil
+	}
+	root, err := realPath(m.Root)
+	if err == nil {
+		dir, err = realPath(dir)
+	}
+	if err != nil || filepath.Dir(root) == root { // all is within the root of a file system
+		return err
+	}
+	if strings.HasPrefix(dir, root) {
+		return errors.New("the backup would be within the folder of the accounts")
+	}
+	return nil
+}
+
+// realPath is a whole path without symbolic links, as far as it exists, with a separator behind it.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for at := abs; ; at = filepath.Dir(at) {
+		if real, err := filepath.EvalSymlinks(at); err == nil {
+			abs = filepath.Join(real, rest)
+			break
+		}
+		if at == filepath.Dir(at) {
+			break
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
+	if !strings.HasSuffix(abs, string(filepath.Separator)) {
+		abs += string(filepath.Separator)
+	}
+	return abs, nil
 }

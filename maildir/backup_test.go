@@ -311,13 +311,65 @@ func TestBackupRefuses(t *testing.T) {
 	_, err = m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
 	require.NoError(t, err)
 	_, err = m.Backup(t.Context(), "bob@example.com", dir, maildir.BackupOptions{})
+	require.ErrorIs(t, err, maildir.ErrOtherAccount)
 	require.ErrorContains(t, err, ann)
 	put(t, filepath.Join(dir, "mailbricks-backup"), "mailbricks-backup 9\n")
 	_, err = m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
 	require.ErrorContains(t, err, "newer")
-	put(t, filepath.Join(dir, "mailbricks-backup"), "mailbricks-backup 1\nmail ../../etc\n")
+	put(t, filepath.Join(dir, "mailbricks-backup"), "mailbricks-backup 1\naddress ann@example.com\nmail ../../etc\n")
 	_, err = m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
 	require.ErrorIs(t, err, maildir.ErrNoBackup)
+}
+
+// A backup is not put where it would be taken for an account, or come into the backups of another one.
+func TestBackupIsNotAmongTheAccounts(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	settled(t, m)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(m.Root, link); err != nil {
+		link = m.Root
+	}
+	for _, dir := range []string{"x", "example.com/bob/backup", "example.com/backup"} {
+		for _, root := range []string{m.Root, link} {
+			_, err := m.Backup(t.Context(), ann, filepath.Join(root, dir), maildir.BackupOptions{})
+			require.ErrorContains(t, err, "within the folder of the accounts", dir)
+		}
+		require.NoDirExists(t, filepath.Join(m.Root, dir))
+	}
+	beside := m.Root + "-backup"
+	_, err := m.Backup(t.Context(), ann, beside, maildir.BackupOptions{})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(beside))
+}
+
+// The backup of one account does not take the place of another one's mail by a slip.
+func TestRestoreOfAnotherAccountsBackup(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	m := newMaildir(t, t.TempDir(), 0)
+	settled(t, m)
+	_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
+	require.NoError(t, err)
+	s, err := m.Store(t.Context(), mailbricks.Identity{User: "bob@example.com"})
+	require.NoError(t, err)
+	defer s.Close()
+	storeText(t, mustOpen(t, s, mailbox.Inbox), "Subject: of bob\r\n\r\n")
+	mine := everything(t, s)
+	for _, opts := range []maildir.RestoreOptions{{}, {Merge: true}, {From: "carl@example.com"}} {
+		_, err = m.Restore(t.Context(), "bob@example.com", dir, opts)
+		require.ErrorIs(t, err, maildir.ErrOtherAccount)
+		require.ErrorContains(t, err, ann)
+		require.Equal(t, mine, everything(t, s))
+	}
+	stats, err := m.Restore(t.Context(), "bob@example.com", dir, maildir.RestoreOptions{From: "Ann@example.com"})
+	require.NoError(t, err)
+	require.Equal(t, 6, stats.Messages)
+	_, err = m.Restore(t.Context(), "ann@EXAMPLE.com", dir, maildir.RestoreOptions{})
+	require.NoError(t, err)
+	rewrite(t, filepath.Join(dir, "mailbricks-backup"), func(text string) string { return strings.Replace(text, "address "+ann, "", 1) })
+	_, err = m.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
+	require.ErrorIs(t, err, maildir.ErrOtherAccount, "nobody knows of whom it is")
 }
 
 func TestRestoreOfWhatHasNotChangedChangesNothing(t *testing.T) {

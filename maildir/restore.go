@@ -1,10 +1,12 @@
 package maildir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
@@ -12,6 +14,8 @@ import (
 
 // RestoreOptions say how a backup comes back.
 type RestoreOptions struct {
+	// From is the address of which the backup must be; empty: that of the account.
+	From string
 	// Merge puts back, as new messages, those that the account does not have any more, and the mailboxes that they need; all
 	// that the account has stays. Otherwise the backup takes the place of all that the account has.
 	Merge bool
@@ -46,7 +50,7 @@ type RestoreStats struct {
 // with its keys, and what was not encrypted in the backup is from then on; but if its keys were rotated since, it gets back those of the
 // backup, with the password and the recovery key that opened it then, and what came since Restore began is lost.
 //
-// It fails with ErrNoBackup and ErrNoAccount; then, and after any other error, Restore can be called again.
+// It fails with ErrNoBackup, ErrOtherAccount and ErrNoAccount; then, and after any other error, Restore can be called again.
 func (m *Maildir) Restore(ctx context.Context, address, dir string, opts RestoreOptions) (RestoreStats, error) {
 	stats, err := m.restore(ctx, address, dir, opts)
 	if err != nil {
@@ -67,6 +71,9 @@ func (m *Maildir) restore(ctx context.Context, address, dir string, opts Restore
 	head, err := readBackup(m.files, dir)
 	if err != nil {
 		return RestoreStats{}, err
+	}
+	if want := cmp.Or(opts.From, address); !strings.EqualFold(head.address, want) {
+		return RestoreStats{}, fmt.Errorf("%w: of %.200q", ErrOtherAccount, head.address)
 	}
 	lock, err := m.files.TryLock(filepath.Join(dir, backupLock))
 	if err != nil {

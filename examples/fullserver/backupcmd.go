@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -12,7 +14,7 @@ import (
 
 // backupCommand makes backups. The server opens the folder, with its rights.
 type backupCommand struct {
-	Args []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder, in which each account has one."`
+	Args []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder, in which each account has one: DIR/DOMAIN/USER."`
 	All  bool     `help:"All accounts."`
 }
 
@@ -83,11 +85,15 @@ type restoreCommand struct {
 	Args  []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder of backup -all."`
 	All   bool     `help:"All accounts that have a backup there."`
 	Merge bool     `help:"Bring back what is missing, and leave all else as it is. Otherwise the backup takes the place of all mail of the account."`
+	From  string   `placeholder:"ADDR" help:"The account of which the backup is, if it is another one."`
 }
 
 func (c *restoreCommand) resolvePaths(folder string) { resolveLast(c.Args, folder) }
 
 func (c *restoreCommand) streamOn(ctx context.Context, a *app, s *serverStream) error {
+	if c.All && c.From != "" {
+		return errors.New("-from is for one account")
+	}
 	list, err := a.backups(c.Args, c.All)
 	if err != nil {
 		return err
@@ -95,13 +101,13 @@ func (c *restoreCommand) streamOn(ctx context.Context, a *app, s *serverStream) 
 	var errs []error
 	for i, b := range list {
 		s.progress(progressReport{Done: i, Total: len(list), What: b.address})
-		stats, err := a.store.Restore(ctx, b.address, b.dir, maildir.RestoreOptions{Merge: c.Merge})
+		stats, err := a.store.Restore(ctx, b.address, b.dir, maildir.RestoreOptions{Merge: c.Merge, From: c.From})
 		if c.All && errors.Is(err, maildir.ErrNoBackup) {
 			s.note("%s has no backup there", b.address)
 			continue
 		}
-		if errors.Is(err, maildir.ErrDamagedBackup) && !c.Merge {
-			err = fmt.Errorf("%w; -merge brings back what is there", err)
+		if err != nil {
+			err = c.explain(b, err)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -118,4 +124,26 @@ func (c *restoreCommand) streamOn(ctx context.Context, a *app, s *serverStream) 
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// explain says what may have been meant.
+func (c *restoreCommand) explain(b backupOf, err error) error {
+	other := errors.Is(err, maildir.ErrOtherAccount)
+	switch {
+	case errors.Is(err, maildir.ErrDamagedBackup) && !c.Merge:
+		return fmt.Errorf("%w; -merge brings back what is there", err)
+	case other || errors.Is(err, maildir.ErrNoBackup):
+		path, pathErr := maildir.AccountPath(cmp.Or(c.From, b.address))
+		if pathErr != nil {
+			break
+		}
+		path = filepath.Join(b.dir, path) // where backup -all puts it
+		if _, statErr := os.Stat(filepath.Join(path, "mailbricks-backup")); statErr == nil {
+			return fmt.Errorf("%w; there is one in %s", err, path)
+		}
+	}
+	if other {
+		return fmt.Errorf("%w; -from says that this is meant", err)
+	}
+	return err
 }

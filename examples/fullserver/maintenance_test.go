@@ -164,7 +164,7 @@ func TestCheckOnTheCommandLine(t *testing.T) {
 
 func TestBackupAndRestoreOnTheCommandLine(t *testing.T) {
 	t.Parallel()
-	both(t, func(t *testing.T, _ string, do func(string, ...string) (string, string, int)) {
+	both(t, func(t *testing.T, file string, do func(string, ...string) (string, string, int)) {
 		_, _, code := do(twoMessages, "mail", "import", "ann@example.com", "-format", "mbox", "-")
 		require.Equal(t, exitOK, code)
 		_, _, code = do("secret\n", "email", "add", "bob@example.com")
@@ -200,11 +200,15 @@ func TestBackupAndRestoreOnTheCommandLine(t *testing.T) {
 		require.Contains(t, errs, "it has 1 of 2 messages and 6 of 6 mailboxes; -merge brings back what is there")
 
 		for args, says := range map[string]string{
-			"backup ann@example.com":          "name an account and a folder",
-			"backup -all ann@example.com /x":  "name an account and a folder",
-			"backup carl@example.com " + dir:  "carl@example.com is no account",
-			"restore ann@example.com " + dir:  "no backup here",
-			"restore carl@example.com " + dir: "carl@example.com is no account",
+			"backup ann@example.com":                                                     "name an account and a folder",
+			"backup -all ann@example.com /x":                                             "name an account and a folder",
+			"backup carl@example.com " + dir:                                             "carl@example.com is no account",
+			"restore ann@example.com " + dir:                                             "no backup here",
+			"restore carl@example.com " + dir:                                            "carl@example.com is no account",
+			"restore bob@example.com " + filepath.Join(dir, "ann"):                       "another account: of \"ann@example.com\"; -from says that this is meant",
+			"restore bob@example.com " + filepath.Join(dir, "all"):                       "no backup here: " + filepath.Join(dir, "all") + "; there is one in " + filepath.Join(dir, "all", "example.com", "bob"),
+			"restore -all -from bob@example.com " + filepath.Join(dir, "all"):            "-from is for one account",
+			"backup ann@example.com " + filepath.Join(filepath.Dir(file), "data/mail/x"): "within the folder of the accounts",
 		} {
 			_, errs, code := do("", strings.Fields(args)...)
 			require.Equal(t, exitError, code, args)
