@@ -251,7 +251,7 @@ func (c *check) checkMode(path string, info fs.FileInfo) {
 }
 
 func (c *check) chmod(path string, mode fs.FileMode) error {
-	if c.account.maildir.files != durable.OS() { // there is no other way to say it
+	if files := c.account.maildir.files; files != durable.OS() && files != durable.Guarded() { // there is no other way to say it
 		return errors.ErrUnsupported
 	}
 	if layer := c.account.vault.layer.Load(); layer != nil {

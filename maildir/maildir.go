@@ -128,7 +128,7 @@ func New(root string, accounts Accounts) *Maildir {
 func (m *Maildir) init() {
 	m.once.Do(func() {
 		if m.files == nil {
-			m.files = durable.OS()
+			m.files = durable.Guarded()
 		}
 		if m.clock == nil {
 			m.clock = time.Now

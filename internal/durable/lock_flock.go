@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-func tryLock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+func tryLock(name string, flag int) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|flag, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,6 @@ import (
 
 // tryLock says that there are no locks here: two servers on one folder would
 // lose mail, so it does not pretend.
-func tryLock(name string) (io.Closer, error) {
+func tryLock(name string, _ int) (io.Closer, error) {
 	return nil, &os.PathError{Op: "lock", Path: name, Err: errors.ErrUnsupported}
 }
