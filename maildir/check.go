@@ -331,7 +331,7 @@ func (c *check) rebuildSummaries(ctx context.Context, folder string) error {
 
 // isOld says whether a file in tmp was left behind.
 func (c *check) isOld(info fs.FileInfo) bool {
-	return c.account.maildir.now().Sub(info.ModTime()) > tempAge
+	return leftBehind(info, c.account.maildir.now())
 }
 
 // age is how old something is, for people.

@@ -454,8 +454,15 @@ func (f *folder) removeOld(dir string, which func(name string) bool) {
 		}
 		path := filepath.Join(dir, name)
 		info, err := f.fs().Lstat(path)
-		if err == nil && info.Mode().IsRegular() && f.account.maildir.now().Sub(info.ModTime()) > tempAge {
+		if err == nil && info.Mode().IsRegular() && leftBehind(info, f.account.maildir.now()) {
 			_ = f.fs().Remove(path)
 		}
 	}
+}
+
+// leftBehind says whether a file in tmp is older than tempAge. A message that is copied, or appended with a date, has an old time
+// while it is written: what its name says of the time counts as well.
+func leftBehind(info fs.FileInfo, now time.Time) bool {
+	named := now.Sub(time.Unix(nameSeconds(info.Name()), 0)) // many years where the name does not tell
+	return now.Sub(info.ModTime()) > tempAge && (named > tempAge || named < -tempAge)
 }
