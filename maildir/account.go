@@ -81,6 +81,7 @@ func (a *account) make() error {
 	if err := a.finishRestore(); err != nil {
 		return err
 	}
+	a.removeReplaced()
 	if err := a.checkLayout(); err != nil {
 		return err
 	}
@@ -196,12 +197,28 @@ func (a *account) removeHidden() {
 		return
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), hiddenPrefix+"mailbricks-") {
-			if err := a.removeTree(filepath.Join(a.dir, e.Name())); err != nil {
-				a.maildir.logger().Warn("maildir: removed mailbox is still on disk", "folder", e.Name(), "error", err)
-			}
+		if !strings.HasPrefix(e.Name(), hiddenPrefix+"mailbricks-") {
+			continue
+		}
+		if err := a.removeUnused(e.Name()); err != nil {
+			a.maildir.logger().Warn("maildir: removed mailbox is still on disk", "folder", e.Name(), "error", err)
 		}
 	}
+}
+
+// removeUnused removes a hidden folder, unless it is one where a backup is being put together.
+func (a *account) removeUnused(name string) error {
+	if name == stagedBackup {
+		lock, err := a.fs().TryLock(filepath.Join(a.dir, backupLock))
+		if errors.Is(err, durable.ErrLocked) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+	}
+	return a.removeTree(filepath.Join(a.dir, name))
 }
 
 // removeTree removes a mailbox's folder with all in it; of a symbolic link only the link.

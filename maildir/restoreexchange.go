@@ -26,22 +26,22 @@ func (r *restore) exchange(temp string) error {
 	if err := r.files.Rename(temp, a.beside(restoredPrefix)); err != nil {
 		return err
 	}
-	if err := r.files.SyncDir(filepath.Dir(a.dir)); err != nil {
-		return err
+	err := r.files.SyncDir(filepath.Dir(a.dir))
+	if err == nil {
+		err = a.finishRestore()
 	}
-	return a.finishRestore()
+	if err != nil {
+		a.maildir.unready(a.dir)
+	}
+	return err
 }
 
-// finishRestore puts a restored tree in the account's place, if there is one, and removes what is left of one that was in its place.
+// finishRestore puts a restored tree in the account's place, if there is one.
 func (a *account) finishRestore() error {
 	fsys, restored := a.maildir.files, a.beside(restoredPrefix)
 	info, err := statOrNil(fsys, restored)
-	if err != nil {
+	if err != nil || info == nil {
 		return err
-	}
-	if info == nil {
-		a.removeReplaced()
-		return nil
 	}
 	if err := fsys.Rename(a.dir, a.beside(replacedPrefix)); err != nil && !isNotExist(err) {
 		// What was replaced by a restore before may still be there.
