@@ -643,3 +643,31 @@ func TestPurgeRemovesWhatRestoreLeft(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, entries)
 }
+
+// Another process that is asked for the account for the first time lets a backup be that is going on, and removes one that was
+// interrupted.
+func TestBackupWhileAnotherProcessStarts(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	for i := range 10 {
+		deliver(t, m, fmt.Sprintf("Subject: %d\r\n\r\n", i))
+	}
+	staged := filepath.Join(m.Root, "example.com", "ann", "..mailbricks-backup")
+	links := 0
+	maildir.SetFS(m, &hooked{FS: unsynced{durable.OS()}, link: func(string) error {
+		if links++; links == 5 {
+			require.DirExists(t, staged)
+			require.NoError(t, mustStore(t, newMaildir(t, m.Root, 0)).Close())
+		}
+		return nil
+	}})
+	dir := filepath.Join(t.TempDir(), "backup")
+	stats, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
+	require.NoError(t, err)
+	require.Greater(t, links, 5)
+	require.EqualValues(t, 10, stats.Messages)
+
+	require.NoError(t, os.MkdirAll(filepath.Join(staged, "cur"), 0o700))
+	require.NoError(t, mustStore(t, newMaildir(t, m.Root, 0)).Close())
+	require.NoDirExists(t, staged)
+}
