@@ -329,7 +329,7 @@ func (f *folder) begin(dir string) (*tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	if changed || f.account.maildir.distrusts(dir) {
+	if changed || f.account.maildir.distrusts(dir) || st.next > lastUIDs {
 		return f.reload(dir, st)
 	}
 	return newTx(f, dir, st), nil

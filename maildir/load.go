@@ -35,6 +35,7 @@ func (f *folder) load(dir string) (*tx, error) {
 	defer list.close()
 	tx, err := f.loadWith(dir, list)
 	if errors.Is(err, errNoUID) {
+		f.account.maildir.logger().Warn("maildir: UIDs are given anew: there are none left", "folder", dir)
 		if err := list.renew(f); err != nil {
 			return nil, err
 		}
@@ -132,6 +133,9 @@ func (tx *tx) fill(list *listFile, x *index) error {
 		return err
 	}
 	next := x.nextUID(head.next)
+	if next > lastUIDs {
+		return errNoUID
+	}
 	short := list.info != nil && x.isShort(list.info.Size(), tx.noted)
 	if lost || x.broken || head.broken || next > head.next || short && !tx.f.inMemory() {
 		// What is missing may have told of larger modseqs.
@@ -183,6 +187,9 @@ func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
 
 // uidMargin is how far the index may be ahead of the uidlist. What says more is damaged.
 const uidMargin = 1 << 24
+
+// lastUIDs is the next UID from which on all are given anew, under another UIDVALIDITY: what is left is for one run.
+const lastUIDs = math.MaxUint32 - uidMargin
 
 // nextUID is the next UID, given what the uidlist says of it: the index tells where lines of that have been lost.
 func (x *index) nextUID(next uint32) uint32 {

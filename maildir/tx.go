@@ -2,7 +2,6 @@ package maildir
 
 import (
 	"cmp"
-	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -100,7 +99,7 @@ func (tx *tx) put(e entry) {
 // add stages a new message: it gets its UID and modseq.
 func (tx *tx) add(e entry) (uint32, error) {
 	if tx.next == 1<<32-1 {
-		return 0, errors.New("maildir: mailbox has no UID left")
+		return 0, errNoUID
 	}
 	tx.modseq++
 	e.uid, e.modseq = tx.next, tx.modseq
