@@ -1,7 +1,6 @@
 package maildir
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -275,7 +274,7 @@ func (f *folder) run() {
 
 func (f *folder) runAll(requests []*request, delivered []delivery) error {
 	dir := f.dir()
-	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	ctx, cancel := f.account.maildir.patience()
 	defer cancel()
 	lock, err := durable.Lock(ctx, f.fs(), filepath.Join(dir, lockFile))
 	if err != nil {
@@ -451,6 +450,32 @@ func (f *folder) refresh() error {
 		return err
 	}
 	return f.submit(nil)
+}
+
+// poll is refresh for who comes again anyway: it waits for nobody who has the folder.
+func (f *folder) poll() error {
+	stale, err := f.stale()
+	if err != nil || !stale || !f.writing.TryLock() {
+		return err
+	}
+	defer f.writing.Unlock()
+	lock, err := f.fs().TryLock(filepath.Join(f.dir(), lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil
+	}
+	if err == nil {
+		_ = lock.Close() // the run takes it
+	}
+	return f.runFor(&request{})
+}
+
+// runFor does a request, and all that is waiting. f.writing is held.
+func (f *folder) runFor(r *request) error {
+	f.mu.Lock()
+	f.queue = append(f.queue, r)
+	f.mu.Unlock()
+	f.run()
+	return r.err
 }
 
 // settle keeps what the next one who opens the folder would have to find out again.

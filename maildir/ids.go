@@ -1,7 +1,6 @@
 package maildir
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -205,7 +204,7 @@ func (a *account) renewID(folder string) (string, error) {
 	}
 	f.writing.Lock()
 	defer f.writing.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	ctx, cancel := a.maildir.patience()
 	defer cancel()
 	lock, err := durable.Lock(ctx, a.fs(), filepath.Join(a.path(folder), lockFile))
 	if err != nil {

@@ -8,9 +8,14 @@ import (
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
+// patience ends when another process has been waited for long enough, or with Close.
+func (m *Maildir) patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(m.stopping, lockTimeout)
+}
+
 // lockFile takes one of the account's lock files.
 func (a *account) lockFile(name string) (io.Closer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	ctx, cancel := a.maildir.patience()
 	defer cancel()
 	return durable.Lock(ctx, a.fs(), filepath.Join(a.dir, name))
 }

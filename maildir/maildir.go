@@ -299,7 +299,8 @@ func (m *Maildir) passwordCost() sealed.Cost {
 	return m.cost
 }
 
-// Close ends what runs in the background and waits for it. Sessions should be closed before; deliveries fail from then on.
+// Close ends what runs in the background and waits for it. Sessions should be closed before; deliveries fail from then on, and so
+// do changes that wait for another process.
 func (m *Maildir) Close() error {
 	m.init()
 	m.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -222,5 +223,54 @@ func TestSizeFileOfDovecot(t *testing.T) {
 		data, err = os.ReadFile(file)
 		require.NoError(t, err)
 		require.Equal(t, want+"4 1\n", string(data))
+	}
+}
+
+// A folder that another process has for long holds up neither the look at others nor Close.
+func TestFolderInOtherHandsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	m.PollInterval = 5 * time.Millisecond
+	boxes, woken := map[string]mailbox.Mailbox{}, map[string]chan struct{}{}
+	for _, user := range []string{ann, "bob@example.com"} {
+		s, err := m.Store(t.Context(), mailbricks.Identity{User: user})
+		require.NoError(t, err)
+		defer s.Close()
+		boxes[user] = mustOpen(t, s, mailbox.Inbox)
+		woken[user] = make(chan struct{}, 1)
+		defer boxes[user].(mailbox.Watcher).Watch(woken[user])()
+	}
+	dir := filepath.Join(m.Root, "example.com")
+	lock, err := durable.OS().TryLock(filepath.Join(dir, "ann", "mailbricks.lock"))
+	require.NoError(t, err)
+	defer lock.Close()
+	put(t, filepath.Join(dir, "ann", "new", "1.M1.other"), "Subject: x\r\n\r\n")
+	time.Sleep(20 * time.Millisecond) // the look at ann's is not over
+	put(t, filepath.Join(dir, "bob", "new", "1.M1.other"), "Subject: x\r\n\r\n")
+	select {
+	case <-woken["bob@example.com"]:
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "the look at the other account has to wait")
+	}
+
+	waiting := make(chan error, 1)
+	go func() {
+		_, _, err := boxes[ann].UIDs(t.Context())
+		waiting <- err
+	}()
+	time.Sleep(20 * time.Millisecond) // it waits
+	closed := make(chan error, 1)
+	go func() { closed <- m.Close() }()
+	for _, c := range []chan error{closed, waiting} {
+		select {
+		case err := <-c:
+			if c == closed {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, durable.ErrLocked)
+			}
+		case <-time.After(10 * time.Second):
+			require.FailNow(t, "Close has to wait")
+		}
 	}
 }

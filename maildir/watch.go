@@ -105,7 +105,7 @@ func (m *Maildir) pollAll(interval time.Duration, stop chan struct{}) {
 		}
 		m.mu.Unlock()
 		for _, f := range folders {
-			if err := f.refresh(); err != nil {
+			if err := f.poll(); err != nil {
 				m.logger().Debug("maildir: watched folder cannot be read", "folder", f.dir(), "error", err)
 			}
 		}
