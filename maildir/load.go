@@ -67,6 +67,11 @@ func (f *folder) loadWith(dir string, list *listFile) (*tx, error) {
 	if err := tx.fill(list, x); err != nil {
 		return nil, err
 	}
+	if index.info == nil {
+		if err := tx.takeDovecotKeywords(); err != nil {
+			return nil, err
+		}
+	}
 	f.noted = ""
 	if x != nil && tx.trusts(x.mark) {
 		tx.asMarked, f.noted = x.mark, x.mark.line()
