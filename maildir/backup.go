@@ -43,6 +43,8 @@ type BackupOptions struct {
 	// Progress is told now and then, while messages are copied to another file system, how many of how many are there; nil:
 	// nobody is.
 	Progress func(done, total int)
+	// Unreadable is told of each file that cannot be read, and why; nil: nobody is.
+	Unreadable func(path string, err error)
 }
 
 // BackupStats counts what is in a backup.
@@ -51,6 +53,8 @@ type BackupStats struct {
 	Mailboxes, Messages int
 	// Copied are messages whose octets were copied, since they could not be linked: 0 within one file system.
 	Copied int
+	// Unreadable are files of the account that cannot be read. The backup has those messages that the earlier one had.
+	Unreadable int
 }
 
 // Backup puts a copy of an account into the folder dir, which is made if need be, and takes the place of an earlier backup
@@ -62,7 +66,8 @@ type BackupStats struct {
 // Folders in the account that are no mailboxes, such as the user's home with Sieve scripts, are copied, too; symbolic links are not.
 //
 // The backup is there, on disk, when Backup returns nil; until then the earlier one is. dir must not be in the account's folder,
-// nor that in dir, nor dir in Root. It fails with ErrNoAccount, and with durable locks held by another backup of this account or in dir.
+// nor that in dir, nor dir in Root. Where single files
+// cannot be read, the backup is made with all others and Backup fails with ErrUnreadable. It fails with ErrNoAccount, and with durable locks held by another backup of this account or in dir.
 func (m *Maildir) Backup(ctx context.Context, address, dir string, opts BackupOptions) (BackupStats, error) {
 	a, err := m.acquire(ctx, address)
 	if err != nil {
@@ -72,7 +77,11 @@ func (m *Maildir) Backup(ctx context.Context, address, dir string, opts BackupOp
 	b := newBackup(a, filepath.Join(a.dir, stagedBackup))
 	b.dir, b.opts = dir, opts
 	defer b.copies.Close()
+	b.skip = map[string]bool{}
 	stats, err := b.run(ctx, address)
+	if err == nil {
+		err = stats.failed()
+	}
 	if err != nil {
 		return stats, fmt.Errorf("maildir: backup of %.200q to %s: %w", address, dir, err)
 	}
@@ -88,7 +97,9 @@ type backup struct {
 	opts    BackupOptions
 	copies  copier
 	stats   BackupStats
-	done    int // messages that copyTree has seen to
+	done    int             // messages that copyTree has seen to
+	old     string          // tree of the earlier backup; empty: none
+	skip    map[string]bool // files that cannot be read; nil: there must not be any
 }
 
 func newBackup(a *account, staged string) *backup {
@@ -128,6 +139,9 @@ func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {
 	}
 	if before.address != "" && !strings.EqualFold(before.address, address) {
 		return b.stats, fmt.Errorf("%w: of %.200q", ErrOtherAccount, before.address)
+	}
+	if before.tree != "" {
+		b.old = filepath.Join(dir, before.tree)
 	}
 	defer func() { _ = removeTree(b.files, b.staged) }() // it is gone if all went well, and if it stays the next run removes it
 	if err := b.stage(ctx); err != nil {

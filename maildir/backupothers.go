@@ -79,6 +79,10 @@ func (b *backup) copyDir(ctx context.Context, from, to, old string) error {
 	if isNotExist(err) {
 		return nil
 	}
+	if b.skip != nil && unreadable(err) {
+		b.unreadable(from, err)
+		return nil
+	}
 	if err == nil {
 		err = b.files.Mkdir(to, folderPerm)
 	}
@@ -95,7 +99,9 @@ func (b *backup) copyDir(ctx context.Context, from, to, old string) error {
 		case e.IsDir() && !isIndex(e.Name()):
 			err = b.copyDir(ctx, source, target, was)
 		case e.Type().IsRegular():
-			_, err = b.copyUnlessHad(source, was, target)
+			if _, err = b.copyUnlessHad(source, was, target); err != nil && !isNotExist(err) && !errors.Is(err, fs.ErrExist) {
+				_, err = b.instead(source, was, target, err)
+			}
 		}
 		if err != nil && !isNotExist(err) && !errors.Is(err, fs.ErrExist) { // gone, or there already
 			return err

@@ -50,12 +50,8 @@ func (b *backup) place(ctx context.Context, before backupHead) (string, error) {
 		return "", err
 	}
 	if err := b.files.Rename(b.staged, to); err != nil {
-		old := ""
-		if before.tree != "" {
-			old = filepath.Join(b.dir, before.tree)
-		}
 		b.copies.Dir = b.dir
-		if err := errors.Join(b.copyTree(ctx, old, to), b.copies.Finish()); err != nil {
+		if err := errors.Join(b.copyTree(ctx, to), b.copies.Finish()); err != nil {
 			_ = removeTree(b.files, to)
 			return "", err
 		}
@@ -87,7 +83,7 @@ func syncTree(fsys durable.FS, root string) error {
 }
 
 // copyTree copies the staged tree to another file system, but for the messages that the backup before has.
-func (b *backup) copyTree(ctx context.Context, old, to string) error {
+func (b *backup) copyTree(ctx context.Context, to string) error {
 	if err := b.files.Mkdir(to, folderPerm); err != nil {
 		return err
 	}
@@ -109,28 +105,18 @@ func (b *backup) copyTree(ctx context.Context, old, to string) error {
 		if err := b.copyFiles(filepath.Join(b.staged, folder), filepath.Join(to, folder)); err != nil {
 			return err
 		}
-		if err := b.copyMessages(ctx, folder, old, to); err != nil {
+		if err := b.copyMessages(ctx, folder, to); err != nil {
 			return err
 		}
 	}
-	return b.copyOthers(ctx, b.staged, to, old)
+	return b.copyOthers(ctx, b.staged, to, b.old)
 }
 
 // copyMessages copies the messages of a folder.
-func (b *backup) copyMessages(ctx context.Context, folder, old, to string) error {
-	had := map[string]string{} // paths in the backup before, by file names without flags
-	for _, sub := range []string{"new", "cur"} {
-		if old == "" {
-			break
-		}
-		names, err := b.files.ReadNames(filepath.Join(old, folder, sub))
-		if err != nil && !isNotExist(err) {
-			return err
-		}
-		for _, name := range names {
-			base, _ := splitName(name)
-			had[base] = filepath.Join(old, folder, sub, name)
-		}
+func (b *backup) copyMessages(ctx context.Context, folder, to string) error {
+	had, err := b.had(folder)
+	if err != nil {
+		return err
 	}
 	for _, sub := range []string{"new", "cur"} {
 		names, err := b.files.ReadNames(filepath.Join(b.staged, folder, sub))
@@ -143,9 +129,17 @@ func (b *backup) copyMessages(ctx context.Context, folder, old, to string) error
 			}
 			path := filepath.Join(folder, sub, name)
 			base, _ := splitName(name)
-			copied, err := b.copyUnlessHad(filepath.Join(b.staged, path), had[base], filepath.Join(to, path))
+			from, old, target := filepath.Join(b.staged, path), had[base], filepath.Join(to, path)
+			copied, err := b.copyUnlessHad(from, old, target)
 			if err != nil {
-				return err
+				copied = false
+				there, err := b.instead(from, old, target, err)
+				if err != nil {
+					return err
+				}
+				if !there {
+					b.stats.Messages--
+				}
 			}
 			if copied {
 				b.stats.Copied++

@@ -22,6 +22,7 @@ func (b *backup) stage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.account.takeDovecotKeywords(ctx, folders)
 	for _, folder := range folders {
 		if err := b.stageFolder(ctx, folder); err != nil {
 			return err
@@ -145,16 +146,21 @@ func (b *backup) stageFile(ctx context.Context, path string) error {
 	if isNotExist(err) || err == nil && !info.Mode().IsRegular() {
 		return nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		var copied bool
+		if copied, err = b.copies.linkOrCopy(from, to, info); err == nil && copied {
+			b.stats.Copied++
+		}
 	}
-	copied, err := b.copies.linkOrCopy(from, to, info)
-	if isNotExist(err) {
+	if err == nil || isNotExist(err) {
 		return nil
 	}
-	if copied {
-		b.stats.Copied++
+	had, hadErr := b.had(filepath.Dir(filepath.Dir(path)))
+	if hadErr != nil {
+		return hadErr
 	}
+	base, _ := splitName(filepath.Base(path))
+	_, err = b.instead(from, had[base], to, err)
 	return err
 }
 

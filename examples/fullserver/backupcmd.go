@@ -65,9 +65,12 @@ func (c *backupCommand) streamOn(ctx context.Context, a *app, s *serverStream) e
 	for i, b := range list {
 		s.progress(progressReport{Done: i, Total: len(list), What: b.address})
 		stats, err := a.store.Backup(ctx, b.address, b.dir, maildir.BackupOptions{
-			Progress: func(done, total int) { s.progress(progressReport{Done: done, Total: total, What: b.address}) },
+			Progress:   func(done, total int) { s.progress(progressReport{Done: done, Total: total, What: b.address}) },
+			Unreadable: func(path string, err error) { s.note("%s: cannot be read: %q: %v", b.address, path, err) },
 		})
-		if err != nil { // the others get theirs all the same
+		if errors.Is(err, maildir.ErrUnreadable) {
+			errs = append(errs, fmt.Errorf("%w; all else is in the backup", err))
+		} else if err != nil { // the others get theirs all the same
 			errs = append(errs, err)
 			if ctx.Err() != nil {
 				break

@@ -32,7 +32,11 @@ func (c *mailExport) streamOn(ctx context.Context, a *app, s *serverStream) (err
 	if err != nil {
 		return err
 	}
-	from := archive.FromStore(store, c.Mailboxes...)
+	unreadable := 0
+	from := archive.OutOfStore(store, archive.ExportOptions{Mailboxes: c.Mailboxes, Unreadable: func(where string, err error) {
+		unreadable++
+		s.note("left out: %s: %v", where, err)
+	}})
 	defer func() { err = errors.Join(err, from.Close()) }()
 	to := archive.NewTarWriter(s.data(), false)
 	if _, err := archive.Copy(ctx, to, from, func(done archive.Stats) {
@@ -40,7 +44,10 @@ func (c *mailExport) streamOn(ctx context.Context, a *app, s *serverStream) (err
 	}); err != nil {
 		return err
 	}
-	return s.endData()
+	if err := s.endData(); err != nil || unreadable == 0 {
+		return err
+	}
+	return fmt.Errorf("%s left out as unreadable; all else is there", plural(unreadable, "message was", "messages were"))
 }
 
 // mailOf opens the mail of an account.

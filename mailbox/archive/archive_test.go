@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -314,4 +315,75 @@ func TestFoldersAreNotOverwritten(t *testing.T) {
 	require.ErrorIs(t, err, archive.ErrFormat)
 	_, err = archive.Open(filepath.Join(dir, "none"), archive.Tar, archive.Options{})
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// unreadable is a store with a message that cannot be opened, and one that cannot be read to its end.
+type unreadable struct {
+	mailbox.Store
+	err error
+}
+
+func (s unreadable) Open(ctx context.Context, name string) (mailbox.Mailbox, error) {
+	box, err := s.Store.Open(ctx, name)
+	return unreadableBox{box, s.err}, err
+}
+
+type unreadableBox struct {
+	mailbox.Mailbox
+	err error
+}
+
+func (b unreadableBox) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content, error) {
+	c, err := b.Mailbox.Content(ctx, uid)
+	switch {
+	case uid == 1:
+		return nil, errors.Join(b.err, c.Close())
+	case uid == 2 || uid == 4:
+		return tornContent{c, b.err}, err
+	}
+	return c, err
+}
+
+// tornContent has an octet that cannot be read.
+type tornContent struct {
+	mailbox.Content
+	err error
+}
+
+func (c tornContent) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.Content.ReadAt(p, off)
+	if off+int64(n) > 5 {
+		return 0, c.err
+	}
+	return n, err
+}
+
+func TestMessagesThatCannotBeReadAreLeftOutIfSo(t *testing.T) {
+	t.Parallel()
+	store := newStore()
+	for _, text := range []string{"Subject: a\r\n\r\n", "Subject: b\r\n\r\n", "Subject: c\r\n\r\n", "Subject: d\r\n\r\n" + strings.Repeat("x\r\n", 50_000),
+		"Subject: e\r\n\r\n" + strings.Repeat("y\r\n", 50_000)} {
+		put(t, store, "INBOX", text, day(1))
+	}
+	var told []string
+	read := func(cause error, opts archive.ExportOptions) (archive.Stats, mailbox.Store, error) {
+		told = nil
+		to := newStore()
+		stats, err := archive.Copy(t.Context(), archive.IntoStore(to, archive.ImportOptions{}), archive.OutOfStore(unreadable{store, cause}, opts), nil)
+		return stats, to, err
+	}
+	leave := archive.ExportOptions{Unreadable: func(where string, err error) { told = append(told, where+": "+err.Error()) }}
+	stats, to, err := read(fs.ErrPermission, leave)
+	require.NoError(t, err)
+	require.Equal(t, 2, stats.Messages)
+	require.Equal(t, []string{`mailbox "INBOX", UID 1: permission denied`, `mailbox "INBOX", UID 2: permission denied`,
+		`mailbox "INBOX", UID 4: permission denied`}, told)
+	have := snapshot(t, to)
+	require.Contains(t, strings.Join(have, ""), "Subject: c")
+	require.Contains(t, strings.Join(have, ""), "Subject: e")
+	_, _, err = read(mailbox.ErrLocked, leave)
+	require.ErrorIs(t, err, mailbox.ErrLocked)
+	require.Empty(t, told)
+	_, _, err = read(fs.ErrPermission, archive.ExportOptions{})
+	require.ErrorIs(t, err, fs.ErrPermission)
 }

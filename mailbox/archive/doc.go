@@ -1,5 +1,5 @@
 // Package archive takes mail out of any mailbox.Store and puts it into one: as mbox, as a Maildir tree, or as a tar of the
-// whole account. Each format has a [Reader] and a [Writer], a store has both ([FromStore] and [IntoStore]), and [Copy] takes
+// whole account. Each format has a [Reader] and a [Writer], a store has both ([FromStore] or [OutOfStore], and [IntoStore]), and [Copy] takes
 // any of them to any other.
 //
 // # What each format keeps

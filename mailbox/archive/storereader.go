@@ -1,15 +1,20 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/mailbricks/mailbricks/mailbox"
 )
+
+// readAhead is the longest message that is kept in memory, in octets.
+const readAhead = 64 << 10
 
 // metaBatch is how many messages a store is asked about at once.
 const metaBatch = 200
@@ -17,7 +22,7 @@ const metaBatch = 200
 // storeReader reads a store.
 type storeReader struct {
 	store mailbox.Store
-	names []string // the only ones; nil: all
+	opts  ExportOptions
 
 	begun bool
 	infos []mailbox.Info // still to come
@@ -26,18 +31,33 @@ type storeReader struct {
 	uids  []mailbox.UID   // still to come
 	metas []mailbox.Meta  // still to come, before uids
 	open  mailbox.Content // of the message given last
+	buf   []byte          // for content
 }
 
 // FromStore reads the mail of an account: the mailboxes with these names or, if none is named, all, each sorted by UID. Next
 // fails with mailbox.ErrNoMailbox for a name without a mailbox. Messages and mailboxes that go meanwhile are left out, and what
 // comes to a mailbox after it was begun. Closing the Reader does not close the store.
 func FromStore(store mailbox.Store, names ...string) Reader {
-	return &storeReader{store: store, names: names}
+	return OutOfStore(store, ExportOptions{Mailboxes: names})
+}
+
+// ExportOptions are for OutOfStore. The zero value is good.
+type ExportOptions struct {
+	// Mailboxes are the names of the only ones that are read; empty: all are.
+	Mailboxes []string
+	// Unreadable is told of each message that cannot be read and is left out for that, where it is, and why; nil: the first
+	// one ends the reading. What cannot be read for another reason than its file, such as that the account is locked, ends it always.
+	Unreadable func(where string, err error)
+}
+
+// OutOfStore is FromStore with options.
+func OutOfStore(store mailbox.Store, opts ExportOptions) Reader {
+	return &storeReader{store: store, opts: opts}
 }
 
 // Count is how many messages FromStore would give now.
 func Count(ctx context.Context, store mailbox.Store, names ...string) (int, error) {
-	r := &storeReader{store: store, names: names}
+	r := &storeReader{store: store, opts: ExportOptions{Mailboxes: names}}
 	if _, err := r.begin(ctx); err != nil {
 		return 0, err
 	}
@@ -113,7 +133,7 @@ func (r *storeReader) begin(ctx context.Context) (Entry, error) {
 	slices.SortFunc(infos, func(a, b mailbox.Info) int { return strings.Compare(a.Name, b.Name) })
 	account := &Account{}
 	wanted := map[string]bool{}
-	for _, name := range r.names {
+	for _, name := range r.opts.Mailboxes {
 		clean, err := mailbox.CleanName(name)
 		if err != nil {
 			return Entry{}, err
@@ -218,14 +238,53 @@ func (r *storeReader) nextMessage(ctx context.Context) (e Entry, ok bool, err er
 			r.open = nil
 			continue
 		}
-		if err != nil {
+		var content io.Reader
+		if err == nil {
+			content, err = r.content()
+		} else {
 			r.open = nil
+		}
+		if err != nil && r.leaveOut(ctx, err) {
+			if err := r.closeContent(); err != nil {
+				return Entry{}, false, err
+			}
+			r.opts.Unreadable(where, err)
+			continue
+		}
+		if err != nil {
 			return Entry{}, false, fmt.Errorf("archive: %s: %w", where, err)
 		}
-		size := r.open.Size()
 		return Entry{Message: &Message{
 			UID: meta.UID, ModSeq: meta.ModSeq, Flags: meta.Flags, InternalDate: meta.InternalDate, SaveDate: meta.SaveDate,
-			Size: size, Content: io.NewSectionReader(r.open, 0, size), Where: where,
+			Size: r.open.Size(), Content: content, Where: where,
 		}}, true, nil
 	}
+}
+
+// content is what is in the open message. Where unreadable messages are left out it is read once before, as there is no way back
+// once a writer has begun with it.
+func (r *storeReader) content() (io.Reader, error) {
+	size := r.open.Size()
+	content := io.NewSectionReader(r.open, 0, size)
+	if r.opts.Unreadable == nil {
+		return content, nil
+	}
+	if size <= readAhead {
+		if cap(r.buf) < int(size) {
+			r.buf = make([]byte, readAhead)
+		}
+		_, err := io.ReadFull(content, r.buf[:size])
+		return bytes.NewReader(r.buf[:size]), err
+	}
+	n, err := io.Copy(io.Discard, content)
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
+	return io.NewSectionReader(r.open, 0, size), err
+}
+
+// leaveOut says whether a message is left out as it cannot be read.
+func (r *storeReader) leaveOut(ctx context.Context, err error) bool {
+	return r.opts.Unreadable != nil && ctx.Err() == nil && !errors.Is(err, mailbox.ErrLocked) && !errors.Is(err, mailbox.ErrNoMailbox) &&
+		!errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE)
 }
