@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 
@@ -18,6 +19,21 @@ func (a *account) lockFile(name string) (io.Closer, error) {
 	ctx, cancel := a.maildir.patience()
 	defer cancel()
 	return durable.Lock(ctx, a.fs(), filepath.Join(a.dir, name))
+}
+
+// renameFolder gives a mailbox's folder another name while no other process is at work in it: what that does would get into a
+// folder that has the old name next. Where the folder cannot be locked, as on a full disk, it is renamed all the same.
+func (a *account) renameFolder(from, to string) error {
+	lock, err := a.lockFile(filepath.Join(from, lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return err
+	}
+	if err == nil && lockedFoldersMove {
+		defer lock.Close()
+	} else if err == nil {
+		_ = lock.Close() // what was going on is over at least
+	}
+	return a.fs().Rename(a.path(from), a.path(to))
 }
 
 // lockStructure keeps all others, in this process and elsewhere, from making, renaming and removing folders.

@@ -57,8 +57,9 @@ func (a *account) delete(folder string) error {
 		freed.bytes -= u.bytes
 		freed.messages -= u.messages
 	}
-	hidden := filepath.Join(a.dir, hiddenPrefix+"mailbricks-old-"+a.maildir.names.next())
-	if err := a.fs().Rename(a.path(folder), hidden); err != nil {
+	old := hiddenPrefix + "mailbricks-old-" + a.maildir.names.next()
+	hidden := filepath.Join(a.dir, old)
+	if err := a.renameFolder(folder, old); err != nil {
 		return fmt.Errorf("maildir: delete: %w", err)
 	}
 	f.retire(fmt.Errorf("%w: it was deleted", mailbox.ErrNoMailbox))

@@ -274,3 +274,32 @@ func TestFolderInOtherHandsHoldsUpNobody(t *testing.T) {
 		}
 	}
 }
+
+// A mailbox is not renamed nor deleted while another process is at work in it.
+func TestFolderInOtherHandsStaysWhereItIs(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	s := mustStore(t, m).(mailbox.Organizer)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	for i, change := range []func() error{
+		func() error { return s.Rename(t.Context(), "A", "B") },
+		func() error { return s.Delete(t.Context(), "A") },
+	} {
+		require.NoError(t, s.Create(t.Context(), "A", ""))
+		lock, err := durable.OS().TryLock(filepath.Join(dir, ".A", "mailbricks.lock"))
+		require.NoError(t, err)
+		done := make(chan error, 1)
+		go func() { done <- change() }()
+		time.Sleep(50 * time.Millisecond)
+		require.DirExists(t, filepath.Join(dir, ".A"), i)
+		require.NoError(t, lock.Close())
+		require.NoError(t, <-done)
+		require.NoDirExists(t, filepath.Join(dir, ".A"), i)
+	}
+
+	// Where there is no lock to be had, as on a full disk, it goes on.
+	require.NoError(t, s.Create(t.Context(), "A", ""))
+	_ = os.Remove(filepath.Join(dir, ".A", "mailbricks.lock"))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, ".A", "mailbricks.lock"), 0o700))
+	require.NoError(t, s.Delete(t.Context(), "A"))
+}

@@ -185,7 +185,7 @@ func (a *account) rename(moves []renaming, before, after *useFile) error {
 		return errors.Join(err, a.endRename())
 	}
 	for i, m := range moves {
-		err := a.fs().Rename(a.path(m.from), a.path(m.to))
+		err := a.renameFolder(m.from, m.to)
 		if errors.Is(err, fs.ErrExist) {
 			err = fmt.Errorf("%w: %w", mailbox.ErrExists, err)
 		}
