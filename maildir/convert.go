@@ -213,6 +213,9 @@ func (c *conversion) all(ctx context.Context, first bool) error {
 	}
 	inbox := c.folder("")
 	defer c.leave(inbox)
+	if err := inbox.submit(nil); err != nil { // while what Dovecot has of keywords is still there
+		return err
+	}
 	if err := c.smallFiles(ctx, inbox, func(do func() error) error {
 		unlock, err := c.lockStructure()
 		if err != nil {

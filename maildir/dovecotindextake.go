@@ -2,11 +2,13 @@ package maildir
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/sealed"
@@ -25,12 +27,7 @@ const (
 // of flags, only the names of the files count.
 func (tx *tx) takeDovecotKeywords() error {
 	st := tx.st
-	for _, name := range st.keywords.letters {
-		if name == "" { // Dovecot gives letters as long as there are any
-			return nil
-		}
-	}
-	if st.entries.len() == 0 {
+	if slices.Contains(st.keywords.letters[:], "") || st.entries.len() == 0 { // Dovecot gives letters as long as there are any
 		return nil
 	}
 	x, err := tx.readDovecotIndex()
@@ -65,12 +62,12 @@ func (tx *tx) takeKeywordsOf(x *dovecotIndex) error {
 			}
 		}
 	}
-	used := map[string]bool{}
 	for uid, bits := range x.sets {
 		e := *tx.st.entries.find(uid)
 		e.extra = sets[bits]
 		tx.st.replace(e)
 	}
+	used := map[string]bool{}
 	for _, set := range sets {
 		for _, name := range set.names {
 			used[name] = true
@@ -170,4 +167,25 @@ func dovecotSealed(err error) error {
 		return fmt.Errorf("%w: %w", errDovecot, err)
 	}
 	return err
+}
+
+// takeDovecotKeywords opens those of these folders that were never opened and may have keywords only in Dovecot's index, which
+// is in no backup. If one cannot be, it is not for the backup to say.
+func (a *account) takeDovecotKeywords(ctx context.Context, folders []string) {
+	for _, folder := range folders {
+		dir := a.path(folder)
+		info, err := statOrNil(a.fs(), filepath.Join(dir, indexFile))
+		if err != nil || info != nil || ctx.Err() != nil {
+			continue
+		}
+		kw, _, err := loadKeywords(a.fs(), dir)
+		if err != nil || slices.Contains(kw.letters[:], "") {
+			continue
+		}
+		f := a.folder(folder)
+		if err := f.submit(nil); err != nil {
+			a.maildir.logger().Warn("maildir: keywords beyond 26 that only Dovecot's index has may not be in the backup", "folder", dir, "error", err)
+		}
+		a.leave(f)
+	}
 }

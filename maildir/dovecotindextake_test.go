@@ -190,3 +190,28 @@ func TestDovecotKeywordsLost(t *testing.T) {
 	requireFlags(t, m, want)
 	require.NotContains(t, log.String(), "level=WARN")
 }
+
+// Neither a backup of an account that nobody has opened yet, nor encrypting one, loses them, though both leave Dovecot's
+// index out.
+func TestDovecotKeywordsUnopened(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	want := dovecotKeywords(t, m.Root, "both")
+	dir := filepath.Join(t.TempDir(), "backup")
+	_, err := m.Backup(t.Context(), ann, dir, maildir.BackupOptions{})
+	require.NoError(t, err)
+	back := newMaildir(t, t.TempDir(), 0)
+	_, err = back.Restore(t.Context(), ann, dir, maildir.RestoreOptions{})
+	require.NoError(t, err)
+	requireFlags(t, back, want)
+
+	m = newMaildir(t, t.TempDir(), 0)
+	maildir.Cheap(m)
+	want = dovecotKeywords(t, m.Root, "both")
+	_, err = m.EnableEncryption(t.Context(), ann, password)
+	require.NoError(t, err)
+	require.NoError(t, m.Unlock(t.Context(), ann, password))
+	require.NoError(t, m.FinishEncryption(t.Context(), ann, nil))
+	requireFlags(t, m, want)
+	require.NoFileExists(t, filepath.Join(m.Root, "example.com", "ann", "dovecot.index"))
+}
