@@ -23,7 +23,6 @@ func (b *backup) stage(ctx context.Context) error {
 		return err
 	}
 	b.account.takeDovecotKeywords(ctx, folders)
-	b.account.takeDovecotKeywords(ctx, folders)
 	for _, folder := range folders {
 		if err := b.stageFolder(ctx, folder); err != nil {
 			return err
