@@ -21,7 +21,7 @@ func openContent(fsys durable.FS, path string, known int64) (mailbox.Content, er
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("maildir: %s is no file", path)
+		err = fmt.Errorf("maildir: %s: %w", path, durable.ErrNotRegular)
 	}
 	if err != nil {
 		_ = f.Close()

@@ -185,6 +185,7 @@ type folder struct {
 	arriving  bool // a run is about to publish what was delivered
 	kicked    bool
 	learned   map[uint32]learned // what readers found out since the last run
+	guesses   map[uint32]guess   // of messages that cannot be read
 	watchers  map[*watcher]struct{}
 }
 

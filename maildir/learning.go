@@ -3,9 +3,15 @@ package maildir
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
+	"time"
 
+	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -27,7 +33,7 @@ func (f *folder) unsized() (missing []entry, err error) {
 			if at.size >= 0 {
 				continue
 			}
-			if e := f.learnedOf(*at); e.size < 0 {
+			if e := f.learnedOf(*at); e.size < 0 && !f.guessed(&e) {
 				missing = append(missing, e)
 			}
 		}
@@ -46,7 +52,7 @@ func (s *session) learnSizes() error {
 		return err
 	}
 	for i := range missing {
-		if err := s.learn(&missing[i]); err != nil && !errors.Is(err, mailbox.ErrExpunged) {
+		if err := s.learnOrGuess(&missing[i]); err != nil && !errors.Is(err, mailbox.ErrExpunged) {
 			return err
 		}
 	}
@@ -63,6 +69,9 @@ func (s *session) learnAll(entries []entry) ([]entry, error) {
 	if err := s.f.read(func(*state) {
 		for i, e := range entries {
 			entries[i] = s.f.learnedOf(e)
+			if unknown(entries[i]) {
+				s.f.guessed(&entries[i])
+			}
 		}
 	}); err != nil {
 		return nil, err
@@ -70,7 +79,7 @@ func (s *session) learnAll(entries []entry) ([]entry, error) {
 	out := entries[:0]
 	for _, e := range entries {
 		if unknown(e) {
-			if err := s.learn(&e); errors.Is(err, mailbox.ErrExpunged) {
+			if err := s.learnOrGuess(&e); errors.Is(err, mailbox.ErrExpunged) {
 				continue
 			} else if err != nil {
 				return nil, err
@@ -79,6 +88,61 @@ func (s *session) learnAll(entries []entry) ([]entry, error) {
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+// guess is what is told of a message that cannot be read: its length as it is on disk.
+type guess struct {
+	size, date int64
+	until      time.Time // then somebody tries again
+}
+
+// guessTime is how long that is.
+const guessTime = time.Minute
+
+// guessed fills in what is told of a message that could not be read. Call it with f.mu held.
+func (f *folder) guessed(e *entry) bool {
+	g, ok := f.guesses[e.uid]
+	if ok = ok && g.until.After(f.account.maildir.now()); ok {
+		e.size, e.date = g.size, g.date
+	}
+	return ok
+}
+
+// learnOrGuess is learn for who tells of many messages: one that cannot be read must not keep the others from being told of.
+func (s *session) learnOrGuess(e *entry) error {
+	err := s.learn(e)
+	if !isBadMessage(err) {
+		return err
+	}
+	f := s.f
+	if guessErr := s.withFile(e, func(path string) error {
+		info, err := f.fs().Lstat(path)
+		if err == nil {
+			e.size, e.date = info.Size(), info.ModTime().Unix()
+		}
+		return err
+	}); guessErr != nil {
+		return guessErr
+	}
+	f.account.maildir.logger().Warn("maildir: message cannot be read", "folder", f.dir(), "uid", e.uid, "error", err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.guesses == nil {
+		f.guesses = map[uint32]guess{}
+	}
+	f.guesses[e.uid] = guess{e.size, e.date, f.account.maildir.now().Add(guessTime)}
+	return nil
+}
+
+// isBadMessage says whether an error is about one message's file: it may not be read or is no file, the disk has a bad spot, or
+// what is encrypted is damaged.
+func isBadMessage(err error) bool {
+	for _, bad := range []error{durable.ErrNotRegular, fs.ErrPermission, syscall.EIO, sealed.ErrDamaged, io.ErrUnexpectedEOF} {
+		if errors.Is(err, bad) {
+			return true
+		}
+	}
+	return false
 }
 
 // learn looks at the file of a message for its size and date.

@@ -37,6 +37,13 @@ func (s *session) Status(ctx context.Context) (mailbox.Status, error) {
 				out.Size += max(l.size, 0) - max(e.size, 0)
 			}
 		}
+		for uid := range s.f.guesses {
+			if at := st.entries.find(uid); at != nil {
+				if e := s.f.learnedOf(*at); e.size < 0 && s.f.guessed(&e) {
+					out.Size += e.size
+				}
+			}
+		}
 		out.Keywords = st.keywordsUsed()
 	})
 	if err == nil {

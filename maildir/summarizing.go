@@ -95,7 +95,7 @@ func (s *session) makeSummaries(ctx context.Context, entries []entry) ([]summary
 	return list, errors.Join(errs...)
 }
 
-// summary reads a message; nil if it is gone.
+// summary reads a message; nil if it is gone or cannot be read.
 func (s *session) summary(e *entry) (data []byte, err error) {
 	err = s.withFile(e, func(path string) error {
 		file, err := s.f.fs().OpenFile(path, os.O_RDONLY, 0)
@@ -107,6 +107,10 @@ func (s *session) summary(e *entry) (data []byte, err error) {
 		return err
 	})
 	if errors.Is(err, mailbox.ErrExpunged) {
+		return nil, nil
+	}
+	if isBadMessage(err) {
+		s.f.account.maildir.logger().Debug("maildir: message cannot be read", "folder", s.f.dir(), "uid", e.uid, "error", err)
 		return nil, nil
 	}
 	return data, err

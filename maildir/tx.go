@@ -431,6 +431,11 @@ func (tx *tx) publish() bool {
 		}
 	}
 	f.learned = map[uint32]learned{}
+	for uid := range f.guesses {
+		if tx.st.entries.find(uid) == nil {
+			delete(f.guesses, uid)
+		}
+	}
 	f.st = tx.st
 	return news
 }
