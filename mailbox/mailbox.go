@@ -43,7 +43,8 @@ type Writer interface {
 	Append(ctx context.Context, r io.Reader, opts AppendOptions) (UID, error)
 	// SetFlags changes the flags of messages and tells the state of all of them after it, leaving out those that are
 	// gone. With UnchangedSince, messages with a larger modseq are left as they are. A message whose flags stay the same
-	// gets no new modseq. It fails with ErrFlags.
+	// gets no new modseq. It fails with ErrFlags, which changes none, and where a message cannot be changed, when others may be:
+	// their modseqs tell.
 	SetFlags(ctx context.Context, uids []UID, change FlagChange) ([]Meta, error)
 	// Expunge removes messages for good, whatever their flags, and tells which it removed; those that another caller removed are
 	// not among them.

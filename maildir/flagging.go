@@ -10,7 +10,8 @@ import (
 )
 
 // setFlags stages a change of flags and gives the messages after it. A rename of each file is the change; it is made at
-// once and synced with the folder.
+// once and synced with the folder. A message whose file cannot be renamed is left as it is, and the error told; the others
+// are changed all the same.
 func (tx *tx) setFlags(uids []mailbox.UID, change mailbox.FlagChange) ([]entry, error) {
 	if change.Op != mailbox.RemoveFlags {
 		if err := tx.withKeywords(change.Flags); err != nil {
@@ -20,6 +21,7 @@ func (tx *tx) setFlags(uids []mailbox.UID, change mailbox.FlagChange) ([]entry, 
 	bits, extra := tx.keywords.encode(change.Flags)
 	keep := tx.keywords.unnamed(^flags(0))
 	var out []entry
+	var failed error
 	seq := uint64(0)
 	for _, uid := range slices.Compact(slices.Sorted(slices.Values(uids))) {
 		e, ok := tx.find(uint32(uid))
@@ -49,17 +51,17 @@ func (tx *tx) setFlags(uids []mailbox.UID, change mailbox.FlagChange) ([]entry, 
 			seq = tx.modseq
 		}
 		e, ok, err := tx.reflag(e, fl)
-		if err != nil {
-			return nil, err
+		if failed == nil {
+			failed = err
 		}
-		if !ok {
+		if err != nil || !ok {
 			continue
 		}
 		e.extra, e.modseq = wantExtra, seq
 		tx.noteFlags(e)
 		out = append(out, e)
 	}
-	return out, nil
+	return out, failed
 }
 
 // reflag renames a message's file for other flags. It says no if the message is gone.

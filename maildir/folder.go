@@ -198,7 +198,7 @@ type learned struct {
 
 // request is one change that is waiting for a run.
 type request struct {
-	// do stages the change. If it fails it has staged nothing.
+	// do stages the change. If it fails, what it has staged is committed all the same: nothing, but for flags.
 	do   func(*tx) error
 	err  error
 	done bool

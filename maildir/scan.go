@@ -245,7 +245,12 @@ func (s *sight) unseen() []entry {
 
 // scan looks at all files and stages what has changed: messages that came, went, or have other flags. New comes first: a
 // file that another program moves to cur meanwhile is seen once or twice, not never.
-func (tx *tx) scan() error {
+func (tx *tx) scan() (err error) {
+	defer func() {
+		if err != nil {
+			tx.f.rescan = true
+		}
+	}()
 	if tx.fresh { // a process before may have ended between a rename, also of an index file, and the sync of its folder
 		tx.dirs[tx.dir], tx.dirs[filepath.Join(tx.dir, "cur")], tx.dirs[filepath.Join(tx.dir, "new")] = true, true, true
 	}
