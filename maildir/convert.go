@@ -40,9 +40,6 @@ type conversion struct {
 	failed  int
 }
 
-// errKeysChanged says that the key file is another one than when a run began, which therefore says nothing.
-var errKeysChanged = errors.New("maildir: keys have changed meanwhile")
-
 // convertInBackground does what is left to do.
 func (a *account) convertInBackground() {
 	m := a.maildir
@@ -93,12 +90,18 @@ func (a *account) finishConversion(ctx context.Context, progress func(Encryption
 
 func (a *account) convertOrWait(ctx context.Context) error {
 	for {
-		if err := a.loadKeys(); err != nil || !a.vault.unfinished() {
+		if err := a.loadKeys(); err != nil {
 			return err
 		}
+		if !a.vault.unfinished() && !a.vault.status().Working {
+			return nil
+		}
 		err := a.convert(ctx)
-		if !errors.Is(err, durable.ErrLocked) {
+		if err != nil && !errors.Is(err, durable.ErrLocked) {
 			return err
+		}
+		if err == nil { // though the keys may have changed in its last moment
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -124,6 +127,9 @@ func (a *account) convert(ctx context.Context) error {
 	}
 	defer a.vault.endProgress()
 	for run := 1; run <= conversionRuns; run++ {
+		if err := a.loadKeys(); err != nil {
+			return err
+		}
 		c := &conversion{account: a, layer: layer, began: a.vault.keyFile()}
 		if c.began == nil { // another process has turned encryption off
 			return nil
@@ -448,7 +454,7 @@ func (c *conversion) converted() error {
 		return c.removeKeys()
 	}
 	return c.changeKeys(func(k *sealed.Keys) error {
-		if c.vault.keyFile() != c.began {
+		if !c.began.Same(c.vault.keyFile()) {
 			return errKeysChanged
 		}
 		k.SetState(sealed.Sealed)
@@ -463,10 +469,10 @@ func (c *conversion) removeKeys() error {
 		return err
 	}
 	defer unlock()
-	if err := c.loadKeys(); err != nil {
+	if _, err := c.diskKeys(); err != nil {
 		return err
 	}
-	if c.vault.keyFile() != c.began {
+	if !c.began.Same(c.vault.keyFile()) {
 		return errKeysChanged
 	}
 	for _, name := range []string{roleFileName, keyFileName} {

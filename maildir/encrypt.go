@@ -164,9 +164,14 @@ func (m *Maildir) ChangePassword(ctx context.Context, address string, c Password
 		return fmt.Errorf("%w: it is empty", ErrSecret)
 	}
 	return m.withKeys(ctx, address, c.Secret, func(a *account) error {
+		lock, err := a.passwordLock(ctx, c.New)
+		if err != nil {
+			return err
+		}
+		defer a.vault.changingPassword()()
 		var id sealed.ID
-		err := a.changeKeys(func(k *sealed.Keys) (err error) {
-			id, err = k.AddLock(sealed.Secret{Password: c.New}, m.passwordCost())
+		err = a.changeKeys(func(k *sealed.Keys) (err error) {
+			id, err = k.Add(lock)
 			return err
 		})
 		if err == nil && c.Commit != nil {
@@ -177,7 +182,8 @@ func (m *Maildir) ChangePassword(ctx context.Context, address string, c Password
 		if err != nil {
 			return err
 		}
-		return a.changeKeys(func(k *sealed.Keys) error { k.OnlyLock(id); return nil })
+		// A log-in by another process may have dropped it, as log-ins did not know it.
+		return a.changeKeys(func(k *sealed.Keys) error { return k.Set(lock) })
 	})
 }
 
@@ -236,17 +242,35 @@ func (a *account) openKeys(ctx context.Context, secret Secret) error {
 	if secret == (Secret{}) {
 		return a.openForSession()
 	}
-	keys, err := a.tryKeys(ctx, secret)
-	if err != nil {
-		return err
+	_, err := a.openBy(ctx, secret)
+	return err
+}
+
+// maxUnlocks is how often a secret is tried while the key file becomes another one each time.
+const maxUnlocks = 5
+
+// openBy opens the account with a secret, and says which lock it opened.
+func (a *account) openBy(ctx context.Context, secret Secret) (by sealed.ID, err error) {
+	for range maxUnlocks {
+		var keys *sealed.Keys
+		var file *sealed.KeyFile
+		if keys, file, err = a.tryKeys(ctx, secret); err == nil {
+			by, err = keys.OpenedBy(), a.openWith(keys, a.vault.installBy)
+			keys.Wipe()
+		} else if a.loadKeys() == nil && file != nil && !file.Same(a.vault.keyFile()) {
+			err = fmt.Errorf("%w: %w", errKeysChanged, err)
+		}
+		if !errors.Is(err, errKeysChanged) || !a.vault.encrypted() {
+			break
+		}
 	}
-	return a.openWith(keys)
+	return by, err
 }
 
 // openWith opens the account with keys, and does what had to wait for that.
-func (a *account) openWith(keys *sealed.Keys) error {
+func (a *account) openWith(keys *sealed.Keys, install func(*sealed.Keys) error) error {
 	waited := a.vault.locked()
-	if err := a.vault.install(keys); err != nil || !waited {
+	if err := install(keys); err != nil || !waited {
 		return err
 	}
 	unlock, err := a.lockStructure() // which does a rename that was interrupted to the end
@@ -259,22 +283,30 @@ func (a *account) openWith(keys *sealed.Keys) error {
 }
 
 // openForSession makes sure that an encrypted account is open: it is already, or the server's key opens it.
-func (a *account) openForSession() error {
-	if !a.vault.locked() {
-		return nil
-	}
+func (a *account) openForSession() (err error) {
 	key := a.maildir.ServerKey
-	if key == nil {
-		return mailbox.ErrLocked
+	for range maxUnlocks {
+		file := a.vault.keyFile()
+		if file == nil || !a.vault.locked() {
+			return nil
+		}
+		if key == nil {
+			return mailbox.ErrLocked
+		}
+		var keys *sealed.Keys
+		keys, err = file.Unlock(sealed.Secret{Server: key})
+		if errors.Is(err, sealed.ErrSecret) {
+			return fmt.Errorf("%w: the server's key does not open it", mailbox.ErrLocked)
+		}
+		if err == nil {
+			err = a.openWith(keys, a.vault.installBy)
+			keys.Wipe()
+		}
+		if !errors.Is(err, errKeysChanged) {
+			return err
+		}
 	}
-	keys, err := a.vault.keyFile().Unlock(sealed.Secret{Server: key})
-	if errors.Is(err, sealed.ErrSecret) {
-		return fmt.Errorf("%w: the server's key does not open it", mailbox.ErrLocked)
-	}
-	if err != nil {
-		return err
-	}
-	return a.openWith(keys)
+	return err
 }
 
 // unlock is Unlock for the account.
@@ -282,23 +314,28 @@ func (a *account) unlock(ctx context.Context, password string) error {
 	if !a.vault.locked() {
 		return nil
 	}
-	keys, err := a.tryKeys(ctx, Secret{Password: password})
+	began := a.vault.keyFile()
+	by, err := a.openBy(ctx, Secret{Password: password})
 	if errors.Is(err, ErrSecret) { // it was changed by somebody who did not tell, or there is none yet
 		if a.openForSession() != nil {
 			return err
 		}
-		return a.changeKeys(func(k *sealed.Keys) error {
-			return k.SetLock(sealed.Secret{Password: password}, a.maildir.passwordCost())
-		})
+		return a.takePassword(ctx, began, password)
+	}
+	if errors.Is(err, ErrNotEncrypted) { // any more
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := a.openWith(keys); err != nil {
-		return err
-	}
-	if keys.File().Passwords() > 1 { // a change was interrupted; log-ins know which it is
-		err = a.changeKeys(func(k *sealed.Keys) error { k.OnlyLock(k.OpenedBy()); return nil })
+	if a.vault.keyFile().Passwords() > 1 { // a change was interrupted, or goes on; log-ins know which it is
+		err = a.changeKeys(func(k *sealed.Keys) error {
+			if a.vault.passwordChanges() {
+				return errKeepKeys
+			}
+			k.OnlyLock(by)
+			return nil
+		})
 	}
 	if err = errors.Join(err, a.keepServerLock()); err != nil {
 		a.maildir.logger().Warn("maildir: key file of an account is not as it should be", "folder", a.dir, "error", err)
@@ -306,14 +343,42 @@ func (a *account) unlock(ctx context.Context, password string) error {
 	return nil
 }
 
+// takePassword has the password of a log-in open the keys in the place of the one that did, unless they have changed since the
+// log-in: then it may be the older one of two.
+func (a *account) takePassword(ctx context.Context, began *sealed.KeyFile, password string) error {
+	lock, err := a.passwordLock(ctx, password)
+	if err != nil {
+		return err
+	}
+	err = a.changeKeys(func(k *sealed.Keys) error {
+		if began == nil || !began.Same(a.vault.keyFile()) || a.vault.passwordChanges() {
+			return errKeysChanged
+		}
+		return k.Set(lock)
+	})
+	if errors.Is(err, errKeysChanged) { // by another log-in with it, perhaps
+		_, err = a.openBy(ctx, Secret{Password: password})
+	}
+	return err
+}
+
 // keepServerLock has the server's key open the account if there is one, and not if there is none any more.
 func (a *account) keepServerLock() error {
-	file, key := a.vault.keyFile(), a.maildir.ServerKey
-	_, _, has := file.Locks()
-	if key == nil && !has || key != nil && file.Fits(sealed.Secret{Server: key}) {
+	key := a.maildir.ServerKey
+	wrong := func(file *sealed.KeyFile) bool {
+		if file == nil {
+			return false
+		}
+		_, _, has := file.Locks()
+		return key == nil && has || key != nil && !file.Fits(sealed.Secret{Server: key})
+	}
+	if !wrong(a.vault.keyFile()) {
 		return nil
 	}
 	return a.changeKeys(func(k *sealed.Keys) error {
+		if !wrong(a.vault.keyFile()) {
+			return errKeepKeys
+		}
 		if key == nil {
 			k.DropServerLock()
 			return nil
@@ -322,19 +387,48 @@ func (a *account) keepServerLock() error {
 	})
 }
 
-// tryKeys opens the key file with a secret. One at a time: a password takes 64 MiB.
-func (a *account) tryKeys(ctx context.Context, secret Secret) (*sealed.Keys, error) {
-	select {
-	case a.maildir.deriving <- struct{}{}:
-		defer func() { <-a.maildir.deriving }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// tryKeys opens the key file with a secret, and says which file that was. What comes of it may be out of date when it returns.
+func (a *account) tryKeys(ctx context.Context, secret Secret) (keys *sealed.Keys, file *sealed.KeyFile, err error) {
+	done, err := a.maildir.deriving.begin(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	keys, err := a.vault.keyFile().Unlock(sealed.Secret{Password: secret.Password, Recovery: secret.Recovery})
+	defer done()
+	if file = a.vault.keyFile(); file == nil {
+		return nil, nil, ErrNotEncrypted
+	}
+	keys, err = file.Unlock(sealed.Secret{Password: secret.Password, Recovery: secret.Recovery})
 	if errors.Is(err, sealed.ErrSecret) {
-		return nil, fmt.Errorf("%w: %w", ErrSecret, err)
+		err = fmt.Errorf("%w: %w", ErrSecret, err)
 	}
-	return keys, err
+	return keys, file, err
+}
+
+// passwordLock makes a lock of a password.
+func (a *account) passwordLock(ctx context.Context, password string) (*sealed.NewLock, error) {
+	done, err := a.maildir.deriving.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return sealed.MakeLock(sealed.Secret{Password: password}, a.maildir.passwordCost())
+}
+
+// changingPassword notes that a change of the password has begun, and that it has ended.
+func (v *vault) changingPassword() (done func()) {
+	add := func(n int) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.passwords += n
+	}
+	add(1)
+	return func() { add(-1) }
+}
+
+func (v *vault) passwordChanges() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.passwords > 0
 }
 
 // enableEncryption makes the keys.
@@ -363,7 +457,13 @@ func (a *account) enableEncryption(ctx context.Context, password string) (recove
 		secrets = append(secrets, sealed.Secret{Server: m.ServerKey})
 	}
 	for _, secret := range secrets {
-		if err := keys.SetLock(secret, m.passwordCost()); err != nil {
+		done, err := m.deriving.begin(ctx)
+		if err != nil {
+			return "", err
+		}
+		err = keys.SetLock(secret, m.passwordCost())
+		done()
+		if err != nil {
 			return "", err
 		}
 	}
@@ -372,27 +472,36 @@ func (a *account) enableEncryption(ctx context.Context, password string) (recove
 		return "", err
 	}
 	defer unlock()
-	if err := a.loadKeys(); err != nil {
+	was, err := a.diskKeys()
+	if err != nil {
 		return "", err
 	}
-	if a.vault.encrypted() {
+	if was != nil {
 		return "", ErrEncrypted
 	}
-	if err := a.writeKeys(keys); err != nil {
+	if err := a.writeKeys(nil, keys); err != nil {
 		return "", err
 	}
 	return recovery, a.noteRole(mailbox.UseJunk, junk)
 }
 
-// changeKeys changes the key file of an account that is open.
+// errKeepKeys has changeKeys change nothing.
+var errKeepKeys = errors.New("maildir: keys stay as they are")
+
+// changeKeys changes the key file of an account that is open. What is on disk is changed, not what was read of it before:
+// whoever writes a key file that is out of date takes away the keys of all mail that came since.
 func (a *account) changeKeys(change func(*sealed.Keys) error) error {
 	unlock, err := a.lockStructure()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := a.loadKeys(); err != nil {
+	was, err := a.diskKeys()
+	if err != nil {
 		return err
+	}
+	if was == nil {
+		return ErrNotEncrypted
 	}
 	now := a.vault.open()
 	if now == nil {
@@ -400,7 +509,10 @@ func (a *account) changeKeys(change func(*sealed.Keys) error) error {
 	}
 	next := now.Clone()
 	if err := change(next); err != nil {
+		if errors.Is(err, errKeepKeys) {
+			return nil
+		}
 		return err
 	}
-	return a.writeKeys(next)
+	return a.writeKeys(was, next)
 }

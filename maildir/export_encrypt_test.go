@@ -2,6 +2,7 @@ package maildir
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/mailbricks/mailbricks/internal/sealed"
 )
@@ -41,4 +42,14 @@ func BeginRename(m *Maildir, address, from, to string) error {
 	}
 	defer unlock()
 	return a.beginRename(&journal{moves: []renaming{{from, to}}})
+}
+
+// WhenDerived calls a function when a key was made of a password for the first time, before it is used.
+func WhenDerived(m *Maildir, call func()) {
+	var called atomic.Bool
+	m.deriving.ended = func() {
+		if !called.Swap(true) {
+			call()
+		}
+	}
 }

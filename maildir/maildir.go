@@ -76,12 +76,11 @@ type Maildir struct {
 	// Logger is told of trouble that no caller hears of; nil: nobody.
 	Logger *slog.Logger
 
-	once  sync.Once
-	files durable.FS // nil: the system's
-	clock func() time.Time
-	syncs *durable.DirSyncer
-	// deriving is taken by who makes a key of a password.
-	deriving chan struct{}
+	once     sync.Once
+	files    durable.FS // nil: the system's
+	clock    func() time.Time
+	syncs    *durable.DirSyncer
+	deriving deriver
 	cost     sealed.Cost // of a password
 	// noBackground has conversions only done by who asks, without waiting for what was begun before.
 	noBackground bool
@@ -138,7 +137,8 @@ func (m *Maildir) init() {
 		}
 		m.syncs = durable.NewDirSyncer(m.files)
 		m.names = newNamer()
-		m.deriving, m.known = make(chan struct{}, 1), map[string]knownKeys{}
+		m.deriving.init()
+		m.known = map[string]knownKeys{}
 		m.stopping, m.stop = context.WithCancel(context.Background())
 		m.accounts, m.watched = map[string]*account{}, map[*folder]int{}
 		m.ready, m.doubtful = map[string]bool{}, map[string]bool{}

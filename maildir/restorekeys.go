@@ -33,6 +33,9 @@ func (r *restore) treeAt(dir string) (*account, error) {
 // none. readable says that with these keys also what the account has now can be read.
 func (r *restore) keepKeys(temp string) (readable bool, err error) {
 	a := r.account
+	if _, err := a.diskKeys(); err != nil { // another process may have changed them
+		return false, err
+	}
 	if !a.vault.encrypted() {
 		return true, nil
 	}
@@ -88,8 +91,8 @@ func (a *account) unfinishedKeys() ([]byte, error) {
 // restart has the account look at its key file and all others anew.
 func (v *vault) restart() error {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.info, v.file = nil, nil
 	v.layer.Store(nil)
-	v.mu.Unlock()
-	return v.account.loadKeys()
+	return v.load()
 }

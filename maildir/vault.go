@@ -33,11 +33,14 @@ type vault struct {
 	account *account
 	layer   atomic.Pointer[sealedfs.FS] // nil: not encrypted
 
-	mu   sync.Mutex
-	info fs.FileInfo     // of the key file
-	file *sealed.KeyFile // nil: not encrypted
-	keys *sealed.Keys    // nil: locked
-	ring *sealed.Keyring // of keys, and of those before them
+	mu     sync.Mutex
+	info   fs.FileInfo     // of the key file
+	file   *sealed.KeyFile // nil: not encrypted
+	sealer *sealed.Sealer  // of file
+	keys   *sealed.Keys    // of file; nil: locked
+	ring   *sealed.Keyring // of keys, and of those before them
+
+	passwords int // changes of the password that are going on
 
 	converting bool
 	progress   Encryption // Done, Total, Failed
@@ -94,13 +97,18 @@ const maxKnownKeys = 1000
 
 // loadKeys looks whether the account is encrypted, and how.
 func (a *account) loadKeys() error {
-	v := &a.vault
+	a.vault.mu.Lock()
+	defer a.vault.mu.Unlock()
+	return a.vault.load()
+}
+
+// load is loadKeys. v.mu is held from before the look at the disk, so that nobody who was slower puts older keys back.
+func (v *vault) load() error {
+	a := v.account
 	info, err := statOrNil(a.maildir.files, filepath.Join(a.dir, keyFileName))
 	if err != nil {
 		return fmt.Errorf("maildir: keys: %w", err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if sameInfo(info, v.info) {
 		return nil
 	}
@@ -116,14 +124,13 @@ func (a *account) loadKeys() error {
 		again, err := v.keys.Again(known.file)
 		if err != nil { // another process has rotated them
 			a.maildir.logger().Warn("maildir: account has other keys now; it can be opened again", "folder", a.dir, "error", err)
-			v.info, v.file, v.keys = info, known.file, nil
-			v.setMode(known.sealer)
-			return nil
+			v.keys = nil
+		} else {
+			v.take(again)
 		}
-		v.take(again)
 	}
-	v.info, v.file = info, known.file
-	v.setMode(known.sealer)
+	v.info, v.file, v.sealer = info, known.file, known.sealer
+	v.setMode()
 	return nil
 }
 
@@ -136,13 +143,13 @@ func (v *vault) take(keys *sealed.Keys) {
 }
 
 // setMode has the files be used as the keys say. v.mu is held.
-func (v *vault) setMode(s *sealed.Sealer) {
+func (v *vault) setMode() {
 	layer := v.layer.Load()
 	if layer == nil {
 		layer = sealedfs.New(v.account.maildir.files, v.account.dir, mailbox.ErrLocked)
 		layer.Refresh(v.account.loadKeys)
 	}
-	mode := sealedfs.Mode{Sealer: s, Whole: v.file.State() == sealed.Sealed}
+	mode := sealedfs.Mode{Sealer: v.sealer, Whole: v.file.State() == sealed.Sealed}
 	if v.file.State() == sealed.Opening {
 		mode.Sealer = nil
 	}
@@ -159,7 +166,7 @@ func (v *vault) forget() {
 	if v.keys != nil {
 		mode.Names = bytes.Clone(v.keys.Names())
 	}
-	v.info, v.file, v.keys = nil, nil, nil
+	v.info, v.file, v.sealer, v.keys = nil, nil, nil, nil
 	if layer := v.layer.Load(); layer != nil {
 		layer.SetMode(mode)
 	}
@@ -181,26 +188,56 @@ func (v *vault) wipe() {
 	}
 }
 
-// install opens the account with keys that fit its key file.
+// errKeysChanged says that the key file is another one than that which something was made of.
+var errKeysChanged = errors.New("maildir: keys have changed meanwhile")
+
+// install opens the account with keys that fit its key file. What that says now counts, not what it said when the keys were
+// opened: it fails with errKeysChanged if they do not open it any more.
 func (v *vault) install(keys *sealed.Keys) error {
-	known, err := v.account.maildir.keysOf(v.account.dir, nil)
-	if err != nil {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.put(keys)
+}
+
+// installBy is install for keys that a secret has opened, which must not have been revoked meanwhile.
+func (v *vault) installBy(keys *sealed.Keys) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.load(); err != nil {
 		return err
 	}
-	v.mu.Lock()
-	v.take(keys)
-	v.file = keys.File()
-	v.setMode(known.sealer)
-	v.mu.Unlock()
+	if v.file != nil && !v.file.Has(keys.OpenedBy()) {
+		return errKeysChanged
+	}
+	return v.put(keys)
+}
+
+// put is install. v.mu is held.
+func (v *vault) put(keys *sealed.Keys) error {
+	if err := v.load(); err != nil {
+		return err
+	}
+	if v.file == nil {
+		return ErrNotEncrypted
+	}
+	again, err := keys.Again(v.file)
+	if err != nil && !v.file.Same(keys.File()) {
+		return errKeysChanged
+	}
+	if err != nil || v.keys != nil { // which are those of the file
+		return err
+	}
+	v.take(again)
+	v.setMode()
 	return nil
 }
 
-// keysOf reads the key file of an account, if it is not as info says of the one that was read last. Nil: whatever was read.
+// keysOf reads the key file of an account, if it is not as info says of the one that was read last.
 func (m *Maildir) keysOf(dir string, info fs.FileInfo) (knownKeys, error) {
 	m.mu.Lock()
 	known, ok := m.known[dir]
 	m.mu.Unlock()
-	if ok && (info == nil || sameInfo(info, known.info)) {
+	if ok && sameInfo(info, known.info) {
 		return known, nil
 	}
 	data, err := durable.ReadFile(m.files, filepath.Join(dir, keyFileName), sealed.MaxKeyFile)
@@ -232,8 +269,59 @@ func (m *Maildir) knowKeys(dir string, info fs.FileInfo, file *sealed.KeyFile) (
 	return known, nil
 }
 
-// writeKeys writes the key file and works with it. The structure lock is held.
-func (a *account) writeKeys(keys *sealed.Keys) error {
+// diskKeys reads the key file, and has the vault know that one, whatever the system says of it; nil: there is none. The structure
+// lock is held, so that it stays so.
+func (a *account) diskKeys() ([]byte, error) {
+	v := &a.vault
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err := v.load(); err != nil || v.file == nil {
+		return nil, err
+	}
+	data, err := a.readKeyFile()
+	if err != nil {
+		return nil, err
+	}
+	file, err := sealed.ParseKeyFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("maildir: keys of %s: %w", a.dir, err)
+	}
+	if file.Same(v.file) {
+		return data, nil
+	}
+	a.maildir.forgetKeys(a.dir) // it was replaced so soon after another one that it looks the same
+	v.info = nil
+	if err := v.load(); err != nil {
+		return nil, err
+	}
+	if v.file == nil || !file.Same(v.file) {
+		return nil, errKeysChanged
+	}
+	return data, nil
+}
+
+// readKeyFile reads it; nil: there is none.
+func (a *account) readKeyFile() ([]byte, error) {
+	data, err := durable.ReadFile(a.maildir.files, filepath.Join(a.dir, keyFileName), sealed.MaxKeyFile)
+	if isNotExist(err) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// forgetKeys has a key file be read anew.
+func (m *Maildir) forgetKeys(dir string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, dir)
+}
+
+// writeKeys writes the key file in the place of the one that diskKeys gave, which the keys were made of, and works with it. It
+// fails with errKeysChanged if another one is there: nothing could open what was encrypted for that. The structure lock is held.
+func (a *account) writeKeys(was []byte, keys *sealed.Keys) error {
+	if err := keys.Freshen(); err != nil {
+		return err
+	}
 	data, err := keys.Format()
 	if err != nil {
 		return err
@@ -242,7 +330,20 @@ func (a *account) writeKeys(keys *sealed.Keys) error {
 	if err != nil {
 		return err
 	}
+	if keys, err = keys.Again(file); err != nil { // it must open
+		return err
+	}
+	now, err := a.readKeyFile()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(now, was) || (now == nil) != (was == nil) {
+		return errKeysChanged
+	}
 	path := filepath.Join(a.dir, keyFileName)
+	v := &a.vault
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if err := durable.WriteFile(a.maildir.files, path, data, messagePerm); err != nil {
 		return err
 	}
@@ -254,15 +355,9 @@ func (a *account) writeKeys(keys *sealed.Keys) error {
 	if err != nil {
 		return err
 	}
-	if keys, err = keys.Again(file); err != nil {
-		return err
-	}
-	v := &a.vault
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.take(keys)
-	v.info, v.file = info, file
-	v.setMode(known.sealer)
+	v.info, v.file, v.sealer = info, file, known.sealer
+	v.setMode()
 	return nil
 }
 

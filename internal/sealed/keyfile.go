@@ -129,6 +129,16 @@ func (k *KeyFile) Locks() (password, recovery, server bool) {
 	return password, recovery, server
 }
 
+// Same says whether two key files that were read have the same contents.
+func (k *KeyFile) Same(other *KeyFile) bool {
+	return other != nil && bytes.Equal(k.body, other.body) && bytes.Equal(k.mac, other.mac)
+}
+
+// Has says whether it has the lock of this name.
+func (k *KeyFile) Has(id ID) bool {
+	return slices.ContainsFunc(k.locks, func(l lock) bool { return l.id() == id })
+}
+
 // Passwords is how many passwords open it: two while one takes the other's place.
 func (k *KeyFile) Passwords() (n int) {
 	for i := range k.locks {
@@ -288,9 +298,49 @@ func (k *Keys) SetState(s State) {
 	}
 }
 
-// SetLock puts a lock for the secret in the place of those of its kind.
+// Freshen has the key file be one that never was before: whoever compares its contents notices each change, also one that was
+// taken back.
+func (k *Keys) Freshen() (err error) {
+	k.file.names, err = sealSmall(k.master, k.names, "names")
+	return err
+}
+
+// NewLock is a lock that no key file has yet. It may be put into several.
+type NewLock struct {
+	lock lock
+	bind []byte
+}
+
+// MakeLock makes a lock for the secret. With a password this takes what cost says.
+func MakeLock(secret Secret, cost Cost) (*NewLock, error) {
+	l, bind, err := newLock(secret, cost)
+	if err != nil {
+		return nil, err
+	}
+	return &NewLock{*l, bind}, nil
+}
+
+// SetLock is MakeLock and Set.
 func (k *Keys) SetLock(secret Secret, cost Cost) error {
-	id, err := k.AddLock(secret, cost)
+	l, err := MakeLock(secret, cost)
+	if err != nil {
+		return err
+	}
+	return k.Set(l)
+}
+
+// AddLock is MakeLock and Add.
+func (k *Keys) AddLock(secret Secret, cost Cost) (ID, error) {
+	l, err := MakeLock(secret, cost)
+	if err != nil {
+		return ID{}, err
+	}
+	return k.Add(l)
+}
+
+// Set puts a lock in the place of those of its kind.
+func (k *Keys) Set(l *NewLock) error {
+	id, err := k.Add(l)
 	if err != nil {
 		return err
 	}
@@ -298,17 +348,14 @@ func (k *Keys) SetLock(secret Secret, cost Cost) error {
 	return nil
 }
 
-// AddLock adds a lock for the secret to those of its kind, and gives its name. The oldest goes where there are too many.
-func (k *Keys) AddLock(secret Secret, cost Cost) (ID, error) {
-	l, bind, err := newLock(secret, cost)
-	if err != nil {
+// Add adds a lock to those of its kind, and gives its name. The oldest goes where there are too many.
+func (k *Keys) Add(new *NewLock) (ID, error) {
+	l := new.lock
+	if err := l.seal(k.master, new.bind); err != nil {
 		return ID{}, err
 	}
-	defer clear(bind)
-	if err := l.seal(k.master, bind); err != nil {
-		return ID{}, err
-	}
-	k.file.locks = append(k.file.locks, *l)
+	k.DropLock(l.id()) // where it is put in once more
+	k.file.locks = append(k.file.locks, l)
 	if !fewLocks(k.file.locks) {
 		oldest := slices.IndexFunc(k.file.locks, func(other lock) bool { return other.Kind == l.Kind })
 		k.file.locks = slices.Delete(k.file.locks, oldest, oldest+1)

@@ -244,3 +244,43 @@ func FuzzFile(f *testing.F) {
 		_, _, _ = sealed.Peek(data)
 	})
 }
+
+// A state that was set and taken back is another key file: who works by the one before must not go on.
+func TestFreshKeyFileIsNeverAnOldOne(t *testing.T) {
+	t.Parallel()
+	keys, err := sealed.NewKeys()
+	require.NoError(t, err)
+	lock, err := sealed.MakeLock(sealed.Secret{Password: "correct horse"}, cheap())
+	require.NoError(t, err)
+	require.NoError(t, keys.Set(lock))
+	parse := func() *sealed.KeyFile {
+		data, err := keys.Format()
+		require.NoError(t, err)
+		file, err := sealed.ParseKeyFile(data)
+		require.NoError(t, err)
+		return file
+	}
+	first := parse()
+	require.True(t, first.Same(parse()))
+	require.False(t, first.Same(nil))
+	require.NoError(t, keys.Freshen())
+	second := parse()
+	require.False(t, first.Same(second))
+	was, err := first.Unlock(sealed.Secret{Password: "correct horse"})
+	require.NoError(t, err)
+	now, err := second.Unlock(sealed.Secret{Password: "correct horse"})
+	require.NoError(t, err)
+	require.Equal(t, was.Names(), now.Names())
+	require.True(t, second.Has(now.OpenedBy()))
+
+	// A lock that was dropped can be put back, and is there once.
+	id, err := keys.Add(lock)
+	require.NoError(t, err)
+	require.Equal(t, now.OpenedBy(), id)
+	require.Equal(t, 1, parse().Passwords())
+	keys.DropLock(id)
+	require.False(t, parse().Has(id))
+	require.NoError(t, keys.Set(lock))
+	_, err = parse().Unlock(sealed.Secret{Password: "correct horse"})
+	require.NoError(t, err)
+}
