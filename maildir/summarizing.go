@@ -146,7 +146,7 @@ func (l *summaryLog) summarizeNewcomers() {
 		var some []entry
 		err := l.f.read(func(st *state) { some = st.entries.some(from, summaryBatch) })
 		if err == nil && len(some) > 0 {
-			err = s.summarize(l.f.account.maildir.stopping, some, map[uint32][]byte{})
+			err = s.summarize(context.Background(), some, map[uint32][]byte{})
 		}
 		l.mu.Lock()
 		done := err != nil || len(some) == 0
