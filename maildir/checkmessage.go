@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/mailbricks/mailbricks/internal/packing"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -41,6 +42,10 @@ func (c *folderCheck) message(f *found) error {
 	case err != nil:
 		c.found(Damage, path, "cannot be read to its end: "+err.Error(), nil)
 		return nil
+	}
+	if how, err := packedFile(c.account.fs(), path, f.base); err == nil && how != "" {
+		c.found(Damage, path, "was "+packing.Plugin(how)+": it cannot be read until doveadm backup converts it", nil)
+		return nil // its name alone says how long it is
 	}
 	named, ok := nameSize(f.base, 'S')
 	crlf, hasCRLF := nameSize(f.base, 'W')

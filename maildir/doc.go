@@ -18,7 +18,8 @@
 //
 // A folder that is a symbolic link is a mailbox, unless it leads to another of the account; Delete removes the link, and
 // Backup leaves it out. Of two folders whose names mean the same, in modified UTF-7 and UTF-8, the second has " #2" behind
-// its name. A tree with LAYOUT=fs is ErrLayout. Letters in file names that are no flags are dropped when a file is renamed;
+// its name. A tree with LAYOUT=fs is ErrLayout. What Dovecot's plugins zlib and mail_crypt packed is shown with its size, and
+// its content is ErrPacked. Letters in file names that are no flags are dropped when a file is renamed;
 // lower-case ones without a keyword are kept. On a full disk a folder that was never opened is refused: UIDs are on disk
 // before anyone hears of them.
 //

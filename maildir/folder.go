@@ -172,6 +172,7 @@ type folder struct {
 	leaving sync.RWMutex
 
 	summaries *summaryLog
+	packed    sync.Once // that a message is packed was logged
 
 	mu        sync.Mutex
 	name      string // folder name: ".A.B", empty for INBOX

@@ -164,6 +164,12 @@ func (s *session) learn(e *entry) error {
 			return err
 		}
 		l.size = c.Size()
+		if err := s.f.unpacked(e.base, c); errors.Is(err, ErrPacked) {
+			l.size = packedSize(e.base, info.Size())
+			return nil
+		} else if err != nil {
+			return err
+		}
 		return c.Close()
 	}); err != nil {
 		return err

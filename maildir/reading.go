@@ -226,6 +226,9 @@ func (s *session) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content
 	var c mailbox.Content
 	err = s.withFile(e, func(path string) error {
 		c, err = openContent(s.f.fs(), path, e.size)
+		if err == nil {
+			err = s.f.unpacked(e.base, c)
+		}
 		if err == nil && c.Size() != e.size {
 			s.f.note(e.uid, learned{size: c.Size(), date: e.date, wrong: e.size >= 0}) // the name may be wrong
 			if e.size >= 0 {

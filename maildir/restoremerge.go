@@ -312,8 +312,12 @@ func (r *restore) stage(path string, e *entry, dir string) (*staged, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return a.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
+	s, err := a.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
 		_, err := io.Copy(w, f)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return a.stagedCopy(s, e.base)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -120,11 +119,7 @@ func (a *account) stageLink(path string, e *entry, dir string) (*staged, error) 
 		s.discard(a.fs())
 		return nil, err
 	}
-	if s.crlf < 0 {
-		s.base = fmt.Sprintf("%s,S=%d", name, s.size)
-	} else {
-		s.base = withSizes(name, s.size, s.crlf)
-	}
+	s.name()
 	return s, nil
 }
 
@@ -140,6 +135,9 @@ func (a *account) measure(s *staged, e *entry) error {
 	if (!ok || named == s.size) && (s.crlf < 0 || s.crlf >= s.size) {
 		return nil
 	}
+	if packed, err := a.keepSizes(s, e.base); packed || err != nil {
+		return err
+	}
 	c, err := openContent(a.fs(), s.temp, -1)
 	if err != nil {
 		return err
@@ -154,10 +152,14 @@ func (a *account) stageCopy(path string, e *entry, dir string) (*staged, error) 
 		return nil, err
 	}
 	defer f.Close()
-	return a.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
+	s, err := a.stage(dir, time.Unix(e.date, 0), e.size, func(w io.Writer) error {
 		_, err := io.Copy(w, f)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	return a.stagedCopy(s, e.base)
 }
 
 // place stages that messages come into the mailbox: all or none. Each gets its place in cur at once; commit makes it

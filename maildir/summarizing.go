@@ -95,7 +95,7 @@ func (s *session) makeSummaries(ctx context.Context, entries []entry) ([]summary
 	return list, errors.Join(errs...)
 }
 
-// summary reads a message; nil if it is gone or cannot be read.
+// summary reads a message; nil if it is gone, cannot be read, or is packed.
 func (s *session) summary(e *entry) (data []byte, err error) {
 	err = s.withFile(e, func(path string) error {
 		file, err := s.f.fs().OpenFile(path, os.O_RDONLY, 0)
@@ -103,6 +103,13 @@ func (s *session) summary(e *entry) (data []byte, err error) {
 			return err
 		}
 		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		if how, err := packedHow(e.base, info.Size(), file); err != nil || how != "" {
+			return err // who asks for its content is told
+		}
 		data, err = mailbox.Summarize(file)
 		return err
 	})

@@ -132,6 +132,25 @@ func TestMailThatCannotGoOutOrCome(t *testing.T) {
 	})
 }
 
+// A message that cannot be read keeps no other one from being exported.
+func TestExportNamesWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, file string, do func(string, ...string) (string, string, int)) {
+		_, _, code := do(twoMessages, "mail", "import", "ann@example.com", "-format", "mbox", "-")
+		require.Equal(t, exitOK, code)
+		packed := filepath.Join(filepath.Dir(file), "data", "mail", "example.com", "ann", "cur", "1700000000.M1P1.host,S=700:2,S")
+		require.NoError(t, os.WriteFile(packed, []byte("\x1f\x8b\x08 as Dovecot compressed it"), 0o600))
+		path := filepath.Join(t.TempDir(), "mail.tar")
+		_, errs, code := do("", "mail", "export", "ann@example.com", path)
+		require.Equal(t, exitError, code)
+		require.Contains(t, errs, `left out: mailbox "INBOX", UID 3: `)
+		require.Contains(t, errs, "1 message was left out as unreadable")
+		out, errs, code := do("", "mail", "import", "ann@example.com", path)
+		require.Equal(t, exitOK, code, errs)
+		require.Equal(t, "imported 0 messages, 2 were there already\n", out)
+	})
+}
+
 func TestCheckOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, file string, do func(string, ...string) (string, string, int)) {

@@ -209,6 +209,25 @@ func TestMaildirsOfOtherPrograms(t *testing.T) {
 	require.Equal(t, []string{"Gone", "Über/uns"}, subscriptions(t, back))
 }
 
+// What Dovecot compressed is not imported as if it were a message.
+func TestPackedMessagesAreRefused(t *testing.T) {
+	t.Parallel()
+	packed := "\x1f\x8b\x08\x00\x00"
+	for name, refused := range map[string]bool{"1.M1P1.h,S=70,W=72:2,": true, "1.M1P1.h:2,": true, "1.M1P1.h,S=5,W=5:2,": false} {
+		r, err := archive.Open(tree(t, map[string]string{"cur/" + name: packed}), archive.Maildir, archive.Options{})
+		require.NoError(t, err)
+		stats, err := archive.Copy(t.Context(), archive.IntoStore(newStore(), archive.ImportOptions{}), r, nil)
+		if refused {
+			require.ErrorIs(t, err, archive.ErrFormat)
+			require.ErrorContains(t, err, "plugin zlib (gzip): convert the account with doveadm backup")
+		} else {
+			require.NoError(t, err)
+			require.Equal(t, 1, stats.Messages)
+		}
+		require.NoError(t, r.Close())
+	}
+}
+
 func TestMaildirKeepsUIDs(t *testing.T) {
 	t.Parallel()
 	store := newStore()

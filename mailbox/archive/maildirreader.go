@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/packing"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -269,6 +270,9 @@ func (r *maildirReader) message(f maildirFile) (*Message, error) {
 		r.open = nil
 		return nil, err
 	}
+	if err := r.unpacked(f.base, info.Size()); err != nil {
+		return nil, err
+	}
 	size, err := io.Copy(io.Discard, newCRLF(r.open)) // it has to be known before
 	if err == nil {
 		_, err = r.open.Seek(0, io.SeekStart)
@@ -290,4 +294,22 @@ func (r *maildirReader) message(f maildirFile) (*Message, error) {
 	}
 	m.Flags = cleanFlags(m.Flags)
 	return m, nil
+}
+
+// unpacked refuses the open message if Dovecot compressed or encrypted it: it is not as long as its name says then.
+func (r *maildirReader) unpacked(base string, length int64) error {
+	for part := range strings.SplitSeq(base, ",") {
+		if part == "S="+strconv.FormatInt(length, 10) {
+			return nil
+		}
+	}
+	start := make([]byte, packing.Start)
+	n, err := r.open.ReadAt(start, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if how := packing.Of(start[:n]); how != "" {
+		return fmt.Errorf("%w: message was %s: convert the account with doveadm backup", ErrFormat, packing.Plugin(how))
+	}
+	return nil
 }
