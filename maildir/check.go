@@ -68,6 +68,8 @@ type CheckStats struct {
 	Mailboxes, Messages int
 	// Findings are those that are left, Mended those that are no more.
 	Findings, Mended int
+	// Notes are the findings that are left and do no harm.
+	Notes int
 	// Locked says that the account is encrypted and was not open: what is in its files was not looked at.
 	Locked bool
 }
@@ -132,6 +134,9 @@ func (c *check) found(severity Severity, path, what string, mend func() error) {
 		c.stats.Mended++
 	} else {
 		c.stats.Findings++
+		if severity == Note {
+			c.stats.Notes++
+		}
 	}
 	if c.opts.Found != nil {
 		c.opts.Found(f)

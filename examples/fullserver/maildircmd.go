@@ -46,14 +46,14 @@ func (c *maildirCheck) streamOn(ctx context.Context, a *app, s *serverStream) er
 		}
 		sum.Messages += stats.Messages
 		sum.Findings += stats.Findings
-		sum.Mended += stats.Mended
+		sum.Notes += stats.Notes
 	}
-	if sum.Findings > 0 {
-		return fmt.Errorf("%s left, in %s of %s", plural(sum.Findings, "finding is", "findings are"),
-			plural(sum.Messages, "message", "messages"), plural(len(addresses), "account", "accounts"))
+	in := plural(sum.Messages, "message", "messages") + " of " + plural(len(addresses), "account", "accounts")
+	if left := sum.Findings - sum.Notes; left > 0 {
+		return fmt.Errorf("%s left, in %s", plural(left, "finding is", "findings are"), in)
 	}
 	if !c.JSON {
-		fmt.Fprintf(s.out(), "%s of %s: all is well\n", plural(sum.Messages, "message", "messages"), plural(len(addresses), "account", "accounts"))
+		fmt.Fprintf(s.out(), "%s: all is well\n", in)
 	}
 	return nil
 }
