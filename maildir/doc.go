@@ -8,6 +8,11 @@
 // maildirsize), so that the tree can go back. Only what it has none for is in files of our own, whose first line is their
 // name and version. A file of a newer version is refused, one of an older is written anew.
 //
+// Of a folder's keywords Dovecot (2.3) has those after the 26th, for which Maildir has no letter, in its own index alone. They
+// are read from there (dovecot.index, version 7, and its logs) when a folder has no mailbricks-index yet, which has them from
+// then on; what Dovecot changes of them later is not seen. A warning is logged where the index cannot be read. Of flags and
+// other keywords only file names count, also where Dovecot's index still has others, as when it was not allowed to rename a file.
+//
 // Programs that add, rename or remove messages (mutt, rsync) may do so at any time. Dovecot may work on the same account at the
 // same time, as far as messages go: where its index log lies in a folder, UIDs are given under its lock, dovecot-uidlist.lock.
 // Mailboxes should then be made, renamed and deleted by one of the two only.
@@ -25,8 +30,8 @@
 //
 // Three things Dovecot (2.3, asked with the separator "/") does not show when the tree goes back, though they stay on disk: a
 // mailbox with a dot in a level of its name, which is listed but does not open; a mailbox whose whole name begins with "~",
-// likewise, and its subscription is dropped; and of a folder's keywords those after the 26th, for which Maildir has no
-// letter. Rename such mailboxes before.
+// likewise, and its subscription is dropped; and what was changed here of a folder's keywords after the 26th, which are then as
+// its own index had them, if that is there still. Rename such mailboxes before.
 //
 // # What is primary and what is derived
 //
