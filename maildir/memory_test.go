@@ -79,7 +79,7 @@ func manyMessages() int {
 	if os.Getenv("MAILBRICKS_LONG") != "" {
 		return 100_000
 	}
-	return 25_000
+	return 10_000
 }
 
 // writeMany writes the index files of a mailbox of many messages with keywords, and gives the names of its files.

@@ -247,7 +247,7 @@ func TestSummaryLogDamage(t *testing.T) {
 		require.Zero(t, l.list(), "%s %d of file %d is not mended", what, at, file)
 	}
 	for file, data := range good {
-		step := 1 + file*7
+		step := 1 + file*15
 		for at := 0; at < len(data); at += step {
 			check(file, data[:at], "length", at)
 			flipped := append([]byte(nil), data...)
