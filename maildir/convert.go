@@ -219,7 +219,7 @@ func (c *conversion) all(ctx context.Context, first bool) error {
 	}
 	inbox := c.folder("")
 	defer c.leave(inbox)
-	if err := inbox.submit(nil); err != nil { // while what Dovecot has of keywords is still there
+	if err := inbox.submit(nil); err != nil && !errors.Is(err, mailbox.ErrNoMailbox) { // while what Dovecot has of keywords is still there
 		return err
 	}
 	if err := c.smallFiles(ctx, inbox, func(do func() error) error {
