@@ -475,13 +475,13 @@ func (c *conversion) removeKeys() error {
 	if !c.began.Same(c.vault.keyFile()) {
 		return errKeysChanged
 	}
-	for _, name := range []string{roleFileName, keyFileName} {
+	for _, name := range []string{roleFileName, keyFileName} { // one after the other, also on disk: see checkNone
 		if err := c.maildir.files.Remove(filepath.Join(c.dir, name)); err != nil && !isNotExist(err) {
 			return err
 		}
-	}
-	if err := c.syncDir(c.dir); err != nil {
-		return err
+		if err := c.syncDir(c.dir); err != nil {
+			return err
+		}
 	}
 	return c.loadKeys()
 }

@@ -15,6 +15,9 @@ var (
 	ErrSecret = errors.New("maildir: wrong password or recovery key")
 	// ErrNotEncrypted is the error of what only encrypted accounts can do.
 	ErrNotEncrypted = errors.New("maildir: account is not encrypted")
+	// ErrKeysMissing says that the key file of an encrypted account is not there. Nothing is done with the account until it is
+	// back: in the clear its mail would be damaged.
+	ErrKeysMissing = errors.New("maildir: mailbricks-keys is missing")
 	// ErrEncrypted says that an account is encrypted already.
 	ErrEncrypted = errors.New("maildir: account is encrypted already")
 )

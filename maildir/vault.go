@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,7 +41,8 @@ type vault struct {
 	keys   *sealed.Keys    // of file; nil: locked
 	ring   *sealed.Keyring // of keys, and of those before them
 
-	passwords int // changes of the password that are going on
+	checked   bool // whether there is anything encrypted without a key file
+	passwords int  // changes of the password that are going on
 
 	converting bool
 	progress   Encryption // Done, Total, Failed
@@ -109,13 +111,18 @@ func (v *vault) load() error {
 	if err != nil {
 		return fmt.Errorf("maildir: keys: %w", err)
 	}
-	if sameInfo(info, v.info) {
+	if sameInfo(info, v.info) && (info != nil || v.checked) {
 		return nil
 	}
 	if info == nil {
+		if err := v.checkNone(); err != nil {
+			return err
+		}
+		v.checked = true
 		v.forget()
 		return nil
 	}
+	v.checked = false
 	known, err := a.maildir.keysOf(a.dir, info)
 	if err != nil {
 		return fmt.Errorf("maildir: keys of %s: %w", a.dir, err)
@@ -131,6 +138,38 @@ func (v *vault) load() error {
 	}
 	v.info, v.file, v.sealer = info, known.file, known.sealer
 	v.setMode()
+	return nil
+}
+
+// checkNone fails if the account, which has no key file, has something encrypted: the key file was lost, or has not come yet.
+// As an account in the clear its mail would be damaged, and new mail would be readable.
+func (v *vault) checkNone() error {
+	disk, dir := v.account.maildir.files, v.account.dir
+	missing := func(what string) error {
+		return fmt.Errorf("%w from %s, which has %s: put it back", ErrKeysMissing, dir, what)
+	}
+	info, err := statOrNil(disk, filepath.Join(dir, roleFileName))
+	if err != nil {
+		return fmt.Errorf("maildir: keys: %w", err)
+	}
+	if info != nil {
+		return missing(roleFileName)
+	}
+	switch isSealed, err := sealedfs.IsSealed(disk, filepath.Join(dir, indexFile)); {
+	case isSealed:
+		return missing("an encrypted " + indexFile)
+	case err == nil: // turned off, or never on
+		return nil
+	case !isNotExist(err):
+		return fmt.Errorf("maildir: keys: %w", err)
+	}
+	names, err := disk.ReadNames(dir)
+	if err != nil && !isNotExist(err) {
+		return fmt.Errorf("maildir: keys: %w", err)
+	}
+	if i := slices.IndexFunc(names, sealedfs.IsHidden); i >= 0 {
+		return missing("the encrypted mailbox " + names[i])
+	}
 	return nil
 }
 

@@ -183,6 +183,20 @@ func (f *FS) openSealed(name string, p place, file durable.File, form sealed.For
 	return &reader{Reader: r, file: file, name: name}, nil
 }
 
+// IsSealed says whether a file on disk looks like a sealed one, of any version and also if it is damaged.
+func IsSealed(disk durable.FS, path string) (bool, error) {
+	file, err := disk.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	form, _, err := peek(file)
+	if errors.Is(err, sealed.ErrNewer) || errors.Is(err, sealed.ErrDamaged) {
+		return true, nil
+	}
+	return form != sealed.Plain, err
+}
+
 // peek looks at what an open file is.
 func peek(file durable.File) (sealed.Form, sealed.ID, error) {
 	var first [sealed.PeekSize]byte
