@@ -32,8 +32,12 @@ const indexFile = "mailbricks-index"
 
 const indexVersion = 2
 
-// maxRangeSize bounds what a damaged index can make of one line.
-const maxRangeSize = 1 << 20
+// maxRangeSize bounds what is read of one range, maxGone how many messages that went are read of a file: as many as a uidlist
+// has. What says more is damaged.
+const (
+	maxRangeSize = 1 << 20
+	maxGone      = 1 << 22
+)
 
 // index is what is in an index file.
 type index struct {
@@ -219,7 +223,7 @@ func (x *index) parseRanges(seq uint64, ranges []byte, doomed bool) bool {
 		}
 		first, ok := parseNumber(from, math.MaxUint32)
 		last, ok2 := parseNumber(to, math.MaxUint32)
-		if !ok || !ok2 || last < first || last-first > maxRangeSize {
+		if !ok || !ok2 || last < first || last-first > maxRangeSize || uint64(len(x.expunged))+last-first >= maxGone {
 			return false
 		}
 		x.used(seq, uint32(last))

@@ -154,6 +154,7 @@ func (tx *tx) fill(list *listFile, x *index) error {
 	st.validity, st.guid, st.header, st.next = head.validity, head.guid, head.other, next
 	st.base, st.recent, st.expunged = x.base, x.recent, x.expunged
 	st.modseq = max(st.modseq, x.modseq)
+	st.expunged = slices.DeleteFunc(st.expunged, func(e expunged) bool { return e.uid >= next }) // nobody was told of them
 	tx.fillUnknown()
 	st.trimExpunged()
 	st.newsBase = st.modseq

@@ -73,3 +73,16 @@ func TestEndOfUIDsWhileOpen(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, after.UIDValidity, before.UIDValidity)
 }
+
+// TestUIDsThatNobodyWasTold has an index tell of messages that went and cannot have been there.
+func TestUIDsThatNobodyWasTold(t *testing.T) {
+	t.Parallel()
+	dir := foreign(t, t.TempDir())
+	put(t, filepath.Join(dir, "dovecot-uidlist"), "3 V5 N3 G0123\n1 :gone\n2 :1791000000.M1P1.z\n")
+	put(t, filepath.Join(dir, "mailbricks-index"), "mailbricks-index 2 V5 B1\nv 2 1\nv 3 50000000-50000010\nm 9\n")
+	b := open(t, newMaildir(t, filepath.Dir(filepath.Dir(dir)), 0), mailbox.Inbox)
+	require.Equal(t, []mailbox.UID{2}, uidsOf(t, b))
+	changes, err := b.Changes(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, []mailbox.UID{1}, changes.Expunged)
+}
