@@ -91,7 +91,7 @@ func (a *account) loadUses() (*useFile, error) {
 	}
 	var failed error
 	u.drop(func(folder string) bool { // removed by another program
-		ok, err := a.isFolder(folder)
+		ok, err := a.mayBeFolder(folder)
 		if err != nil {
 			failed = err
 		}
@@ -106,7 +106,7 @@ func (a *account) loadUses() (*useFile, error) {
 		if err != nil || d.Use == "" || len(u.folders[d.Use]) > 0 {
 			continue
 		}
-		if ok, err := a.isFolder(folder); err != nil {
+		if ok, err := a.mayBeFolder(folder); err != nil {
 			return nil, err
 		} else if ok {
 			u.implied[d.Use] = append(u.implied[d.Use], folder)

@@ -110,6 +110,17 @@ func (a *account) isFolder(folder string) (bool, error) {
 	return info != nil && info.IsDir(), nil
 }
 
+// mayBeFolder is isFolder for lists of mailboxes: one that cannot be looked at is one, as it was, and takes none of the others
+// with it.
+func (a *account) mayBeFolder(folder string) (bool, error) {
+	ok, err := a.isFolder(folder)
+	if err == nil || errors.Is(err, mailbox.ErrLocked) {
+		return ok, err
+	}
+	info, statErr := a.fs().Stat(a.path(folder))
+	return statErr != nil || info.IsDir(), nil
+}
+
 // list gives the folders of all mailboxes but INBOX by their names. Where two folders have one name, written in two manners
 // (modified UTF-7 and UTF-8), the other one has a number behind it, so that its mail is not out of reach.
 func (a *account) list() (map[string]string, error) {
@@ -159,13 +170,11 @@ func (a *account) mailFolders() ([]string, error) {
 			continue
 		}
 		if link {
-			if info, err := statOrNil(a.fs(), a.path(e.Name())); err != nil {
-				return nil, err
-			} else if info == nil || !info.IsDir() {
-				continue
+			if info, err := a.fs().Stat(a.path(e.Name())); err != nil || !info.IsDir() {
+				continue // it leads nowhere
 			}
 		}
-		if ok, err := a.isFolder(e.Name()); err != nil {
+		if ok, err := a.mayBeFolder(e.Name()); err != nil {
 			return nil, err
 		} else if ok && link {
 			links = append(links, e.Name())
@@ -190,11 +199,7 @@ func (a *account) isAgain(link string, folders []string) (bool, error) {
 		return false, err
 	}
 	for _, folder := range append([]string{""}, folders...) {
-		info, err := a.fs().Stat(a.path(folder))
-		if err != nil {
-			return false, err
-		}
-		if durable.SameFile(to, info) {
+		if info, err := a.fs().Stat(a.path(folder)); err == nil && durable.SameFile(to, info) {
 			return true, nil
 		}
 	}
