@@ -36,15 +36,11 @@ func (c *conn) appendCommand(ctx context.Context) error {
 	if lit.Size == 0 { // RFC 9051 §6.3.12: a zero-length message cannot be stored
 		return no(codeCannot, "Message is empty")
 	}
-	if may := c.set.MayAppend; may != nil {
-		if err := may(ctx, &c.Session, lit.Size); err != nil {
-			return err
-		}
-	}
-	box, err := c.store.Open(ctx, name)
+	box, err := c.store.Open(ctx, name) // first: TRYCREATE helps the client more than OVERQUOTA
 	if err != nil {
 		return toDestination(name, err)
 	}
+	opts.Size = lit.Size
 	r, err := c.appendTo(ctx, box, opts)
 	if closeErr := box.Close(); closeErr != nil {
 		c.log.Warn("imapd: closing a mailbox failed", "mailbox", name, "err", closeErr)
@@ -70,8 +66,13 @@ func (c *conn) appendOptions(opts *mailbox.AppendOptions) bool {
 	return true
 }
 
-// appendTo takes the message from the client and puts it into box. The command must end behind it.
+// appendTo takes the message, opts.Size octets on the wire, from the client and puts it into box. The command must end behind it.
 func (c *conn) appendTo(ctx context.Context, box mailbox.Mailbox, opts mailbox.AppendOptions) (*reply, error) {
+	if may := c.set.MayAppend; may != nil {
+		if err := may(ctx, &c.Session, opts.Size); err != nil {
+			return nil, err
+		}
+	}
 	literal, err := c.dec.OpenLiteral()
 	if err != nil {
 		return nil, err

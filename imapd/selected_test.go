@@ -622,6 +622,8 @@ func TestAppendAsksBeforeTheMessageComes(t *testing.T) {
 		S: c NO [UNAVAILABLE] Disk is full, please try again later
 		C: d APPEND INBOX {501}
 		S: d NO [TOOBIG] Message is too large
+		C: f APPEND none {200}
+		S: f NO [TRYCREATE] No such mailbox
 		C: e APPEND INBOX {6}
 		S: + OK
 		C: ab: c
