@@ -173,12 +173,9 @@ func (c *conn) fetchAll(ctx context.Context, spans []span, req fetchRequest) err
 	if req.listing = req.listing && c.sel.summarizer() != nil; req.listing {
 		size, req.metas = summaryChunk, true
 	}
-	for _, sp := range spans {
-		for from := sp.from; from < sp.to; from += size {
-			chunk := c.sel.uids[from:min(from+size, sp.to)]
-			if err := c.fetchChunk(ctx, from+1, chunk, req, &outcome); err != nil {
-				return err
-			}
+	for chunk := range slices.Chunk(c.sel.collect(spans), size) {
+		if err := c.fetchChunk(ctx, chunk, req, &outcome); err != nil {
+			return err
 		}
 	}
 	return outcome.reply(c.uidMode)
@@ -203,8 +200,8 @@ func (o *fetchOutcome) reply(uidMode bool) error {
 	return nil
 }
 
-// fetchChunk answers for messages that stand in a row, the first with the number seq.
-func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req fetchRequest, outcome *fetchOutcome) error {
+// fetchChunk answers for messages with ascending UIDs, which need not stand in a row.
+func (c *conn) fetchChunk(ctx context.Context, uids []mailbox.UID, req fetchRequest, outcome *fetchOutcome) error {
 	var metas []mailbox.Meta
 	if req.metas {
 		var err error
@@ -216,7 +213,9 @@ func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req 
 	if req.listing {
 		listing = c.summaries(ctx, uids)
 	}
-	for i, uid := range uids {
+	seq := 0
+	for _, uid := range uids {
+		seq = c.sel.seqAfter(seq, uid)
 		if err := c.broken(); err != nil {
 			return err
 		}
@@ -228,7 +227,7 @@ func (c *conn) fetchChunk(ctx context.Context, seq int, uids []mailbox.UID, req 
 			}
 			meta, metas = metas[0], metas[1:]
 		}
-		err := c.fetchOne(ctx, seq+i, meta, req, listing.of(uid))
+		err := c.fetchOne(ctx, seq, meta, req, listing.of(uid))
 		switch {
 		case errors.Is(err, mailbox.ErrExpunged):
 			outcome.missing = true

@@ -62,18 +62,18 @@ func (c *conn) storeCommand(ctx context.Context) error {
 	if err := c.syncOrLeave(false); err != nil {
 		return err
 	}
-	missing := false
-	for _, sp := range spans {
-		for chunk := range slices.Chunk(c.sel.uids[sp.from:sp.to], storeChunk) {
-			metas, err := c.sel.box.SetFlags(ctx, chunk, change)
-			if err != nil {
-				return err
+	var outcome fetchOutcome
+	for chunk := range slices.Chunk(c.sel.collect(spans), storeChunk) {
+		metas, err := c.sel.box.SetFlags(ctx, chunk, change)
+		if err != nil {
+			if silent { // after a NO the client does not know what was changed: the end of the command tells it
+				c.sel.told = c.sel.told[:0]
 			}
-			missing = missing || len(metas) < len(chunk)
-			c.tellStored(metas, silent)
+			return err
 		}
+		outcome.missing = outcome.missing || len(metas) < len(chunk)
+		c.tellStored(metas, silent)
 	}
-	outcome := fetchOutcome{missing: missing}
 	return outcome.reply(c.uidMode)
 }
 

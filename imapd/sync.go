@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -44,7 +45,7 @@ func (c *conn) sync(ctx context.Context, expunge bool) error {
 // newUIDs are the messages of changes that are not in the view yet: those with larger UIDs than it ever had.
 func (s *selected) newUIDs(changed []mailbox.Meta) []mailbox.UID {
 	from, _ := slices.BinarySearchFunc(changed, s.last+1, func(m mailbox.Meta, uid mailbox.UID) int {
-		return int(int64(m.UID) - int64(uid))
+		return cmp.Compare(m.UID, uid)
 	})
 	fresh := make([]mailbox.UID, 0, len(changed)-from)
 	for _, m := range changed[from:] {

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/mailbricks/mailbricks/imapd/internal/wire"
@@ -49,6 +50,14 @@ func (s *selected) seq(uid mailbox.UID) int {
 		return 0
 	}
 	return i + 1
+}
+
+// seqAfter is seq for who goes through the view: it looks at the message behind the one with the number prev first.
+func (s *selected) seqAfter(prev int, uid mailbox.UID) int {
+	if prev < len(s.uids) && s.uids[prev] == uid {
+		return prev + 1
+	}
+	return s.seq(uid)
 }
 
 // isGone says whether a message is expunged without the client knowing it.
@@ -170,7 +179,7 @@ func (s *selected) tell(m mailbox.Meta) {
 // knows says whether this command has told the client of a message's flags already.
 func (s *selected) knows(m mailbox.Meta) bool {
 	i, found := slices.BinarySearchFunc(s.told, m.UID, func(t toldFlags, uid mailbox.UID) int {
-		return int(int64(t.uid) - int64(uid))
+		return cmp.Compare(t.uid, uid)
 	})
 	return found && s.told[i].modseq >= m.ModSeq
 }

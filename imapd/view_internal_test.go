@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -25,4 +26,27 @@ func TestWithout(t *testing.T) {
 		require.ElementsMatch(t, want, without(slices.Clone(uids), gone))
 		require.True(t, slices.IsSorted(without(slices.Clone(uids), gone)))
 	})
+}
+
+// UIDs may be further apart than an int of 32 bits is wide. On other systems this test proves little.
+func TestUIDsFarApart(t *testing.T) {
+	t.Parallel()
+	const low, high = 1, mailbox.UID(math.MaxUint32) - 1
+	s := &selected{uids: []mailbox.UID{low}, last: low}
+	require.Equal(t, []mailbox.UID{high}, s.newUIDs([]mailbox.Meta{{UID: low}, {UID: high}}))
+	s.tell(mailbox.Meta{UID: low, ModSeq: 1})
+	s.tell(mailbox.Meta{UID: high, ModSeq: 2})
+	require.True(t, s.knows(mailbox.Meta{UID: low, ModSeq: 1}))
+	require.True(t, s.knows(mailbox.Meta{UID: high, ModSeq: 2}))
+}
+
+func TestNumbersOfMessagesOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	s := &selected{uids: []mailbox.UID{2, 4, 6, 8}}
+	prev, got := 0, []int{}
+	for _, uid := range []mailbox.UID{2, 6, 7, 8} {
+		prev = s.seqAfter(prev, uid)
+		got = append(got, prev)
+	}
+	require.Equal(t, []int{1, 3, 0, 4}, got)
 }
