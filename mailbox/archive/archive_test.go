@@ -135,7 +135,7 @@ func TestEveryFormatGivesBackWhatItGot(t *testing.T) {
 			require.Len(t, entries, 1, "nothing partial is left")
 
 			back := newStore()
-			r, err := archive.Open(path, format, archive.Options{})
+			r, err := archive.Open(path, "", archive.Options{}) // which it is, is found out
 			require.NoError(t, err)
 			again := move(t, archive.IntoStore(back, archive.ImportOptions{}), r)
 			require.Equal(t, stats, again)
@@ -386,4 +386,83 @@ func TestMessagesThatCannotBeReadAreLeftOutIfSo(t *testing.T) {
 	require.Empty(t, told)
 	_, _, err = read(fs.ErrPermission, archive.ExportOptions{})
 	require.ErrorIs(t, err, fs.ErrPermission)
+}
+
+// choosy refuses a keyword, as a store with few of them does, before or after it has read the message.
+type choosy struct {
+	mailbox.Store
+	mailbox.Organizer
+	early bool
+}
+
+func (s choosy) Open(ctx context.Context, name string) (mailbox.Mailbox, error) {
+	box, err := s.Store.Open(ctx, name)
+	return choosyBox{box, s.early}, err
+}
+
+type choosyBox struct {
+	mailbox.Mailbox
+	early bool
+}
+
+func (b choosyBox) Append(ctx context.Context, r io.Reader, opts mailbox.AppendOptions) (mailbox.UID, error) {
+	if !mailbox.HasFlag(opts.Flags, "rare") {
+		return b.Mailbox.Append(ctx, r, opts)
+	}
+	if !b.early {
+		if _, err := io.Copy(io.Discard, io.LimitReader(r, 7)); err != nil {
+			return 0, err
+		}
+	}
+	return 0, mailbox.ErrFlags
+}
+
+func (b choosyBox) SetFlags(ctx context.Context, uids []mailbox.UID, change mailbox.FlagChange) ([]mailbox.Meta, error) {
+	if mailbox.HasFlag(change.Flags, "rare") {
+		return nil, mailbox.ErrFlags
+	}
+	return b.Mailbox.SetFlags(ctx, uids, change)
+}
+
+// What one store has and another does not take is left out. The mail comes.
+func TestImportIntoAStoreThatTakesLess(t *testing.T) {
+	t.Parallel()
+	const content = "Subject: x\r\n\r\nbody\r\n"
+	for _, early := range []bool{true, false} {
+		store := newStore()
+		to := choosy{store, store.(mailbox.Organizer), early}
+		w := archive.IntoStore(to, archive.ImportOptions{})
+		write := func(e archive.Entry) {
+			_, err := w.Write(t.Context(), e)
+			require.NoError(t, err)
+		}
+		write(archive.Entry{Mailbox: &archive.Mailbox{Name: "Odd", Uses: []mailbox.Use{`\Important`}}})
+		write(archive.Entry{Mailbox: &archive.Mailbox{Name: "Both", Uses: []mailbox.Use{`\Important`, mailbox.UseSent}}})
+		for n := range 2 { // the second is alike, and looked at before it is stored
+			write(archive.Entry{Message: &archive.Message{Flags: []mailbox.Flag{mailbox.Seen, "rare", "usual"}, InternalDate: day(1),
+				Size: int64(len(content)), Content: strings.NewReader(strings.Replace(content, "x", fmt.Sprint(n), 1))}})
+			if n == 0 { // a new view of what is there
+				write(archive.Entry{Mailbox: &archive.Mailbox{Name: "Both"}})
+			}
+		}
+		require.NoError(t, w.Close())
+
+		infos := listing(t, store)
+		uses := map[string][]mailbox.Use{}
+		for _, i := range infos {
+			uses[i.Name] = i.Uses
+		}
+		require.Empty(t, uses["Odd"])
+		require.Contains(t, uses, "Odd")
+		require.Equal(t, []mailbox.Use{mailbox.UseSent}, uses["Both"])
+		box, err := store.Open(t.Context(), "Both")
+		require.NoError(t, err)
+		metas, err := box.Messages(t.Context(), []mailbox.UID{1, 2})
+		require.NoError(t, err)
+		require.Len(t, metas, 2)
+		for _, m := range metas {
+			require.ElementsMatch(t, []mailbox.Flag{mailbox.Seen, "usual"}, m.Flags)
+			require.EqualValues(t, len(content), m.Size)
+		}
+	}
 }

@@ -54,7 +54,7 @@ func create(fsys durable.FS, path string, opts CreateOptions) (Writer, error) {
 	case opts.Format == Maildir:
 		return createDir(fsys, path, func(dir string) dirWriter { return newMaildirWriter(fsys, dir) })
 	}
-	return nil, fmt.Errorf("archive: no such format: %.20q", opts.Format)
+	return nil, fmt.Errorf("%w: there is no format %.20q", ErrFormat, opts.Format)
 }
 
 // partial ends the name of what is not finished.
@@ -148,7 +148,7 @@ func detect(fsys durable.FS, path string) (Format, error) {
 	return Tar, nil
 }
 
-// Open opens an archive at a path. An mbox may be a file or a folder: files NAME.mbox in it are mailboxes, with names as Create
+// Open opens an archive at a path. An empty format is the one that Detect finds, and an unknown one gives ErrFormat. An mbox may be a file or a folder: files NAME.mbox in it are mailboxes, with names as Create
 // writes them, and so are others that begin with "From ", those in folders below it, where ".sbd" at the end of a folder's name
 // does not count (Thunderbird), and the files NAME.mbox/mbox of Apple Mail. Hidden files are passed over.
 func Open(path string, format Format, opts Options) (Reader, error) {
@@ -160,6 +160,11 @@ func open(fsys durable.FS, path string, format Format, opts Options) (Reader, er
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
+	if format == "" {
+		if format, err = detect(fsys, path); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case format == Maildir && info.IsDir():
 		return openMaildir(fsys, path, opts)
@@ -168,7 +173,7 @@ func open(fsys durable.FS, path string, format Format, opts Options) (Reader, er
 	case format == Mbox && info.IsDir():
 		return openMboxTree(fsys, path, opts)
 	case format != Mbox && format != Tar:
-		return nil, fmt.Errorf("archive: no such format: %.20q", format)
+		return nil, fmt.Errorf("%w: there is no format %.20q", ErrFormat, format)
 	case info.IsDir():
 		return nil, fmt.Errorf("%w: %s is a folder", ErrFormat, path)
 	}

@@ -1,8 +1,6 @@
 package archive
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -38,21 +36,10 @@ type storeWriter struct {
 	spool spool
 }
 
-// known is a message that was there before.
-type known struct {
-	size, date int64
-	uid        mailbox.UID
-	used       bool // it stands for one of the archive already
-}
-
-func (k known) compare(other known) int {
-	return cmp.Or(cmp.Compare(k.size, other.size), cmp.Compare(k.date, other.date), cmp.Compare(k.uid, other.uid))
-}
-
-// IntoStore puts mail into an account. Mailboxes that are missing are made, with the first of their uses that no mailbox of the
-// account has yet; subscriptions and annotations are added where there are none, and messages that are not there already (see the
+// IntoStore puts mail into an account. Mailboxes that are missing are made, with the first of their uses that the store knows
+// and no mailbox of the account has yet; subscriptions and annotations are added where there are none, and messages that are not there already (see the
 // package comment) get new UIDs. Flags of messages that are there stay. Each message is stored when Write returns; Finish does
-// nothing. Keywords that no store can have are left out. Closing the Writer does not close the store.
+// nothing. Keywords that the store refuses are left out. Closing the Writer does not close the store.
 func IntoStore(store mailbox.Store, opts ImportOptions) Writer {
 	return &storeWriter{store: store, opts: opts}
 }
@@ -189,25 +176,26 @@ func (w *storeWriter) enter(ctx context.Context, m *Mailbox) error {
 	return w.learn(ctx)
 }
 
-// create makes a mailbox, with a use that none has yet.
+// create makes a mailbox, with the first use that none has yet and that the store knows.
 func (w *storeWriter) create(ctx context.Context, name string, uses []mailbox.Use) error {
 	organizer, ok := w.store.(mailbox.Organizer)
 	if !ok {
 		return fmt.Errorf("%w: %.100q, and this store makes none", mailbox.ErrNoMailbox, name)
 	}
+	uses = slices.DeleteFunc(slices.Clone(uses), func(use mailbox.Use) bool { return use == "" || w.used(use) })
 	info := mailbox.Info{Name: name}
-	for _, use := range uses {
-		if !w.used(use) {
-			info.Uses = []mailbox.Use{use}
-			break
+	for _, use := range append(uses, "") {
+		err := organizer.Create(ctx, name, use)
+		if errors.Is(err, mailbox.ErrNotAllowed) && use != "" { // this store does not know it
+			continue
 		}
-	}
-	use := mailbox.Use("")
-	if len(info.Uses) > 0 {
-		use = info.Uses[0]
-	}
-	if err := organizer.Create(ctx, name, use); err != nil {
-		return err
+		if err != nil {
+			return err
+		}
+		if use != "" {
+			info.Uses = []mailbox.Use{use}
+		}
+		break
 	}
 	w.infos[name] = info
 	return nil
@@ -222,48 +210,14 @@ func (w *storeWriter) used(use mailbox.Use) bool {
 	return false
 }
 
-// learn looks at what is in the mailbox.
-func (w *storeWriter) learn(ctx context.Context) error {
-	w.known = w.known[:0]
-	if w.opts.Again {
-		return nil
-	}
-	uids, _, err := w.box.UIDs(ctx)
-	if err != nil {
-		return err
-	}
-	w.known = slices.Grow(w.known, len(uids))
-	for batch := range slices.Chunk(uids, metaBatch) {
-		metas, err := w.box.Messages(ctx, batch)
-		if err != nil {
-			return err
-		}
-		for _, m := range metas {
-			w.known = append(w.known, known{size: m.Size, date: m.InternalDate.Unix(), uid: m.UID})
-		}
-	}
-	slices.SortFunc(w.known, known.compare)
-	return nil
-}
-
-// alike are the messages that were there with this size and date.
-func (w *storeWriter) alike(m *Message) []known {
-	from, _ := slices.BinarySearchFunc(w.known, known{size: m.Size, date: m.InternalDate.Unix()}, known.compare)
-	to := from
-	for to < len(w.known) && w.known[to].size == m.Size && w.known[to].date == m.InternalDate.Unix() {
-		to++
-	}
-	return w.known[from:to]
-}
-
 func (w *storeWriter) message(ctx context.Context, m *Message) (bool, error) {
 	if w.box == nil {
 		return false, fmt.Errorf("%w: message without a mailbox", ErrFormat)
 	}
 	content := io.Reader(&exact{m.Content, m.Size})
+	w.spool.reset()
+	w.spool.dir, w.spool.max = w.opts.TempDir, m.Size
 	if alike := w.alike(m); len(alike) > 0 && !m.InternalDate.IsZero() {
-		w.spool.reset()
-		w.spool.dir, w.spool.max = w.opts.TempDir, m.Size
 		hash := sha256.New()
 		if _, err := io.Copy(io.MultiWriter(&w.spool, hash), content); err != nil {
 			return false, err
@@ -271,10 +225,8 @@ func (w *storeWriter) message(ctx context.Context, m *Message) (bool, error) {
 		if there, err := w.present(ctx, alike, hash.Sum(nil)); there || err != nil {
 			return false, err
 		}
-		content = w.spool.reader()
 	}
-	flags := cleanFlags(m.Flags)
-	uid, err := w.box.Append(ctx, content, mailbox.AppendOptions{Flags: flags, InternalDate: m.InternalDate, Size: m.Size})
+	uid, err := w.put(ctx, content, m)
 	if err != nil {
 		return false, err
 	}
@@ -282,6 +234,45 @@ func (w *storeWriter) message(ctx context.Context, m *Message) (bool, error) {
 		w.opts.Imported(w.name, m.UID, uid)
 	}
 	return true, nil
+}
+
+// put stores a message: what the spool has of it, and then the rest. Keywords that this store refuses are left out.
+func (w *storeWriter) put(ctx context.Context, rest io.Reader, m *Message) (mailbox.UID, error) {
+	flags := cleanFlags(m.Flags)
+	system, keywords := split(flags)
+	opts := mailbox.AppendOptions{Flags: flags, InternalDate: m.InternalDate, Size: m.Size}
+	content := rest
+	if w.spool.size > 0 {
+		content = io.MultiReader(w.spool.reader(), rest)
+	} else if len(keywords) > 0 { // it may be needed once more
+		content = io.TeeReader(rest, &w.spool)
+	}
+	uid, err := w.box.Append(ctx, content, opts)
+	if !errors.Is(err, mailbox.ErrFlags) || len(keywords) == 0 {
+		return uid, err
+	}
+	opts.Flags = system
+	if uid, err = w.box.Append(ctx, io.MultiReader(w.spool.reader(), rest), opts); err != nil {
+		return 0, err
+	}
+	for _, keyword := range keywords {
+		change := mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{keyword}}
+		if _, err := w.box.SetFlags(ctx, []mailbox.UID{uid}, change); err != nil && !errors.Is(err, mailbox.ErrFlags) {
+			return 0, err
+		}
+	}
+	return uid, nil
+}
+
+func split(flags []mailbox.Flag) (system, keywords []mailbox.Flag) {
+	for _, f := range flags {
+		if f.System() {
+			system = append(system, f)
+		} else {
+			keywords = append(keywords, f)
+		}
+	}
+	return system, keywords
 }
 
 // cleanFlags leaves out what no store takes.
@@ -293,31 +284,4 @@ func cleanFlags(flags []mailbox.Flag) []mailbox.Flag {
 		}
 	}
 	return out
-}
-
-// present says whether one of the messages has this content, and marks it used.
-func (w *storeWriter) present(ctx context.Context, alike []known, sum []byte) (bool, error) {
-	for i := range alike {
-		if alike[i].used {
-			continue
-		}
-		c, err := w.box.Content(ctx, alike[i].uid)
-		if errors.Is(err, mailbox.ErrExpunged) {
-			alike[i].used = true
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		hash := sha256.New()
-		_, err = io.Copy(hash, io.NewSectionReader(c, 0, c.Size()))
-		if err := errors.Join(err, c.Close()); err != nil {
-			return false, err
-		}
-		if bytes.Equal(hash.Sum(nil), sum) {
-			alike[i].used = true
-			return true, nil
-		}
-	}
-	return false, nil
 }
