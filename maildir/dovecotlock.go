@@ -37,9 +37,9 @@ func (f *folder) lockOutDovecot(ctx context.Context, dir string) (unlock func(),
 	}
 	path := filepath.Join(dir, dovecotLockFile)
 	for {
-		err := f.makeDovecotLock(path)
+		made, err := f.makeDovecotLock(path)
 		if err == nil {
-			return func() { _ = f.fs().Remove(path) }, nil
+			return func() { f.removeDovecotLock(path, made) }, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, err
@@ -55,18 +55,28 @@ func (f *folder) lockOutDovecot(ctx context.Context, dir string) (unlock func(),
 	}
 }
 
-// makeDovecotLock makes the file, with what Dovecot writes into it: the number of the process and the host.
-func (f *folder) makeDovecotLock(path string) error {
+// makeDovecotLock makes the file, with what Dovecot writes into it: the number of the process and the host. On a full disk, where
+// messages must be removed, it stays empty.
+func (f *folder) makeDovecotLock(path string) (made fs.FileInfo, err error) {
 	file, err := f.fs().OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, messagePerm)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := f.account.maildir.names
-	_, err = fmt.Fprintf(file, "%d:%s", names.pid, names.host)
-	if err = errors.Join(err, file.Close()); err != nil {
+	_, _ = fmt.Fprintf(file, "%d:%s", names.pid, names.host)
+	made, err = file.Stat()
+	_ = file.Close() // that it is there is enough
+	if err != nil {
 		_ = f.fs().Remove(path)
 	}
-	return err
+	return made, err
+}
+
+// removeDovecotLock removes the file, unless another has found it old, broken it and made its own.
+func (f *folder) removeDovecotLock(path string, made fs.FileInfo) {
+	if info, err := f.fs().Lstat(path); err == nil && durable.SameFile(info, made) {
+		_ = f.fs().Remove(path)
+	}
 }
 
 // breakDovecotLock removes a lock that nobody has any more.

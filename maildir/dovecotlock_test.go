@@ -1,6 +1,7 @@
 package maildir_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/mailbox"
+	"github.com/mailbricks/mailbricks/maildir"
 )
 
 // Where Dovecot has been at work, nothing is given a UID while it has its lock; elsewhere nobody looks for one.
@@ -71,4 +74,55 @@ func TestLocksLeftBehind(t *testing.T) {
 			require.NoFileExists(t, lock)
 		})
 	}
+}
+
+// fullLocks are files where a lock can be made but has no room for its text.
+type fullLocks struct{ unsynced }
+
+func (u fullLocks) OpenFile(name string, flag int, perm os.FileMode) (durable.File, error) {
+	f, err := u.unsynced.OpenFile(name, flag, perm)
+	if err == nil && filepath.Base(name) == "dovecot-uidlist.lock" {
+		f = fullLock{f}
+	}
+	return f, err
+}
+
+type fullLock struct{ durable.File }
+
+func (fullLock) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// On a full disk messages can be removed, also where Dovecot is at work.
+func TestDovecotsLockOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	maildir.SetFS(m, fullLocks{unsynced{durable.OS()}})
+	b := open(t, m, mailbox.Inbox)
+	uid := appendTo(t, b, "x\r\n")
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	put(t, filepath.Join(dir, "dovecot.index.log"), "")
+	_, err := b.Expunge(t.Context(), []mailbox.UID{uid})
+	require.NoError(t, err)
+	require.NoFileExists(t, filepath.Join(dir, "dovecot-uidlist.lock"))
+}
+
+// A lock that another program has taken in place of ours, which it found too old, is not removed.
+func TestLockOfAnotherIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	m := newMaildir(t, t.TempDir(), 0)
+	dir := filepath.Join(m.Root, "example.com", "ann")
+	lock, taken := filepath.Join(dir, "dovecot-uidlist.lock"), false
+	maildir.SetFS(m, &hooked{FS: unsynced{durable.OS()}, openFile: func(name string) error {
+		if _, err := os.Stat(lock); err == nil && filepath.Base(name) != filepath.Base(lock) && !taken {
+			taken = true
+			put(t, lock+".new", "1:elsewhere")
+			require.NoError(t, os.Rename(lock+".new", lock))
+		}
+		return nil
+	}})
+	b := open(t, m, mailbox.Inbox)
+	put(t, filepath.Join(dir, "dovecot.index.log"), "")
+	appendTo(t, b, "x\r\n")
+	require.True(t, taken)
+	require.FileExists(t, lock)
+	require.NoError(t, os.Remove(lock))
 }
