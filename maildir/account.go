@@ -284,12 +284,26 @@ func (a *account) leave(f *folder) {
 	f.refs--
 	idle := f.refs == 0
 	if idle && wait > 0 && f.gone == nil {
-		f.linger = time.AfterFunc(wait, func() { a.maildir.background(func() { a.drop(f) }) })
+		a.dropAfter(f, wait)
 		idle = false
 	}
 	f.mu.Unlock()
 	if idle {
 		a.drop(f)
+	}
+}
+
+// dropAfter has a folder be dropped. f.mu is held.
+func (a *account) dropAfter(f *folder, wait time.Duration) {
+	f.linger = time.AfterFunc(wait, func() { a.maildir.background(func() { a.drop(f) }) })
+}
+
+// leaveLater is leave for a folder that nobody uses but for deliveries.
+func (a *account) leaveLater(f *folder) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refs == 0 && f.gone == nil {
+		a.dropAfter(f, max(a.maildir.linger(), settleTime))
 	}
 }
 
@@ -310,6 +324,9 @@ func (a *account) drop(f *folder) {
 		a.forgetLocked(f)
 	}
 	a.mu.Unlock()
+	if busy { // what was delivered meanwhile is indexed first
+		a.leaveLater(f)
+	}
 }
 
 // forget takes a folder out of memory; those who have it go on with it as far as they can.

@@ -256,9 +256,13 @@ func (m *Maildir) find(ctx context.Context, address string) (a *account, ready b
 // release gives an account back.
 func (m *Maildir) release(a *account) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if a.refs--; a.refs == 0 {
+	a.refs--
+	last := a.refs == 0
+	if last {
 		delete(m.accounts, a.dir)
+	}
+	m.mu.Unlock()
+	if last { // nobody finds it any more
 		a.vault.wipe()
 	}
 }

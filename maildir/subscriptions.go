@@ -46,13 +46,15 @@ func parseSubscriptions(data []byte) ([]string, error) {
 		data, separator = rest, "\t"
 	}
 	var out []string
+	seen := map[string]bool{}
 	for line := range strings.SplitSeq(string(data), "\n") {
 		levels := strings.Split(line, separator)
 		for i, level := range levels {
 			levels[i] = decodeLevel(level)
 		}
 		name, err := mailbox.CleanName(strings.Join(levels, mailbox.Delimiter))
-		if err == nil && !slices.Contains(out, name) {
+		if err == nil && !seen[name] {
+			seen[name] = true
 			out = append(out, name)
 		}
 	}
