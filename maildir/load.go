@@ -34,8 +34,8 @@ func (f *folder) load(dir string) (*tx, error) {
 	}
 	defer list.close()
 	tx, err := f.loadWith(dir, list)
-	if errors.Is(err, errNoUID) {
-		f.account.maildir.logger().Warn("maildir: UIDs are given anew: there are none left", "folder", dir)
+	if errors.Is(err, errNoUID) || errors.Is(err, errNoModSeq) {
+		f.account.maildir.logger().Warn("maildir: UIDs are given anew", "folder", dir, "error", err)
 		if err := list.renew(f); err != nil {
 			return nil, err
 		}
@@ -119,7 +119,10 @@ func (tx *tx) fill(list *listFile, x *index) error {
 	for uid := range x.doomed {
 		gone[uid] = true
 	}
-	largest := max(list.list.modseq, tx.told, x.modseq)
+	largest := max(list.list.modseq, x.modseq)
+	if tx.told <= lastModSeq {
+		largest = max(largest, tx.told)
+	}
 	extra := map[string]bool{}
 	var l uidLine
 	for list.next(&l) {
@@ -147,15 +150,18 @@ func (tx *tx) fill(list *listFile, x *index) error {
 		x.base = newBase(tx.f.account.maildir.now(), largest)
 		x.modseq = x.base
 	}
-	tx.whole = head.damaged || next > head.next || short || lost || x.damaged || x.old || len(tx.unknown) > 0
+	tx.whole = head.damaged || next > head.next || short || lost || x.damaged || x.old || x.recent > next || len(tx.unknown) > 0
 	tx.lines[1] = x.lines
 	tx.hadDoomed = len(st.doomed) > 0
 	slices.SortStableFunc(x.expunged, func(a, b expunged) int { return cmp.Compare(a.modseq, b.modseq) })
 	st.validity, st.guid, st.header, st.next = head.validity, head.guid, head.other, next
-	st.base, st.recent, st.expunged = x.base, x.recent, x.expunged
+	st.base, st.recent, st.expunged = x.base, min(x.recent, next), x.expunged
 	st.modseq = max(st.modseq, x.modseq)
 	st.expunged = slices.DeleteFunc(st.expunged, func(e expunged) bool { return e.uid >= next }) // nobody was told of them
 	tx.fillUnknown()
+	if st.modseq > lastModSeq {
+		return errNoModSeq
+	}
 	st.trimExpunged()
 	st.newsBase = st.modseq
 	tx.reset()
@@ -190,6 +196,8 @@ func (tx *tx) fillOne(l *uidLine, x *index, extra map[string]bool, lost bool) {
 	st.modseq = max(st.modseq, e.modseq)
 	st.add(e)
 }
+
+var errNoModSeq = errors.New("maildir: mailbox has no modseq left")
 
 // uidMargin is how far the index may be ahead of the uidlist. What says more is damaged.
 const uidMargin = 1 << 24

@@ -41,8 +41,12 @@ var errNewer = errors.New("maildir: written by a newer version")
 // errNoList refuses what is no uidlist.
 var errNoList = errors.New("maildir: not a uidlist")
 
-// maxModSeq is the largest modseq that is believed: there is room for more above it.
-const maxModSeq = 1 << 62
+// maxModSeq is the largest modseq that is believed. Above lastModSeq, where only damage leads, a mailbox gets another UIDVALIDITY
+// and begins anew: whatever is given until then is believed when it is read again.
+const (
+	maxModSeq  = 1 << 54
+	lastModSeq = 1 << 53
+)
 
 // uidlist is what is in a uidlist file.
 type uidlist struct {
@@ -195,7 +199,7 @@ func parseUIDHeader(line string) (list *uidlist, named bool, err error) {
 			list.guid = f[1:]
 		case f[0] == 'M' && err == nil && n <= maxModSeq:
 			list.modseq = n
-		case !strings.ContainsRune("VN", rune(f[0])):
+		case !strings.ContainsRune("VNM", rune(f[0])):
 			list.other += " " + f
 		}
 	}
@@ -271,10 +275,10 @@ func (l *uidLine) extension(ext []byte) {
 	value := ext[1:]
 	switch ext[0] {
 	case 'M':
-		if n, ok := parseNumber(value, maxModSeq); ok {
+		if n, ok := parseNumber(value, lastModSeq); ok {
 			l.modseq = n
-			return
 		}
+		return
 	case 'D':
 		digits, negative := bytes.CutPrefix(value, []byte("-"))
 		if n, ok := parseNumber(digits, math.MaxInt64); ok {

@@ -86,3 +86,63 @@ func TestUIDsThatNobodyWasTold(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []mailbox.UID{1}, changes.Expunged)
 }
+
+// TestEndOfModSeqs opens mailboxes whose modseqs are too large to be: what is told never goes back under one UIDVALIDITY.
+func TestEndOfModSeqs(t *testing.T) {
+	t.Parallel()
+	const index = "mailbricks-index 2 V5 B1\n"
+	for i, files := range [][2]string{
+		{"3 V5 N3 G0123 M4611686018427387904\n"},
+		{"3 V5 N3 G0123 M18014398509481984\n"},
+		{"3 V5 N3 G0123 M9007199254740992\n"},
+		{"3 V5 N3 G0123\n1 M4611686018427387904 :1791000000.M1P1.z\n", index},
+		{"3 V5 N3 G0123\n", index + "m 9007199254740993\n"},
+		{"3 V5 N3 G0123\n", index + "m 18014398509481985\n"},
+	} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			dir := foreign(t, root)
+			put(t, filepath.Join(dir, "dovecot-uidlist"), files[0])
+			if files[1] != "" {
+				put(t, filepath.Join(dir, "mailbricks-index"), files[1])
+			}
+			var last mailbox.Status
+			for range 3 {
+				m := newMaildir(t, root, 0)
+				m.Linger = -1
+				b := open(t, m, mailbox.Inbox)
+				appendTo(t, b, "x\r\n")
+				status, err := b.Status(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, b.Close())
+				if last.UIDValidity != 0 {
+					require.Equal(t, last.UIDValidity, status.UIDValidity)
+					require.Greater(t, status.ModSeq, last.ModSeq)
+				}
+				require.LessOrEqual(t, uint64(status.ModSeq), uint64(1)<<53)
+				last = status
+			}
+			list, err := os.ReadFile(filepath.Join(dir, "dovecot-uidlist"))
+			require.NoError(t, err)
+			require.NotContains(t, string(list), "M4611686018427387904")
+			require.NotContains(t, string(list), "M18014398509481984")
+		})
+	}
+}
+
+// TestRecentBeyondAll has a damaged index say that all messages that can come are known to a session.
+func TestRecentBeyondAll(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := foreign(t, root)
+	put(t, filepath.Join(dir, "dovecot-uidlist"), "3 V5 N2 G0123\n1 M1 :1791000000.M1P1.z\n")
+	put(t, filepath.Join(dir, "mailbricks-index"), "mailbricks-index 2 V5 B1\nr 4294967295\nm 9\n")
+	require.NoError(t, open(t, newMaildir(t, root, 0), mailbox.Inbox).Close())
+	m := newMaildir(t, root, 0)
+	deliver(t, m, "Subject: new\r\n\r\n")
+	status, err := open(t, m, mailbox.Inbox).Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, status.Messages)
+	require.Equal(t, 1, status.Recent)
+}
