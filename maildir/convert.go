@@ -418,7 +418,7 @@ func (c *conversion) batch(f *folder, sub string, names []string) error {
 		switch {
 		case isNotExist(err): // it has another name now, or is gone
 			c.changed++
-		case err != nil && errors.Is(err, sealed.ErrDamaged) || errors.Is(err, sealed.ErrNoKey):
+		case errors.Is(err, sealed.ErrDamaged) || errors.Is(err, sealed.ErrNoKey) || errors.Is(err, sealed.ErrNewer):
 			c.fail(path, err)
 		case err != nil:
 			c.discard(batch)

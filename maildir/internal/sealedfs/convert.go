@@ -15,13 +15,14 @@ import (
 // for another key. Folders and what stays plain need nothing.
 func (f *FS) Needs(name string) (needs bool, err error) {
 	err = f.at(name, func(p place) error {
-		needs, err = f.needs(p)
+		needs, err = f.needs(p, filepath.Base(p.path))
 		return err
 	})
 	return needs, err
 }
 
-func (f *FS) needs(p place) (bool, error) {
+// needs is Needs for a file that has, or is to have, this name.
+func (f *FS) needs(p place, base string) (bool, error) {
 	if p.kind == "" {
 		return false, nil
 	}
@@ -34,7 +35,7 @@ func (f *FS) needs(p place) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
-	form, id, err := peek(file)
+	form, id, err := f.form(base, p, file)
 	if err != nil {
 		return false, err
 	}
@@ -148,7 +149,7 @@ func (f *FS) bring(from, to place) (bool, error) {
 		}
 	}
 	from.kind, from.log = to.kind, to.log
-	needs, err := f.needs(from)
+	needs, err := f.needs(from, filepath.Base(to.path))
 	if err != nil || !needs {
 		return false, err
 	}

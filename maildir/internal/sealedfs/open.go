@@ -111,7 +111,7 @@ func (f *FS) openOld(name string, p place, flag int) (durable.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	form, _, err := peek(file)
+	form, _, err := f.form(filepath.Base(p.path), p, file)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -197,6 +197,24 @@ func IsSealed(disk durable.FS, path string) (bool, error) {
 	return form != sealed.Plain, err
 }
 
+// form is peek for a file that has a name. A message that is as long as its name says is plain, whatever it begins with, as a
+// sealed one is longer; but where all are sealed it is one that was cut.
+func (f *FS) form(base string, p place, file durable.File) (sealed.Form, sealed.ID, error) {
+	form, id, err := peek(file)
+	if form == sealed.Plain && err == nil || p.kind != messageKind {
+		return form, id, err
+	}
+	if named, ok := namedSize(base); ok && !f.mode.Load().Whole {
+		if info, statErr := file.Stat(); statErr == nil && info.Size() == named {
+			return sealed.Plain, sealed.ID{}, nil
+		}
+	}
+	if _, ours := f.madeBy(p.path); p.temp && !ours && err != nil { // what is written now is of this version
+		return sealed.Plain, sealed.ID{}, nil
+	}
+	return form, id, err
+}
+
 // peek looks at what an open file is.
 func peek(file durable.File) (sealed.Form, sealed.ID, error) {
 	var first [sealed.PeekSize]byte
@@ -264,7 +282,7 @@ func (f *FS) size(p place, was fs.FileInfo) (int64, error) {
 		return 0, err
 	}
 	defer file.Close()
-	form, _, err := peek(file)
+	form, _, err := f.form(filepath.Base(p.path), p, file)
 	switch {
 	case err != nil:
 		return 0, err
