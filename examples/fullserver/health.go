@@ -70,6 +70,8 @@ func (h *healthCommand) run(ctx context.Context, p *process, c *config) error {
 type warningsCommand struct{}
 
 func (*warningsCommand) runOn(ctx context.Context, a *app, out io.Writer) error {
+	a.checkRoom()
+	a.checkFiles()
 	a.checkKeys(ctx)
 	all := a.watched.warnings()
 	if text := a.unsignedReports(ctx); text != "" {

@@ -59,6 +59,13 @@ func (w *watchedKeys) news(what string, err error) bool {
 	return was != err.Error()
 }
 
+// fails says whether something failed when it was last looked at.
+func (w *watchedKeys) fails(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed[what] != ""
+}
+
 // warnings are what the administrator should see to.
 func (w *watchedKeys) warnings() []string {
 	w.mu.Lock()
@@ -138,12 +145,13 @@ func (a *app) noKey(_ context.Context, domains []string) {
 	}
 }
 
-// keepKeys goes on with rotations and looks after the keys' records, until ctx ends.
+// keepKeys goes on with rotations and looks after the keys' records, and after the room for mail, until ctx ends.
 func (a *app) keepKeys(ctx context.Context) {
 	ticker := time.NewTicker(keysInterval)
 	defer ticker.Stop()
 	begin := time.Now().Add(firstRecords)
 	for {
+		a.checkRoom()
 		a.checkKeys(ctx)
 		a.rotateKeys(ctx)
 		if time.Now().After(begin) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/imapd"
@@ -77,4 +78,34 @@ func (a *app) taken(ctx context.Context, targets []string, size int64) error {
 		}
 	}
 	return refusal
+}
+
+// What can fail beside keys; see watchedKeys.
+const (
+	failedRoom  = "new mail is refused for now"
+	failedFiles = "changes to account files are not in force"
+)
+
+// checkRoom looks whether mail is taken, and has a line in the log when that changes.
+func (a *app) checkRoom() {
+	c, w := a.config(), &a.watched
+	ok, err := hasRoom(c, 0)
+	if err == nil && !ok {
+		err = fmt.Errorf("a disk under %s has less than limits.free_space left, or less than %d files", c.dataDir, minFreeFiles)
+	}
+	had := w.fails(failedRoom)
+	switch {
+	case w.news(failedRoom, err):
+		a.log.Warn("no room: "+failedRoom, "error", err)
+	case had && err == nil:
+		a.log.Warn("there is room for new mail again")
+	}
+}
+
+// checkFiles looks whether the account files can be read as they are now: else what was read before stays in force.
+func (a *app) checkFiles() {
+	err := a.dir.Reload()
+	if a.watched.news(failedFiles, err) {
+		a.log.Error("account files not reloaded, the old ones stay in force", "error", err)
+	}
 }

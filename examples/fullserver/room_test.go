@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/smtp"
 	"net/textproto"
@@ -200,6 +202,42 @@ func TestNoMailWhileADiskIsNearlyFull(t *testing.T) {
 	c.Conn = textproto.NewConn(tls.Client(plain, &tls.Config{InsecureSkipVerify: true}))
 	require.Contains(t, c.do("b LOGIN free@example.com secret"), "b OK")
 	require.Equal(t, "c NO [UNAVAILABLE] Insufficient system storage, please try again later", c.do("c APPEND INBOX {10}"))
+}
+
+// That mail is refused, or that the account files have a mistake, is shown by health, and logged when it changes.
+func TestHealthTellsOfFullDisksAndBadFiles(t *testing.T) {
+	t.Parallel()
+	a := openTestApp(t)
+	var log bytes.Buffer
+	a.log = slog.New(slog.NewTextHandler(&log, nil))
+	health := func() string {
+		var out output
+		require.NoError(t, (&warningsCommand{}).runOn(t.Context(), a, &out))
+		return out.String()
+	}
+	require.Empty(t, health())
+	free := a.config().limits.freeSpace
+	a.config().limits.freeSpace = 1 << 62
+	for range 2 {
+		require.Contains(t, health(), "warning: new mail is refused for now: a disk under ")
+		a.checkRoom()
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
+	a.config().limits.freeSpace = free
+	a.checkRoom()
+	require.Empty(t, health())
+	require.Equal(t, 2, strings.Count(log.String(), "level=WARN"))
+
+	require.NoError(t, a.dir.AddAccount("ann@example.com", "secret"))
+	aliases := a.config().path("aliases.cf")
+	require.NoError(t, os.WriteFile(aliases, []byte("x@example.com ann@example.com\nonly-one-word\n"), 0o600))
+	for range 2 {
+		require.Contains(t, health(), "warning: changes to account files are not in force: directory: aliases.cf line 2")
+	}
+	require.Equal(t, 1, strings.Count(log.String(), "level=ERROR"))
+	require.NoError(t, os.WriteFile(aliases, []byte("x@example.com ann@example.com\n"), 0o600))
+	require.Empty(t, health())
+	require.Len(t, a.dir.Aliases(), 1)
 }
 
 // The size that a client declares counts, on each of the disks.
