@@ -48,6 +48,9 @@ func effortOf() effort {
 	if os.Getenv("MAILBRICKS_LONG") != "" {
 		return effort{states: crashfs.MaxStates, killed: 12, failed: 4, again: 4, recuts: 2, step: 1, both: true, calls: 1 << 30, reads: 1 << 30}
 	}
+	if withRace {
+		return effort{states: 4, killed: 1, failed: 1, again: 1, step: 1, calls: 2, reads: 1}
+	}
 	return effort{states: 8, killed: 2, failed: 1, again: 1, recuts: 1, step: 7, calls: 6, reads: 3}
 }
 
