@@ -230,7 +230,7 @@ func TestDovecotTreeGoesBack(t *testing.T) {
 	list, err := os.ReadFile(filepath.Join(account, "dovecot-uidlist"))
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSuffix(string(list), "\n"), "\n")
-	require.Regexp(t, `^3 V1795306103 N\d+ Gb99366077532026b8a04000083ecc375$`, lines[0])
+	require.Regexp(t, `^3 V1795306103 N\d+ Gb99366077532026b8a04000083ecc375 M\d+$`, lines[0])
 	last := 0
 	for _, l := range lines[1:] {
 		found := regexp.MustCompile(`^(\d+) ([A-Z][^ ]+ )*:([^/: ]+)$`).FindStringSubmatch(l)
