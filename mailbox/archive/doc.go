@@ -27,6 +27,7 @@
 // # Memory and limits
 //
 // Messages are streamed. What has to be seen whole before it is passed on (a message of an mbox, a message that may be there
-// already) is in memory up to 1 MiB, then in a temporary file. IntoStore needs 24 octets for each message of the mailbox that it fills.
+// already or has keywords) is in memory up to 1 MiB, then in a temporary file. IntoStore needs 24 octets for each message of
+// the mailbox that it fills.
 // Archives are not trusted: names lead nowhere, links and special files are refused or passed over, sizes have limits.
 package archive

@@ -11,12 +11,14 @@ import (
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
-// ErrRule is the error of a rule that names nothing, or an age that is not positive.
+// ErrRule is the error of a rule that names neither a use nor a mailbox, or both; whose use is not a backslash and an atom, or
+// whose mailbox has a name that none can have; and whose age is not positive.
 var ErrRule = errors.New("retention: invalid rule")
 
 // Rule says how long messages stay in some mailboxes.
 type Rule struct {
-	// Use is the special use of the mailboxes (RFC 6154), such as mailbox.UseTrash, or empty.
+	// Use is the special use of the mailboxes (RFC 6154), such as mailbox.UseTrash, or empty. Its case does not matter. A rule
+	// with a use never touches INBOX, whatever uses that has.
 	Use mailbox.Use
 	// Mailbox is the name of one mailbox, or empty. A rule with a name goes before one with a use.
 	Mailbox string
@@ -72,6 +74,12 @@ func (p Policy) Apply(ctx context.Context, store mailbox.Store) ([]Deleted, erro
 		if age <= 0 || info.NoSelect || info.NonExistent {
 			continue
 		}
+		if err := ctx.Err(); err != nil {
+			if !slices.ContainsFunc(errs, func(e error) bool { return errors.Is(e, err) }) {
+				errs = append(errs, fmt.Errorf("retention: %w", err))
+			}
+			break
+		}
 		d, err := p.clean(ctx, store, info.Name, now.Add(-age))
 		if len(d.UIDs) > 0 {
 			out = append(out, d)
@@ -79,12 +87,12 @@ func (p Policy) Apply(ctx context.Context, store mailbox.Store) ([]Deleted, erro
 		if err != nil && !errors.Is(err, mailbox.ErrNoMailbox) { // it was deleted or renamed meanwhile
 			errs = append(errs, fmt.Errorf("retention: %.100q: %w", info.Name, err))
 		}
-		if ctx.Err() != nil {
-			break
-		}
 	}
 	return out, errors.Join(errs...)
 }
+
+// is says whether the rule is for a use.
+func (r Rule) is(use mailbox.Use) bool { return strings.EqualFold(string(use), string(r.Use)) }
 
 func (p Policy) check() error {
 	for _, r := range p.Rules {
@@ -93,6 +101,9 @@ func (p Policy) check() error {
 		}
 		if r.Age <= 0 {
 			return fmt.Errorf("%w: age %s of %.100q", ErrRule, r.Age, string(r.Use)+r.Mailbox)
+		}
+		if r.Use != "" && !validUse(r.Use) {
+			return fmt.Errorf("%w: use %.100q", ErrRule, string(r.Use))
 		}
 		if r.Mailbox != "" {
 			if _, err := mailbox.CleanName(r.Mailbox); err != nil {
@@ -103,6 +114,13 @@ func (p Policy) check() error {
 	return nil
 }
 
+// validUse says whether a use is a backslash and an atom, as RFC 6154 §6 has it.
+func validUse(use mailbox.Use) bool {
+	atom, found := strings.CutPrefix(string(use), `\`)
+	_, err := mailbox.CleanFlags([]mailbox.Flag{mailbox.Flag(atom)})
+	return found && err == nil && !mailbox.Flag(atom).System()
+}
+
 // age is how long messages stay in a mailbox; 0: for ever.
 func (p Policy) age(info mailbox.Info) time.Duration {
 	var named, used time.Duration
@@ -111,7 +129,7 @@ func (p Policy) age(info mailbox.Info) time.Duration {
 			named = max(named, r.Age)
 		}
 		// A use that INBOX has got by accident must not empty it.
-		if slices.Contains(info.Uses, r.Use) && info.Name != mailbox.Inbox {
+		if slices.ContainsFunc(info.Uses, r.is) && info.Name != mailbox.Inbox {
 			used = max(used, r.Age)
 		}
 	}

@@ -173,6 +173,7 @@ func TestNothingIsDeletedWithoutARule(t *testing.T) {
 	for _, bad := range []retention.Rule{
 		{}, {Age: day}, {Use: mailbox.UseTrash}, {Use: mailbox.UseTrash, Age: -day}, {Mailbox: "a//b", Age: day},
 		{Mailbox: "Trash", Use: mailbox.UseTrash, Age: day},
+		{Use: "Trash", Age: day}, {Use: `\`, Age: day}, {Use: `\\Trash`, Age: day}, {Use: `\Tr ash`, Age: day},
 	} {
 		_, err := retention.Policy{Rules: []retention.Rule{{Use: mailbox.UseTrash, Age: day}, bad}}.Apply(t.Context(), s)
 		require.ErrorIs(t, err, retention.ErrRule, "%v", bad)
@@ -228,4 +229,39 @@ func TestAMailboxThatFailsDoesNotKeepOthers(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.ErrorContains(t, err, `"A"`)
 	require.Equal(t, []retention.Deleted{{Mailbox: "C", UIDs: []mailbox.UID{1}, Octets: 14}}, deleted)
+}
+
+// A run that ends between two mailboxes is not one that is done.
+func TestTheContextEndsBetweenMailboxes(t *testing.T) {
+	t.Parallel()
+	s := accountStore(unknown)
+	fill(t, s, "Bin", mailbox.UseTrash, 2)
+	fill(t, s, "Trash", mailbox.UseTrash, 2)
+	p := retention.Policy{Now: start(), Rules: []retention.Rule{{Use: mailbox.UseTrash, Age: day}}}
+	ctx, cancel := context.WithCancel(t.Context())
+	s.saved = func(m mailbox.Meta) time.Time {
+		cancel()
+		return m.InternalDate
+	}
+	deleted, err := p.Apply(ctx, s)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, deleted, 1)
+	require.Len(t, left(t, s, "Trash"), 1)
+
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	deleted, err = p.Apply(ctx, s)
+	require.NoError(t, err, "it was the last one")
+	require.Error(t, ctx.Err())
+	require.Len(t, deleted, 1)
+}
+
+func TestTheCaseOfAUseDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	s := accountStore(unknown)
+	fill(t, s, "Trash", mailbox.UseTrash, 2)
+	p := retention.Policy{Now: start(), Rules: []retention.Rule{{Use: `\tRASH`, Age: day}}}
+	deleted, err := p.Apply(t.Context(), s)
+	require.NoError(t, err)
+	require.Len(t, deleted, 1)
 }
