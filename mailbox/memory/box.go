@@ -65,7 +65,8 @@ func (b *box) add(m *message) mailbox.UID {
 	return m.uid
 }
 
-// intern gives flags in the form in which each first came to this mailbox.
+// intern gives flags in the form in which each first came to this mailbox. It comes last of what may fail: a new keyword takes a
+// place.
 func (b *box) intern(flags []mailbox.Flag) ([]mailbox.Flag, error) {
 	out := make([]mailbox.Flag, len(flags))
 	fresh := map[string]mailbox.Flag{}
@@ -81,12 +82,57 @@ func (b *box) intern(flags []mailbox.Flag) ([]mailbox.Flag, error) {
 		out[i] = known
 	}
 	if len(b.keywords)+len(fresh) > MaxKeywords {
+		b.forget(out)
+	}
+	if len(b.keywords)+len(fresh) > MaxKeywords {
 		return nil, fmt.Errorf("%w: more than %d keywords", mailbox.ErrFlags, MaxKeywords)
 	}
 	for key, f := range fresh {
 		b.keywords[key] = f
 	}
 	return out, nil
+}
+
+// internAll is intern for the flags of several messages: all or none.
+func (b *box) internAll(messages []*message) error {
+	var all []mailbox.Flag
+	for _, m := range messages {
+		for _, f := range m.flags {
+			if !mailbox.HasFlag(all, f) {
+				all = append(all, f)
+			}
+		}
+	}
+	known, err := b.intern(all)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		flags := make([]mailbox.Flag, len(m.flags))
+		for i, f := range m.flags {
+			flags[i] = known[slices.IndexFunc(all, f.Is)]
+		}
+		m.flags = flags
+	}
+	return nil
+}
+
+// forget leaves out the keywords that no message has and that are not among keep.
+func (b *box) forget(keep []mailbox.Flag) {
+	used := map[string]mailbox.Flag{}
+	note := func(flags []mailbox.Flag) {
+		for _, f := range flags {
+			key := strings.ToLower(string(f))
+			if known, ok := b.keywords[key]; ok {
+				used[key] = known
+			}
+		}
+	}
+	note(keep)
+	for _, m := range b.messages {
+		note(m.flags)
+	}
+	b.keywords = used
 }
 
 // find gives the index of a message, or where it would be.

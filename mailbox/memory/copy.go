@@ -33,14 +33,14 @@ func (s *session) put(uids []mailbox.UID, dest string, move bool) (mailbox.Copie
 	for i, m := range picked {
 		c := *m
 		c.saved = now
-		if c.flags, err = to.intern(m.flags); err != nil {
-			return mailbox.Copied{}, err
-		}
 		size += int64(len(m.content))
 		copies[i] = &c
 	}
 	if !move && !s.account.fits(size, len(picked)) {
 		return mailbox.Copied{}, mailbox.ErrQuota
+	}
+	if err := to.internAll(copies); err != nil {
+		return mailbox.Copied{}, err
 	}
 	out := mailbox.Copied{UIDValidity: to.validity}
 	for i, c := range copies {
@@ -64,13 +64,17 @@ func (s *session) put(uids []mailbox.UID, dest string, move bool) (mailbox.Copie
 // moveAll puts every message of one mailbox into another that is empty.
 func moveAll(from, to *box) {
 	gone := slices.Clone(from.messages)
+	copies := make([]*message, len(gone))
 	now := time.Now().Round(0)
-	for _, m := range gone {
+	for i, m := range gone {
 		c := *m
 		c.saved = now
-		c.flags, _ = to.intern(m.flags) // an empty mailbox takes as many as from has
-		to.add(&c)
-		to.account.count(&c, -1)
+		copies[i] = &c
+	}
+	_ = to.internAll(copies) // an empty mailbox takes as many as from has
+	for _, c := range copies {
+		to.add(c)
+		to.account.count(c, -1)
 	}
 	from.remove(gone)
 	from.wake()

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -86,6 +87,47 @@ func TestLimits(t *testing.T) {
 	require.ErrorIs(t, err, mailbox.ErrFlags)
 	_, err = b.SetFlags(t.Context(), []mailbox.UID{uid}, mailbox.FlagChange{Flags: flags[1:]})
 	require.NoError(t, err)
+}
+
+// Keywords that no message has any more take no room for ever, nor do those of what came to nothing.
+func TestKeywordsAreForgotten(t *testing.T) {
+	t.Parallel()
+	a := memory.New(mailbox.Limit{})
+	b := inbox(t, a)
+	first := appendTo(t, b, "x", "Kept")
+	uid := appendTo(t, b, "x")
+	set := func(op mailbox.FlagOp, flags ...mailbox.Flag) []mailbox.Meta {
+		metas, err := b.SetFlags(t.Context(), []mailbox.UID{uid}, mailbox.FlagChange{Op: op, Flags: flags})
+		require.NoError(t, err)
+		return metas
+	}
+	for n := range memory.MaxKeywords + 10 {
+		set(mailbox.ReplaceFlags, mailbox.Flag(fmt.Sprint("k", n)))
+	}
+	require.Equal(t, []mailbox.Flag{"Kept"}, set(mailbox.ReplaceFlags, "KEPT")[0].Flags, "the first form of those that are in use stays")
+
+	var many []mailbox.Flag
+	for n := range memory.MaxKeywords - 1 {
+		many = append(many, mailbox.Flag(fmt.Sprint("m", n)))
+	}
+	set(mailbox.AddFlags, many...) // no room for another
+	_, err := b.SetFlags(t.Context(), []mailbox.UID{uid}, mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{"more"}})
+	require.ErrorIs(t, err, mailbox.ErrFlags)
+	metas, err := b.SetFlags(t.Context(), []mailbox.UID{99}, mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{"more"}})
+	require.NoError(t, err, "nobody gets it")
+	require.Empty(t, metas)
+
+	// All of a copy or nothing, also where each message alone would do.
+	require.NoError(t, a.Store().(mailbox.Organizer).Create(t.Context(), "Other", ""))
+	other, err := a.Store().Open(t.Context(), "Other")
+	require.NoError(t, err)
+	appendTo(t, other, "x", "own")
+	_, err = b.Copy(t.Context(), []mailbox.UID{first, uid}, "Other")
+	require.ErrorIs(t, err, mailbox.ErrFlags)
+	copied, err := b.Copy(t.Context(), []mailbox.UID{first}, "Other")
+	require.NoError(t, err)
+	require.Len(t, copied.Dest, 1)
+	appendTo(t, other, "x", many[:memory.MaxKeywords-2]...)
 }
 
 func TestAccounts(t *testing.T) {

@@ -223,12 +223,12 @@ func (s *session) SetFlags(_ context.Context, uids []mailbox.UID, change mailbox
 		return nil, err
 	}
 	defer s.unlock()
-	if change.Flags = flags; change.Op != mailbox.RemoveFlags {
+	picked := s.pick(uids)
+	if change.Flags = flags; change.Op != mailbox.RemoveFlags && len(picked) > 0 {
 		if change.Flags, err = s.intern(flags); err != nil {
 			return nil, err
 		}
 	}
-	picked := s.pick(uids)
 	seq := s.modseq + 1
 	for _, m := range picked {
 		if change.UnchangedSince != 0 && m.modseq > change.UnchangedSince {
