@@ -10,7 +10,7 @@ import (
 )
 
 // deliveries is how many recipients of one message are served at the same time: with more, syncs no longer gain by sharing a
-// commit of the file system
+// commit of the file system.
 const deliveries = 16
 
 // deliverAll stores the letter for several recipients, with an outcome for each. The file is written and synced once, into

@@ -90,6 +90,18 @@ func (s *session) learnAll(entries []entry) ([]entry, error) {
 	return out, nil
 }
 
+// fill takes a size and a date where there is none. It says whether it did.
+func (l *learned) fill(size, date int64) bool {
+	did := false
+	if l.size < 0 && size >= 0 {
+		l.size, did = size, true
+	}
+	if l.date == noDate && date != noDate {
+		l.date, did = date, true
+	}
+	return did
+}
+
 // guess is what is told of a message that cannot be read: its length as it is on disk.
 type guess struct {
 	size, date int64

@@ -162,18 +162,6 @@ func (l *summaryLog) recall() {
 	}
 }
 
-// fill takes a size and a date where there is none. It says whether it did.
-func (l *learned) fill(size, date int64) bool {
-	did := false
-	if l.size < 0 && size >= 0 {
-		l.size, did = size, true
-	}
-	if l.date == noDate && date != noDate {
-		l.date, did = date, true
-	}
-	return did
-}
-
 // put notes where summaries are; later ones count. l.mu is held.
 func (l *summaryLog) put(records []summaryRecord) {
 	if len(records) == 0 {
