@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -363,21 +362,5 @@ func (a *account) unload() {
 		f.mu.Unlock()
 		delete(a.folders, name)
 		a.maildir.release(a)
-	}
-}
-
-// renameValidity gives the empty file that Dovecot looks at first, if there is one, the new number: its name is the number.
-// Where that fails Dovecot takes the larger of its own and the time.
-func (a *account) renameValidity(number string) {
-	names, err := a.fs().ReadNames(a.dir)
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		old, ok := strings.CutPrefix(name, validityFile+".")
-		if _, err := strconv.ParseUint(old, 16, 32); ok && err == nil && len(old) == len(number) {
-			_ = a.fs().Rename(filepath.Join(a.dir, name), filepath.Join(a.dir, validityFile+"."+number))
-			return
-		}
 	}
 }

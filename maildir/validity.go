@@ -133,3 +133,19 @@ func (a *account) firstLine(path string) string {
 
 // maxFirstLine bounds what is read of a file for its first line.
 const maxFirstLine = 1 << 10
+
+// renameValidity gives the empty file that Dovecot looks at first, if there is one, the new number: its name is the number.
+// Where that fails Dovecot takes the larger of its own and the time.
+func (a *account) renameValidity(number string) {
+	names, err := a.fs().ReadNames(a.dir)
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		old, ok := strings.CutPrefix(name, validityFile+".")
+		if _, err := strconv.ParseUint(old, 16, 32); ok && err == nil && len(old) == len(number) {
+			_ = a.fs().Rename(filepath.Join(a.dir, name), filepath.Join(a.dir, validityFile+"."+number))
+			return
+		}
+	}
+}
