@@ -80,8 +80,8 @@ const (
 
 // Summarizer is the ability of a Mailbox to tell what listing needs of messages' contents without opening them.
 type Summarizer interface {
-	// Summaries gives the summaries of the messages with these UIDs (ascending), leaving out those that are gone. The store
-	// makes those that it does not have, and keeps them.
+	// Summaries gives the summaries of the messages with these UIDs (ascending), in their order, leaving out those that are
+	// gone. The store makes those that it does not have, and keeps them.
 	Summaries(ctx context.Context, uids []UID) ([]Summary, error)
 }
 

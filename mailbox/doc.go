@@ -7,14 +7,19 @@
 // A store knows messages by UID (RFC 3501 §2.3.1.1) and never sees a sequence number: those, and who is told of what
 // when, belong to the IMAP engine. In each mailbox:
 //
-//   - UIDs only ascend and are never used again while UIDVALIDITY stays; a message's content never changes. Another mailbox
-//     that gets the name of one that was deleted or renamed has another UIDVALIDITY, and a larger one if it is new.
+//   - UIDs only ascend and are never used again while UIDVALIDITY stays; a message's content never changes. A mailbox keeps its
+//     UIDVALIDITY, UIDs and modseqs when it, or one above it, is renamed. The next mailbox that has its old name, or that of one
+//     which was deleted, has another UIDVALIDITY, and a larger one if it is new.
+//   - A mailbox that was deleted while it was open is gone for those who have it open: all methods but Close fail with
+//     [ErrNoMailbox] (Content may give [ErrExpunged]), also when there is a new one of its name. Contents that are open stay.
 //   - Every change (a message came, its flags changed, it went) gets a [ModSeq] larger than all before it in that mailbox.
 //     A modseq never goes back, also not across a restart. [Reader.Changes] tells what happened since one.
 //   - Changes are seen in the order of their modseqs and messages in that of their UIDs: who is told of one is told of all
 //     before it.
 //   - What a method has returned without an error is durable: a UID that was told is never given to another message.
 //     Flags may be lost in a power cut if the store says so.
+//   - What changes nothing, such as expunging messages that are gone or renaming an empty INBOX, gives no modseq to the mailbox
+//     that stays as it was.
 //   - A method that fails has done nothing. After an error that is none of those in this package, or when its context has ended,
 //     it may have done all of it, but never a part.
 //   - A message leaves a mailbox once: of several who move or expunge it at the same time one is told that he did. Flags that

@@ -28,9 +28,10 @@ type Reader interface {
 	// UIDs has the UIDs of all messages, ascending, and the modseq at which that is so.
 	UIDs(ctx context.Context) ([]UID, ModSeq, error)
 	// Changes tells what happened after since: for each message what it is like now, or that it went. It fails with ErrTooOld
-	// when it no longer knows; the caller then compares UIDs and Messages with what it has. Since 0 it may always do so.
+	// when it no longer knows; the caller then compares UIDs and Messages with what it has. Since 0 it may always do so. After
+	// a modseq that has not come yet nothing has happened, which is no error.
 	Changes(ctx context.Context, since ModSeq) (Changes, error)
-	// Messages tells of the messages with these UIDs (ascending, none twice), leaving out those that are gone.
+	// Messages tells of the messages with these UIDs (ascending, none twice), in their order, leaving out those that are gone.
 	Messages(ctx context.Context, uids []UID) ([]Meta, error)
 	// Content opens a message's content. It fails with ErrExpunged.
 	Content(ctx context.Context, uid UID) (Content, error)
@@ -39,23 +40,25 @@ type Reader interface {
 // Writer changes a mailbox. UIDs may come in any order and more than once; what is told of them ascends.
 type Writer interface {
 	// Append stores a message and gives its UID. The content has CRLF line ends. It fails with ErrQuota and ErrFlags, and when
-	// r fails or gives another number of octets than the options say; then nothing is stored.
+	// r fails or gives another number of octets than the options say; then nothing is stored and the UID is 0. A Size for which
+	// there is no room is refused before r is read to its end, and whether there is room is looked at once more when the
+	// message is stored, so that Appends at the same time do not pass the limit together.
 	Append(ctx context.Context, r io.Reader, opts AppendOptions) (UID, error)
 	// SetFlags changes the flags of messages and tells the state of all of them after it, leaving out those that are
-	// gone. With UnchangedSince, messages with a larger modseq are left as they are. A message whose flags stay the same
-	// gets no new modseq. It fails with ErrFlags, which changes none, and where a message cannot be changed, when others may be:
-	// their modseqs tell.
+	// gone. A keyword keeps the form in which it first came to the mailbox, for all of its messages. With UnchangedSince,
+	// messages with a larger modseq are left as they are. A message whose flags stay the same gets no new modseq. It fails
+	// with ErrFlags, which changes none, and where a message cannot be changed, when others may be: their modseqs tell.
 	SetFlags(ctx context.Context, uids []UID, change FlagChange) ([]Meta, error)
 	// Expunge removes messages for good, whatever their flags, and tells which it removed; those that another caller removed are
 	// not among them.
 	Expunge(ctx context.Context, uids []UID) ([]UID, error)
 }
 
-// Copier puts messages of one mailbox into another of the same account, with their flags and dates. Both methods do it
+// Copier puts messages of one mailbox into another of the same account, with their flags and internal dates. Both methods do it
 // for all messages or for none, and leave out those that are gone. They fail with ErrNoMailbox, for the destination, and
 // with ErrQuota.
 type Copier interface {
-	// Copy makes copies. It may put them into the same mailbox.
+	// Copy makes copies. It may put them into the same mailbox. dest is a name as Open takes it: INBOX in any case.
 	Copy(ctx context.Context, uids []UID, dest string) (Copied, error)
 	// Move does not count against the quota, and works within one mailbox too, where the messages get new UIDs.
 	Move(ctx context.Context, uids []UID, dest string) (Copied, error)
@@ -133,7 +136,7 @@ type Content interface {
 type AppendOptions struct {
 	// Flags that the message gets; \Recent is not one of them.
 	Flags []Flag
-	// InternalDate; zero: now.
+	// InternalDate, of which the store keeps whole seconds; zero: now.
 	InternalDate time.Time
 	// Size is the number of octets that must come; negative: unknown. The zero value takes an empty message only.
 	Size int64

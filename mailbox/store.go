@@ -49,14 +49,18 @@ type Store interface {
 
 // Organizer is the ability of a Store to change what List shows.
 type Organizer interface {
-	// Create makes a mailbox, and the levels above it where the store needs them. use is empty or the mailbox's
-	// special use, which other mailboxes may have, too; they keep it (RFC 6154 §2). It fails with ErrExists, ErrName or ErrNotAllowed.
+	// Create makes a mailbox, and the levels above it where the store needs them. What was only a level above others becomes a
+	// mailbox. use is empty or the mailbox's special use, which other mailboxes may have, too; they keep it (RFC 6154 §2). It
+	// fails with ErrExists, ErrName or, for a use that the store does not know or does not give twice, ErrNotAllowed.
 	Create(ctx context.Context, name string, use Use) error
-	// Delete removes a mailbox with its messages, but not those below it (RFC 3501 §6.3.4). It fails with ErrNoMailbox
-	// or ErrNotAllowed.
+	// Delete removes a mailbox with its messages, but not those below it, for which its name stays as a level (RFC 3501 §6.3.4).
+	// Its subscription stays, and who watches the mailbox is woken. It fails with ErrNoMailbox, for INBOX with ErrNotAllowed, and
+	// for what is only a level with either.
 	Delete(ctx context.Context, name string) error
-	// Rename moves a mailbox and those below it. For INBOX it moves the messages into a new mailbox (RFC 3501 §6.3.5).
-	// It fails with ErrNoMailbox, ErrExists, ErrName or ErrNotAllowed.
+	// Rename moves a mailbox and those below it, all or none; they keep their UIDVALIDITY and UIDs. What is only a level above
+	// others can be renamed, too, and so can "a/b" to "a" where that is only a level. For INBOX it moves the messages into a new
+	// mailbox and leaves those below it where they are (RFC 3501 §6.3.5). It fails with ErrNoMailbox, with ErrExists if any of
+	// the new names is a mailbox's already, with ErrName, and with ErrNotAllowed if to is below from.
 	Rename(ctx context.Context, from, to string) error
 	// Subscribe puts a name on the list of subscriptions or takes it off. There need not be such a mailbox.
 	Subscribe(ctx context.Context, name string, on bool) error
