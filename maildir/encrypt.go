@@ -312,8 +312,16 @@ func (a *account) openForSession() (err error) {
 	return err
 }
 
-// unlock is Unlock for the account.
+// unlock is Unlock for the account. Of several log-ins at once the first makes the key of the password for all.
 func (a *account) unlock(ctx context.Context, password string) error {
+	if !a.vault.locked() {
+		return nil
+	}
+	done, err := a.maildir.deriving.turn(ctx, a.dir)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if !a.vault.locked() {
 		return nil
 	}
@@ -392,7 +400,15 @@ func (a *account) keepServerLock() error {
 
 // tryKeys opens the key file with a secret, and says which file that was. What comes of it may be out of date when it returns.
 func (a *account) tryKeys(ctx context.Context, secret Secret) (keys *sealed.Keys, file *sealed.KeyFile, err error) {
-	done, err := a.maildir.deriving.begin(ctx)
+	d := &a.maildir.deriving
+	refused := func() bool {
+		file = a.vault.keyFile()
+		return file != nil && secret.Password != "" && d.wasRefused(d.attempt(file, secret.Password), a.maildir.now())
+	}
+	if refused() {
+		return nil, file, fmt.Errorf("%w: it was tried a short time ago", ErrSecret)
+	}
+	done, err := d.begin(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -402,6 +418,9 @@ func (a *account) tryKeys(ctx context.Context, secret Secret) (keys *sealed.Keys
 	}
 	keys, err = file.Unlock(sealed.Secret{Password: secret.Password, Recovery: secret.Recovery})
 	if errors.Is(err, sealed.ErrSecret) {
+		if secret.Password != "" {
+			d.refuse(d.attempt(file, secret.Password), a.maildir.now())
+		}
 		err = fmt.Errorf("%w: %w", ErrSecret, err)
 	}
 	return keys, file, err

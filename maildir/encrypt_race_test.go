@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -179,4 +181,41 @@ func TestLogInElsewhereWhileThePasswordChanges(t *testing.T) {
 		require.NoError(t, m.Close())
 		m = openedBy(t, root, serverKey())
 	}
+}
+
+// The connections of one client open the account once, and a password that does not fit is tried once a minute, unless the key
+// file changes.
+func TestLogInsShareTheWork(t *testing.T) {
+	t.Parallel()
+	_, root, recovery := serverAccount(t)
+	m := openedBy(t, root, nil)
+	var clock atomic.Int64
+	maildir.SetClock(m, func() time.Time { return time.Unix(clock.Load(), 0) })
+	n := maildir.CountDerived(m)
+	var work sync.WaitGroup
+	for range 5 {
+		work.Go(func() {
+			_ = m.Unlock(context.Background(), ann, "wrong")
+		})
+	}
+	work.Wait()
+	require.EqualValues(t, 1, n())
+	clock.Add(59)
+	require.ErrorIs(t, m.Unlock(t.Context(), ann, "wrong"), maildir.ErrSecret)
+	require.EqualValues(t, 1, n())
+	clock.Add(2)
+	require.ErrorIs(t, m.Unlock(t.Context(), ann, "wrong"), maildir.ErrSecret)
+	require.EqualValues(t, 2, n())
+	for range 5 {
+		work.Go(func() {
+			if err := m.Unlock(context.Background(), ann, password); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	require.EqualValues(t, 3, n())
+	require.NoError(t, m.SetPassword(t.Context(), ann, maildir.Secret{Recovery: recovery}, "wrong"))
+	require.NoError(t, maildir.Forget(m, ann))
+	require.NoError(t, m.Unlock(t.Context(), ann, "wrong"), "which it is not any more")
 }

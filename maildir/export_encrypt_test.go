@@ -53,3 +53,11 @@ func WhenDerived(m *Maildir, call func()) {
 		}
 	}
 }
+
+// CountDerived counts the keys that are made of secrets from now on.
+func CountDerived(m *Maildir) func() int64 {
+	m.init()
+	var n atomic.Int64
+	m.deriving.ended = func() { n.Add(1) }
+	return n.Load
+}

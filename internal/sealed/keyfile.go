@@ -134,6 +134,12 @@ func (k *KeyFile) Same(other *KeyFile) bool {
 	return other != nil && bytes.Equal(k.body, other.body) && bytes.Equal(k.mac, other.mac)
 }
 
+// Sum is a hash of the contents of a key file that was read.
+func (k *KeyFile) Sum() []byte {
+	sum := sha256.Sum256(append(bytes.Clone(k.body), k.mac...))
+	return sum[:]
+}
+
 // Has says whether it has the lock of this name.
 func (k *KeyFile) Has(id ID) bool {
 	return slices.ContainsFunc(k.locks, func(l lock) bool { return l.id() == id })
