@@ -24,10 +24,15 @@ func (tx *tx) catchUp(delivered []delivery) error {
 	if err != nil {
 		return err
 	}
+	added := make(map[string]bool, len(tx.added))
+	for i := range tx.added {
+		added[tx.added[i].base] = true
+	}
 	for _, d := range delivered {
-		if tx.knows(d.base) {
+		if added[d.base] || tx.knows(d.base) {
 			continue
 		}
+		added[d.base] = true
 		e := entry{base: d.base, date: d.date, size: d.size}
 		e.isNew = true
 		if _, err := tx.add(e); err != nil {
@@ -82,11 +87,8 @@ func (tx *tx) needsScan(ownDelivery bool) (scanNeed, error) {
 	return scanNone, nil
 }
 
-// knows says whether a file name, which this process has made, is that of a message.
+// knows says whether a file name, which this process has made, is that of a message that was there before this run.
 func (tx *tx) knows(base string) bool {
-	if slices.ContainsFunc(tx.added, func(e entry) bool { return e.base == base }) {
-		return true
-	}
 	if tx.st.names != nil || uint64(nameCounter(base)) <= tx.st.before {
 		if _, _, ok := tx.st.placeOf(base); ok {
 			return true
