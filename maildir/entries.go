@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/mailbricks/mailbricks/mailbox"
 )
 
 // entryList are the messages of a folder, UIDs ascending. It is in pieces, so that a message that comes or goes moves few
@@ -44,6 +46,24 @@ func (l *entryList) backward() iter.Seq[*entry] {
 			}
 		}
 	}
+}
+
+// uids gives the UIDs of all. Most pieces lack none between their first and last, so that the others are not looked at.
+func (l *entryList) uids() []mailbox.UID {
+	out := make([]mailbox.UID, 0, l.count)
+	for _, p := range l.pieces {
+		first, last := p[0].uid, p[len(p)-1].uid
+		if int64(last)-int64(first) == int64(len(p)-1) {
+			for i := range p {
+				out = append(out, mailbox.UID(first+uint32(i)))
+			}
+			continue
+		}
+		for i := range p {
+			out = append(out, mailbox.UID(p[i].uid))
+		}
+	}
+	return out
 }
 
 // place finds the piece and the place in it where a UID is or would be.

@@ -75,10 +75,7 @@ func (s *session) UIDs(ctx context.Context) ([]mailbox.UID, mailbox.ModSeq, erro
 	var uids []mailbox.UID
 	var seq mailbox.ModSeq
 	err := s.f.read(func(st *state) {
-		uids = make([]mailbox.UID, 0, st.entries.len())
-		for e := range st.entries.all() {
-			uids = append(uids, mailbox.UID(e.uid))
-		}
+		uids = st.entries.uids()
 		seq = mailbox.ModSeq(st.modseq)
 	})
 	return uids, seq, err
