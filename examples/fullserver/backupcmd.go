@@ -14,7 +14,7 @@ import (
 
 // backupCommand makes backups. The server opens the folder, with its rights.
 type backupCommand struct {
-	Args []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder, in which each account has one: DIR/DOMAIN/USER."`
+	Args []string `arg:"" optional:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder, in which each account has one: DIR/DOMAIN/USER."`
 	All  bool     `help:"All accounts."`
 }
 
@@ -85,7 +85,7 @@ func (c *backupCommand) streamOn(ctx context.Context, a *app, s *serverStream) e
 
 // restoreCommand brings a backup back.
 type restoreCommand struct {
-	Args  []string `arg:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder of backup -all."`
+	Args  []string `arg:"" optional:"" name:"addr-and-dir" help:"The address and the folder of its backup; with -all only the folder of backup -all."`
 	All   bool     `help:"All accounts that have a backup there."`
 	Merge bool     `help:"Bring back what is missing, and leave all else as it is. Otherwise the backup takes the place of all mail of the account."`
 	From  string   `placeholder:"ADDR" help:"The account of which the backup is, if it is another one."`

@@ -16,7 +16,7 @@ import (
 // mailExport writes the mail of an account to a path that the command's own process opens.
 type mailExport struct {
 	Address   string   `arg:"" name:"addr"`
-	Path      string   `arg:"" help:"- is standard output."`
+	Path      string   `arg:"" help:"- is standard output. A file that is there is replaced once all is written."`
 	Format    string   `default:"tar" enum:"mbox,maildir,tar" help:"mbox, maildir or tar (the default)."`
 	Mailboxes []string `name:"mailbox" sep:"none" help:"Only this mailbox; may be given more than once."`
 	Gzip      bool     `help:"Compress a tar, also if its name does not end in .gz."`
@@ -77,6 +77,8 @@ func (c *mailExport) receive(ctx context.Context, p *process, r io.Reader) (err 
 func (c *mailExport) create(p *process) (archive.Writer, error) {
 	one := archive.Format(c.Format) == archive.Mbox && len(c.Mailboxes) == 1
 	switch {
+	case c.Gzip && archive.Format(c.Format) != archive.Tar:
+		return nil, errors.New("-gzip is for a tar")
 	case c.Path != "-":
 		return archive.Create(c.Path, archive.CreateOptions{Format: archive.Format(c.Format), OneMailbox: one, Compress: c.Gzip})
 	case one:
@@ -93,7 +95,7 @@ func (c *mailExport) create(p *process) (archive.Writer, error) {
 type mailImport struct {
 	Address string `arg:"" name:"addr"`
 	Path    string `arg:"" help:"- is standard input."`
-	Format  string `default:"" enum:",mbox,maildir,tar" help:"mbox, maildir or tar (default: what it looks like)."`
+	Format  string `default:"auto" enum:"auto,mbox,maildir,tar" help:"mbox, maildir or tar (default: what it looks like)."`
 	Mailbox string `help:"The mailbox that a single mbox file becomes (default: INBOX)."`
 	Under   string `help:"Put all mailboxes below this one."`
 	Mbox    string `default:"auto" enum:"auto,mboxrd,mboxo,mboxcl,mboxcl2" help:"The variant of mbox."`
@@ -163,7 +165,7 @@ func (c *mailImport) open(p *process) (archive.Reader, error) {
 // format is the one that was named or what the archive, in on standard input, looks like.
 func (c *mailImport) format(in *bufio.Reader) (archive.Format, error) {
 	switch {
-	case c.Format != "":
+	case c.Format != "auto":
 		return archive.Format(c.Format), nil
 	case c.Path != "-":
 		return archive.Detect(c.Path)

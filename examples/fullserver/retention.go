@@ -155,6 +155,9 @@ func (c *retentionRun) streamOn(ctx context.Context, a *app, s *serverStream) er
 	if c.JSON {
 		return errors.Join(append(errs, printJSON(s.out(), lines))...)
 	}
+	if len(lines) == 0 && len(errs) == 0 {
+		fmt.Fprintln(s.out(), "There is nothing to delete.")
+	}
 	what := "deleted"
 	if c.DryRun {
 		what = "would be deleted"

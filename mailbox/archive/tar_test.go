@@ -185,7 +185,7 @@ func TestHostileTars(t *testing.T) {
 		says string
 	}{
 		"empty":            {nil, archive.ErrFormat, "cut short"},
-		"no tar":           {bytes.Repeat([]byte("x"), 4096), archive.ErrFormat, "damaged"},
+		"no tar":           {bytes.Repeat([]byte("x"), 4096), archive.ErrFormat, "it is no tar"},
 		"another tar":      {tarWith(t, file("hello", "x")), archive.ErrFormat, "hello"},
 		"newer":            {tarWith(t, file("mailbricks-archive.json", `{"format":"mailbricks-archive","version":2}`)), archive.ErrVersion, "version 2"},
 		"other format":     {tarWith(t, file("mailbricks-archive.json", `{"format":"x","version":1}`)), archive.ErrFormat, `"x"`},

@@ -27,6 +27,8 @@ type tarReader struct {
 	done   bool
 	dir    string // of the mailbox
 	counts tarEndJSON
+
+	noTar bool // what is read does not look like a tar
 }
 
 // NewTarReader reads a tar that NewTarWriter wrote, compressed or not. It fails with ErrFormat for any other, for links and
@@ -51,6 +53,9 @@ func (r *tarReader) Next(context.Context) (Entry, error) {
 
 // explain says what errors of the formats below mean.
 func (r *tarReader) explain(err error) error {
+	if r.noTar && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrHeader)) {
+		return fmt.Errorf("%w: it is no tar, and an mbox begins with \"From \"", ErrFormat)
+	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: tar was cut short after %d messages: %w", ErrFormat, r.counts.Messages, err)
@@ -111,19 +116,21 @@ func (r *tarReader) next() (Entry, error) {
 
 // open finds out whether the stream is compressed.
 func (r *tarReader) open() error {
-	var magic [2]byte
-	n, err := io.ReadFull(r.in, magic[:])
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
+	var start [len(tarAccount)]byte
+	n, err := io.ReadFull(r.in, start[:])
+	if n < 2 && err != nil {
+		return io.ErrUnexpectedEOF
 	}
-	if err != nil {
+	if err != nil && err != io.ErrUnexpectedEOF {
 		return err
 	}
-	r.in = io.MultiReader(bytes.NewReader(magic[:n]), r.in)
-	if magic == [2]byte{0x1f, 0x8b} {
+	r.in = io.MultiReader(bytes.NewReader(start[:n]), r.in)
+	if start[0] == 0x1f && start[1] == 0x8b {
 		if r.in, err = gzip.NewReader(r.in); err != nil {
 			return err
 		}
+	} else {
+		r.noTar = !strings.HasPrefix(tarAccount, string(start[:n]))
 	}
 	r.tar = tar.NewReader(r.in)
 	return nil
