@@ -91,6 +91,7 @@ type Sealer struct {
 	secret []byte
 	used   int
 	made   time.Time
+	expiry *time.Timer // forgets them
 }
 
 // NewSealer makes a Sealer.
@@ -105,6 +106,7 @@ func (s *Sealer) begin(magic, kind string) (header, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	defer clear(secret)
 	salt := make([]byte, saltSize)
 	_, _ = rand.Read(salt) // never fails
 	header = make([]byte, 0, HeaderSize)
@@ -129,10 +131,30 @@ func (s *Sealer) encapsulated() (enc, secret []byte, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("sealed: encapsulate: %w", err)
 		}
+		s.forget()
 		s.enc, s.secret, s.used, s.made = enc, secret, 0, time.Now()
+		s.expiry = time.AfterFunc(maxSharedAge, func() { s.expire(enc) })
 	}
 	s.used++
-	return s.enc, s.secret, nil
+	return s.enc, bytes.Clone(s.secret), nil
+}
+
+// expire forgets an encapsulated key and its secret, if they are still shared.
+func (s *Sealer) expire(enc []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes.Equal(s.enc, enc) {
+		s.forget()
+	}
+}
+
+// forget forgets the secret. s.mu is held.
+func (s *Sealer) forget() {
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	clear(s.secret)
+	s.enc, s.secret, s.expiry = nil, nil, nil
 }
 
 // fileKey makes the key of one file. All of its header goes into it, and its kind.

@@ -4,6 +4,8 @@ import (
 	"crypto/hpke"
 	"crypto/rand"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -90,5 +92,36 @@ func FuzzRecovery(f *testing.F) {
 		again, err := parseRecovery(formatRecovery(raw))
 		require.NoError(t, err)
 		require.Equal(t, raw, again)
+	})
+}
+
+// What a process could read the files by that it has sealed is forgotten in time, also if no file comes after them.
+func TestSealerForgetsItsSecret(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		key, err := GenerateKey()
+		require.NoError(t, err)
+		s := NewSealer(key.Public())
+		_, _, err = s.begin(fileMagic, "message")
+		require.NoError(t, err)
+		shared := func() []byte {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.secret
+		}
+		secret := shared()
+		require.NotEqual(t, make([]byte, keySize), secret)
+		time.Sleep(maxSharedAge - time.Second)
+		synctest.Wait()
+		require.NotNil(t, shared())
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Nil(t, shared())
+		require.Equal(t, make([]byte, keySize), secret)
+		header, fileKey, err := s.begin(fileMagic, "message")
+		require.NoError(t, err)
+		opened, err := NewKeyring(key).open(header, "message")
+		require.NoError(t, err)
+		require.Equal(t, fileKey, opened)
 	})
 }
