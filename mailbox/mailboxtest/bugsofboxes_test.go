@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mailbricks/mailbricks/mailbox"
@@ -324,8 +325,17 @@ func (b *oneSummary) Summaries(ctx context.Context, uids []mailbox.UID) ([]mailb
 type sleepy struct{ *box }
 
 func (b *sleepy) Watch(wake chan<- struct{}) func() {
+	return forward(b.box, wake, func() bool {
+		_, seq, _ := b.UIDs(context.Background())
+		c, err := b.Changes(context.Background(), seq-1)
+		return err != nil || len(c.Expunged) > 0 || fresh(c)
+	})
+}
+
+// forward watches a mailbox and passes on the wake-ups that are to pass.
+func forward(b *box, wake chan<- struct{}, pass func() bool) (stop func()) {
 	inner, done := make(chan struct{}, 1), make(chan struct{})
-	stop := b.box.Watch(inner)
+	stopInner := b.Watch(inner)
 	go func() {
 		for {
 			select {
@@ -333,8 +343,7 @@ func (b *sleepy) Watch(wake chan<- struct{}) func() {
 				return
 			case <-inner:
 			}
-			_, seq, _ := b.UIDs(context.Background())
-			if c, err := b.Changes(context.Background(), seq-1); err == nil && len(c.Expunged) == 0 && !fresh(c) {
+			if !pass() {
 				continue
 			}
 			select {
@@ -343,14 +352,10 @@ func (b *sleepy) Watch(wake chan<- struct{}) func() {
 			}
 		}
 	}()
-	return func() {
-		stop()
-		select {
-		case <-done:
-		default:
-			close(done)
-		}
-	}
+	return sync.OnceFunc(func() {
+		stopInner()
+		close(done)
+	})
 }
 
 // fresh says whether a message has no flags, as one that has just come.

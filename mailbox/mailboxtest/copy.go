@@ -54,6 +54,10 @@ func testCopy(w *world) {
 	require.NoError(w, err)
 	require.Equal(w, message(1), b.text(copied.Dest[0]))
 	require.Len(w, b.uids(), 3)
+	copied, err = dest.Copy(w.ctx, dest.uids(), "inBox")
+	require.NoError(w, err, "INBOX in any case")
+	require.NotEmpty(w, copied.Dest)
+	require.Len(w, b.uids(), 3+len(copied.Dest))
 }
 
 func testMove(w *world) {
@@ -88,6 +92,10 @@ func testMove(w *world) {
 	require.Equal(w, uids[1:2], b.uids())
 	require.Equal(w, moved.Dest, dest.uids())
 	require.Equal(w, message(3), dest.text(moved.Dest[1]))
+	_, err = dest.Move(w.ctx, moved.Dest, "inbox")
+	require.NoError(w, err, "INBOX in any case")
+	require.Empty(w, dest.uids())
+	require.Len(w, b.uids(), 3)
 }
 
 func testMoveWithin(w *world) {

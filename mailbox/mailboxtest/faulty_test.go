@@ -46,7 +46,9 @@ type bug struct {
 // account is one of the store in memory with a bug in front of it.
 type account struct {
 	*memory.Account
-	bug bug
+	bug   bug
+	limit mailbox.Limit // that was asked for
+	lock  sync.Mutex    // of a bug
 	// life counts the power cuts; what was opened in an earlier life is dead.
 	life atomic.Int64
 
@@ -79,10 +81,11 @@ func (a *account) first(key string, value int64) int64 {
 func faulty(b bug) mailboxtest.Backend {
 	return mailboxtest.Backend{
 		New: func(_ testing.TB, limit mailbox.Limit) mailboxtest.Account {
+			asked := limit
 			if b.limit != nil {
 				limit = b.limit(limit)
 			}
-			a := &account{Account: memory.New(limit), bug: b, notes: map[string]int64{}}
+			a := &account{Account: memory.New(limit), bug: b, limit: asked, notes: map[string]int64{}}
 			after := func(do func(*account)) {
 				if do != nil {
 					do(a)

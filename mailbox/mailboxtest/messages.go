@@ -65,6 +65,7 @@ func testAppend(w *world) {
 	m = b.meta(uid)
 	require.Empty(w, m.Flags)
 	require.WithinDuration(w, start, m.InternalDate, 10*time.Second)
+	require.Zero(w, m.InternalDate.Nanosecond(), "dates have whole seconds")
 	require.Equal(w, text, b.text(uid))
 	require.Equal(w, 1, b.status().Unseen)
 
@@ -77,6 +78,12 @@ func testAppend(w *world) {
 		require.NoError(w, err)
 		require.True(w, date.Equal(b.meta(uid).InternalDate), "%v", date)
 	}
+	exact := testDate.Add(123456789)
+	uid, err = b.Append(w.ctx, strings.NewReader(text), mailbox.AppendOptions{InternalDate: exact, Size: int64(len(text))})
+	require.NoError(w, err)
+	m = b.meta(uid)
+	require.Zero(w, m.InternalDate.Nanosecond(), "dates have whole seconds")
+	require.WithinDuration(w, exact, m.InternalDate, time.Second)
 }
 
 func testAppendRefused(w *world) {
