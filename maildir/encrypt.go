@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/sealed"
@@ -421,7 +422,11 @@ func (a *account) tryKeys(ctx context.Context, secret Secret) (keys *sealed.Keys
 		if secret.Password != "" {
 			d.refuse(d.attempt(file, secret.Password), a.maildir.now())
 		}
-		err = fmt.Errorf("%w: %w", ErrSecret, err)
+		if reason, ok := strings.CutPrefix(err.Error(), sealed.ErrSecret.Error()+": "); ok {
+			err = fmt.Errorf("%w: %s", ErrSecret, reason)
+		} else {
+			err = ErrSecret
+		}
 	}
 	return keys, file, err
 }

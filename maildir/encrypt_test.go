@@ -351,6 +351,7 @@ func TestRecoveryKeyOpensAccountAndSetsPassword(t *testing.T) {
 	m, _, recovery := lockedAccount(t)
 	err := m.SetPassword(t.Context(), ann, maildir.Secret{Recovery: "AAAAAA"}, "new")
 	require.ErrorIs(t, err, maildir.ErrSecret)
+	require.ErrorContains(t, err, maildir.ErrSecret.Error()+": the recovery key has a typing error")
 	require.ErrorIs(t, m.SetPassword(t.Context(), ann, maildir.Secret{Recovery: recovery}, ""), maildir.ErrSecret)
 	require.ErrorIs(t, m.SetPassword(t.Context(), ann, maildir.Secret{}, "new"), mailbox.ErrLocked)
 	require.NoError(t, m.SetPassword(t.Context(), ann, maildir.Secret{Recovery: strings.ToLower(recovery)}, "new"))

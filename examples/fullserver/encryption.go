@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/mailbox"
@@ -104,7 +105,10 @@ func (a *app) changePassword(ctx context.Context, address string, secret maildir
 // wrongSecret is the error for whoever typed it.
 func wrongSecret(address string, secret maildir.Secret, err error) error {
 	if secret.Recovery != "" {
-		return err // it says more
+		if _, reason, ok := strings.Cut(err.Error(), maildir.ErrSecret.Error()+": "); ok {
+			return errors.New(reason)
+		}
+		return fmt.Errorf("that recovery key does not open the mail of %s", address)
 	}
 	return fmt.Errorf("that password does not open the mail of %s", address)
 }

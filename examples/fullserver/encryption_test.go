@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/mailbricks/mailbricks/auth"
+	"github.com/mailbricks/mailbricks/maildir"
 )
 
 // reader is an IMAP client.
@@ -407,4 +408,13 @@ func FuzzServerKey(f *testing.F) {
 			t.Fatalf("key of %d octets", len(key))
 		}
 	})
+}
+
+// Who mistypes a recovery key reads what is wrong, and nothing else.
+func TestWrongRecoveryKeyIsToldPlainly(t *testing.T) {
+	t.Parallel()
+	secret := maildir.Secret{Recovery: "x"}
+	err := fmt.Errorf("maildir: encryption of %q: %w", "a@b.c", fmt.Errorf("%w: the recovery key has a typing error", maildir.ErrSecret))
+	require.EqualError(t, wrongSecret("a@b.c", secret, err), "the recovery key has a typing error")
+	require.EqualError(t, wrongSecret("a@b.c", secret, maildir.ErrSecret), "that recovery key does not open the mail of a@b.c")
 }
