@@ -453,6 +453,7 @@ func (c *conversion) converted() error {
 	if c.began.State() == sealed.Opening {
 		return c.removeKeys()
 	}
+	c.nameAside()
 	return c.changeKeys(func(k *sealed.Keys) error {
 		if !c.began.Same(c.vault.keyFile()) {
 			return errKeysChanged
@@ -460,6 +461,14 @@ func (c *conversion) converted() error {
 		k.SetState(sealed.Sealed)
 		return nil
 	})
+}
+
+// nameAside tells of files that stay as they were: nobody knows what those are that a repair has put aside.
+func (c *conversion) nameAside() {
+	path := filepath.Join(c.dir, asideFolder)
+	if info, err := statOrNil(c.maildir.files, path); err != nil || info != nil {
+		c.maildir.logger().Warn("maildir: what a repair has put aside is not encrypted; remove it when nobody needs it", "folder", path, "error", err)
+	}
 }
 
 // removeKeys ends encryption: no file needs the keys any more.

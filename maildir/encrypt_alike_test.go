@@ -1,7 +1,9 @@
 package maildir_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,4 +83,21 @@ func TestMessageThatMayBeNewer(t *testing.T) {
 	require.Empty(t, found(t, root))
 	require.NoError(t, os.Remove(filepath.Join(cur, "1.other:2,S")))
 	require.NoError(t, m.FinishEncryption(t.Context(), ann, nil))
+}
+
+// What a repair has put aside is not encrypted, and the log says so.
+func TestWhatWasPutAsideIsNamed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	m := newEncrypted(t, root, mailbox.Limit{})
+	var log bytes.Buffer
+	m.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	deliver(t, m, secretText)
+	require.NoError(t, os.Mkdir(filepath.Join(root, "example.com", "ann", "mailbricks-aside"), 0o700))
+	_, err := m.EnableEncryption(t.Context(), ann, password)
+	require.NoError(t, err)
+	require.NoError(t, m.Unlock(t.Context(), ann, password))
+	require.NoError(t, m.FinishEncryption(t.Context(), ann, nil))
+	require.NoError(t, m.Close())
+	require.Contains(t, log.String(), "mailbricks-aside")
 }
