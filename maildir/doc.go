@@ -94,7 +94,9 @@
 //
 // Files that are changed, cut short, or put in the place of one of another account or kind are errors. A whole file that was
 // there once, or one of another message or mailbox of the same account in its place, is not noticed, nor is what is cut off the
-// end of a log: who can write to the disk can bring back flags as they were.
+// end of a log: who can write to the disk can bring back flags as they were. A forged key file is noticed by whoever opens it;
+// until then what is delivered is sealed for the key that it names, or not at all if it says so. An account with something
+// encrypted and no key file is ErrKeysMissing. Nothing is done against memory that goes to disk (swap, core dumps).
 //
 // Encryption is turned on and off, and keys are rotated, while the account is used: each file is copied and the copy put in its
 // place, so that a run that was interrupted is just begun again. More than one process can use the account meanwhile, but those
