@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/sealed"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -31,6 +32,9 @@ func (c *check) checkKept(k keptFile) error {
 		return nil
 	case errors.Is(err, durable.ErrTooLarge):
 		c.found(Damage, k.path, fmt.Sprintf("has more than %d octets", k.limit), nil)
+		return nil
+	case errors.Is(err, sealed.ErrDamaged) || errors.Is(err, sealed.ErrNoKey):
+		c.found(Damage, k.path, "cannot be decrypted: "+err.Error(), func() error { return c.dropUnreadable(k.path) })
 		return nil
 	case err != nil:
 		c.found(Damage, k.path, "cannot be read: "+err.Error(), nil)
@@ -70,6 +74,17 @@ func (c *check) checkKept(k keptFile) error {
 		return k.mend(data)
 	})
 	return nil
+}
+
+// dropUnreadable puts a file of an encrypted account aside that is not what this program has written, so that a new one can be
+// made: another program has written to it, or it was damaged.
+func (c *check) dropUnreadable(path string) error {
+	unlock, err := c.account.lockStructure()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return c.putAside(path)
 }
 
 // checkAccount looks at the files of the account as a whole and at what stands beside its mailboxes.

@@ -101,3 +101,26 @@ func TestWhatWasPutAsideIsNamed(t *testing.T) {
 	require.NoError(t, m.Close())
 	require.Contains(t, log.String(), "mailbricks-aside")
 }
+
+// What another program makes of an encrypted file that it writes anew is put aside by a repair; the user can go on then.
+func TestSubscriptionsThatAnotherProgramWrote(t *testing.T) {
+	t.Parallel()
+	m, root, _ := lockedAccount(t)
+	require.NoError(t, m.Unlock(t.Context(), ann, password))
+	path := filepath.Join(root, "example.com", "ann", "subscriptions")
+	for _, text := range []string{"mailbricks-sealed 1 f\nFoo\n", "mailbricks-sealed 1 f\nAnother/Mailbox/Of/Mine\n"} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		s := mustStoreOf(t, m)
+		require.Error(t, s.(mailbox.Organizer).Subscribe(t.Context(), "Secretname", true))
+		found, _ := checkup(t, m, maildir.CheckOptions{Repair: true})
+		require.NotEmpty(t, found)
+		require.NoError(t, s.(mailbox.Organizer).Subscribe(t.Context(), "Secretname", true))
+		list, err := s.List(t.Context())
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(list, func(i mailbox.Info) bool { return i.Name == "Secretname" && i.Subscribed }))
+		require.NoError(t, s.Close())
+		aside, err := filepath.Glob(filepath.Join(root, "example.com", "ann", "mailbricks-aside", "*", "subscriptions"))
+		require.NoError(t, err)
+		require.NotEmpty(t, aside)
+	}
+}
