@@ -160,6 +160,8 @@ func TestBugs(t *testing.T) {
 				r := record(t, func(t testing.TB) { mailboxtest.RunPart(t, part, faulty(b)) })
 				if !r.Failed() {
 					t.Errorf("%s does not find that %s", part, b.name)
+				} else if last := r.said[len(r.said)-1]; !strings.HasPrefix(last, part+" tests that ") {
+					t.Errorf("%s does not say what it tests: %s", part, last)
 				}
 			})
 		}

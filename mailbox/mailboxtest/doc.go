@@ -26,6 +26,10 @@
 //     need Account.Crash, which is as good as the way in which it cuts the power: killing a process shows that nothing stays in
 //     its memory, and only a file system or database that forgets what was not synced shows the rest.
 //
+// A test that fails says which rule it is about and where package mailbox has it. The failure of a Model is made smaller first,
+// which takes up to half a minute; go test -args -rapid.shrinktime=5s makes that less. It is also written to testdata/rapid in the
+// folder of your package, from where it is played again: a line for .gitignore.
+//
 // By default all of it takes a few seconds of processor time. [Backend.Long] is for a run at night:
 //
 //	if os.Getenv("MYSTORE_LONG") != "" {

@@ -15,7 +15,7 @@ func PartNames() []string {
 func RunPart(t testing.TB, name string, backend Backend) {
 	for _, p := range parts() {
 		if p.name == name {
-			p.test(newWorld(t, backend))
+			p.run(newWorld(t, backend))
 			return
 		}
 	}

@@ -84,68 +84,6 @@ type Account struct {
 	Close func()
 }
 
-// part is one of the tests.
-type part struct {
-	name string
-	test func(*world)
-}
-
-// parts has all tests, the quick ones first.
-func parts() []part {
-	return []part{
-		{"Inbox", testInbox},
-		{"Append", testAppend},
-		{"AppendRefused", testAppendRefused},
-		{"SlowAppend", testSlowAppend},
-		{"ManyForms", testContents},
-		{"UIDs", testUIDs},
-		{"Flags", testFlags},
-		{"Keywords", testKeywords},
-		{"UnchangedSince", testUnchangedSince},
-		{"Changes", testChanges},
-		{"ChangesOfMany", testChangesOfMany},
-		{"Expunge", testExpunge},
-		{"Copy", testCopy},
-		{"Move", testMove},
-		{"MoveWithin", testMoveWithin},
-		{"MoveAtWork", testMoveAtWork},
-		{"Order", testOrder},
-		{"SaveDates", testSaveDates},
-		{"Summaries", testSummaries},
-		{"Quota", testQuota},
-		{"QuotaOfMessages", testQuotaOfMessages},
-		{"QuotaAtOnce", testQuotaAtOnce},
-		{"QuotaUsed", testQuotaUsed},
-		{"Vanished", testVanished},
-		{"Create", testCreate},
-		{"Names", testNames},
-		{"Delete", testDelete},
-		{"DeleteWhileOpen", testDeleteWhileOpen},
-		{"Rename", testRename},
-		{"RenameInbox", testRenameInbox},
-		{"IDs", testIDs},
-		{"Validities", testValidities},
-		{"Subscriptions", testSubscriptions},
-		{"SpecialUse", testSpecialUse},
-		{"Annotations", testAnnotations},
-		{"AnnotationLimits", testAnnotationLimits},
-		{"AnnotationsOfMany", testAnnotationsOfMany},
-		{"Recent", testRecent},
-		{"Watch", testWatch},
-		{"WatchDeleted", testWatchDeleted},
-		{"WatchAccount", testWatchAccount},
-		{"WatchAccountAtWork", testWatchAccountAtWork},
-		{"Restart", testRestart},
-		{"Sessions", testSessions},
-		{"Concurrent", testConcurrent},
-		{"Follow", testFollow},
-		{"Clients", testClients},
-		{"Crash", testCrash},
-		{"CrashAtWork", testCrashAtWork},
-		{"Model", testModel},
-	}
-}
-
 // Run tests the store. The tests run in parallel. What a store has not got (an optional ability, or a hook of its Account) is
 // skipped, with the reason.
 func Run(t *testing.T, backend Backend) {
@@ -153,7 +91,7 @@ func Run(t *testing.T, backend Backend) {
 	for _, p := range parts() {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			p.test(newWorld(t, backend))
+			p.run(newWorld(t, backend))
 		})
 	}
 }

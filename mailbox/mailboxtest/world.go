@@ -115,7 +115,7 @@ func (b box) modseq() mailbox.ModSeq {
 	b.w.Helper()
 	_, seq, err := b.UIDs(b.w.ctx)
 	require.NoError(b.w, err)
-	require.Equal(b.w, b.status().ModSeq, seq)
+	sameModSeq(b.w, b.status().ModSeq, seq, "UIDs and Status tell the same modseq")
 	return seq
 }
 
@@ -175,6 +175,11 @@ func message(n int) string {
 func sameFlags(w *world, want []mailbox.Flag, got []mailbox.Flag) {
 	w.Helper()
 	require.ElementsMatch(w, want, got)
+}
+
+// sameModSeq requires a modseq, and says both in decimal.
+func sameModSeq(t require.TestingT, want, got mailbox.ModSeq, rule string) {
+	require.True(t, want == got, "%s, but the modseq is %d and not %d", rule, got, want)
 }
 
 // checkReader reads a content in every manner.
