@@ -160,7 +160,7 @@ func (v *vault) checkNone() error {
 		return missing("an encrypted " + indexFile)
 	case err == nil: // turned off, or never on
 		return nil
-	case !isNotExist(err):
+	case !isNotExist(err) && !errors.Is(err, durable.ErrNotRegular): // a pipe or link there tells nothing
 		return fmt.Errorf("maildir: keys: %w", err)
 	}
 	names, err := disk.ReadNames(dir)
