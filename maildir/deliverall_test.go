@@ -89,10 +89,10 @@ func TestManyRecipientsHaveOneFile(t *testing.T) {
 			}
 			require.True(t, os.SameFile(first, info), path)
 		}
-		octets, messages, err := m.Usage(t.Context(), fmt.Sprintf("user%d@example.com", user))
+		used, err := m.Used(t.Context(), fmt.Sprintf("user%d@example.com", user))
 		require.NoError(t, err)
-		require.EqualValues(t, want, messages)
-		require.EqualValues(t, want*len(letterStored), octets, "each account pays for its own")
+		require.EqualValues(t, want, used.Messages)
+		require.EqualValues(t, want*len(letterStored), used.Octets, "each account pays for its own")
 	}
 	require.Len(t, names, 4)
 	left, err := filepath.Glob(filepath.Join(m.Root, "*", "*", "tmp", "*"))
@@ -413,8 +413,9 @@ func TestAccepts(t *testing.T) {
 	for _, local := range []string{"octets", "messages"} {
 		env := &mailbricks.Envelope{Recipients: []mailbricks.Recipient{{Address: local + "@example.com"}}}
 		require.NoError(t, m.Handle(t.Context(), env, body))
-		size[local], _, err = m.Usage(t.Context(), local+"@example.com")
+		used, err := m.Used(t.Context(), local+"@example.com")
 		require.NoError(t, err)
+		size[local] = used.Octets
 	}
 	check("messages", 0, "552 5.2.2")
 	check("octets", 0, "")

@@ -193,7 +193,8 @@ func (m *Maildir) ChangePassword(ctx context.Context, address string, c Password
 
 // Unlock opens an account with the password of somebody who has just logged in, which the caller has verified: the next
 // Store, and all until the last session has ended, can read the mail. It does nothing for an account that is not encrypted
-// or open already. Without a matching password it fails with ErrSecret, unless ServerKey opens the account.
+// or open already, whatever the password: this is no check of it. Without a matching password it fails with ErrSecret, unless
+// ServerKey opens the account.
 func (m *Maildir) Unlock(ctx context.Context, address, password string) error {
 	a, err := m.acquire(ctx, address)
 	if err != nil {

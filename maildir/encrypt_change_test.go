@@ -525,8 +525,8 @@ func TestLockedAccountKeepsItsQuota(t *testing.T) {
 	m = newEncrypted(t, root, limit)
 	require.NoError(t, send(m, "Subject: three\r\n\r\n"))
 	require.ErrorIs(t, send(m, "Subject: one too many\r\n\r\n"), mailbox.ErrQuota)
-	used, count, err := m.Usage(t.Context(), ann)
+	used, err := m.Used(t.Context(), ann)
 	require.NoError(t, err)
-	require.EqualValues(t, 3, count)
-	require.Less(t, used, int64(3500), "not what the files need")
+	require.EqualValues(t, 3, used.Messages)
+	require.Less(t, used.Octets, int64(3500), "not what the files need")
 }

@@ -247,19 +247,19 @@ func TestLockedAccountTakesMailAndShowsNone(t *testing.T) {
 	m, root, _ := lockedAccount(t)
 	_, err := m.Store(t.Context(), mailbricks.Identity{User: ann})
 	require.ErrorIs(t, err, mailbox.ErrLocked)
-	used, count, err := m.Usage(t.Context(), ann)
+	used, err := m.Used(t.Context(), ann)
 	require.NoError(t, err)
-	require.EqualValues(t, 7, count)
+	require.EqualValues(t, 7, used.Messages)
 
 	text := "Subject: the secret subject\r\n\r\nnew\r\n"
 	deliver(t, m, text)
 	junk := &mailbricks.Envelope{From: "bob@example.org", Recipients: []mailbricks.Recipient{{Address: ann}}, Quarantine: "spam"}
 	require.NoError(t, m.Handle(t.Context(), junk, mailbricks.NewMessage([]byte(text))))
 	require.Empty(t, found(t, root))
-	more, count, err := m.Usage(t.Context(), ann)
+	more, err := m.Used(t.Context(), ann)
 	require.NoError(t, err)
-	require.EqualValues(t, 9, count)
-	require.Greater(t, more, used)
+	require.EqualValues(t, 9, more.Messages)
+	require.Greater(t, more.Octets, used.Octets)
 
 	require.ErrorIs(t, m.Unlock(t.Context(), ann, "wrong"), maildir.ErrSecret)
 	_, err = m.Store(t.Context(), mailbricks.Identity{User: ann})

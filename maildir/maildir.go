@@ -182,16 +182,16 @@ func (m *Maildir) Store(ctx context.Context, id mailbricks.Identity) (mailbox.St
 	return &store{account: a}, nil
 }
 
-// Usage is how much mail an account has: octets and messages. It looks at the names of all files unless the account has
+// Used is how much mail an account has. It looks at the names of all files unless the account has
 // a quota, which is kept count of.
-func (m *Maildir) Usage(ctx context.Context, address string) (octets, messages int64, err error) {
+func (m *Maildir) Used(ctx context.Context, address string) (mailbox.Usage, error) {
 	a, err := m.acquire(ctx, address)
 	if err != nil {
-		return 0, 0, err
+		return mailbox.Usage{}, err
 	}
 	defer m.release(a)
 	u, err := a.used()
-	return u.bytes, u.messages, err
+	return mailbox.Usage{Octets: u.bytes, Messages: u.messages}, err
 }
 
 // acquire gives the account of an address, to be given back with release.

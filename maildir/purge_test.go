@@ -40,9 +40,9 @@ func TestPurgeRemovesTheMailOfAnAccount(t *testing.T) {
 	require.Error(t, err, "the mailbox is gone")
 
 	deliver()
-	_, messages, err := m.Usage(t.Context(), "ann@example.com")
+	used, err := m.Used(t.Context(), "ann@example.com")
 	require.NoError(t, err)
-	require.EqualValues(t, 1, messages, "the address can be used again, and begins empty")
+	require.EqualValues(t, 1, used.Messages, "the address can be used again, and begins empty")
 }
 
 func TestPurgeGoesOnWhereItWasInterrupted(t *testing.T) {

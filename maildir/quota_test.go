@@ -20,9 +20,9 @@ import (
 
 func usageOf(t *testing.T, m *maildir.Maildir) [2]int64 {
 	t.Helper()
-	octets, messages, err := m.Usage(t.Context(), ann)
+	used, err := m.Used(t.Context(), ann)
 	require.NoError(t, err)
-	return [2]int64{octets, messages}
+	return [2]int64{used.Octets, used.Messages}
 }
 
 func TestUsage(t *testing.T) {
@@ -266,7 +266,7 @@ func TestCountHoldsUpNobody(t *testing.T) {
 	}})
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := next.Usage(t.Context(), ann)
+		_, err := next.Used(t.Context(), ann)
 		done <- err
 	}()
 	<-counting

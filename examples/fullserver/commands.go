@@ -151,13 +151,13 @@ func (c *emailList) runOn(ctx context.Context, a *app, out io.Writer) error {
 	lines := []accountLine{}
 	var errs []error
 	for _, account := range a.dir.Accounts() {
-		used, _, err := a.store.Usage(ctx, account.Address)
+		used, err := a.store.Used(ctx, account.Address)
 		if err != nil { // the others are shown all the same
 			errs = append(errs, fmt.Errorf("%s: %w", account.Address, err))
 		}
-		line := accountLine{Address: account.Address, Used: used, Limit: account.Quota, Aliases: account.Aliases}
+		line := accountLine{Address: account.Address, Used: used.Octets, Limit: account.Quota, Aliases: account.Aliases}
 		if line.Limit > 0 {
-			line.Percent = int(used * 100 / line.Limit)
+			line.Percent = int(used.Octets * 100 / line.Limit)
 		}
 		if line.Aliases == nil {
 			line.Aliases = []string{}
