@@ -227,7 +227,7 @@ func (c *conn) fetchChunk(ctx context.Context, uids []mailbox.UID, req fetchRequ
 			}
 			meta, metas = metas[0], metas[1:]
 		}
-		err := c.fetchOne(ctx, seq, meta, req, listing.of(uid))
+		err := c.fetchOne(ctx, fetched{seq: seq, meta: meta, summary: listing.of(uid)}, req)
 		switch {
 		case errors.Is(err, mailbox.ErrExpunged):
 			outcome.missing = true
@@ -240,19 +240,27 @@ func (c *conn) fetchChunk(ctx context.Context, uids []mailbox.UID, req fetchRequ
 	return nil
 }
 
+// fetched is a message that is answered for.
+type fetched struct {
+	seq     int
+	meta    mailbox.Meta
+	summary []byte // nil: none is known
+	seen    bool   // reading it has changed its flags
+}
+
 // fetchOne answers for one message. All that can fail is done before the first octet is written.
-func (c *conn) fetchOne(ctx context.Context, seq int, meta mailbox.Meta, req fetchRequest, summary []byte) error {
+func (c *conn) fetchOne(ctx context.Context, f fetched, req fetchRequest) error {
 	var m *message
 	if req.content {
-		m = &message{box: c.sel.box, uid: meta.UID, cache: &c.sel.parsed}
+		m = &message{box: c.sel.box, uid: f.meta.UID, cache: &c.sel.parsed}
 		defer m.close()
-		m.summarize(summary, meta.Size)
+		m.summarize(f.summary, f.meta.Size)
 		if err := m.prepare(ctx, req.items); err != nil {
 			return err
 		}
 	}
-	seen := req.seen && !mailbox.HasFlag(meta.Flags, mailbox.Seen) && c.setSeen(ctx, &meta)
-	c.writeFetch(seq, meta, m, req, seen)
+	f.seen = req.seen && !mailbox.HasFlag(f.meta.Flags, mailbox.Seen) && c.setSeen(ctx, &f.meta)
+	c.writeFetch(f, m, req)
 	return nil
 }
 

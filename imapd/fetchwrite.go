@@ -10,15 +10,14 @@ import (
 )
 
 // writeFetch writes a FETCH response (RFC 3501 §7.4.2). m is prepared, or nil where no item needs the message.
-// seen says that reading it has changed its flags.
-func (c *conn) writeFetch(seq int, meta mailbox.Meta, m *message, req fetchRequest, seen bool) {
-	if req.flags || seen {
-		c.announceKeywords(meta.Flags)
-		c.sel.tell(meta)
+func (c *conn) writeFetch(f fetched, m *message, req fetchRequest) {
+	if req.flags || f.seen {
+		c.announceKeywords(f.meta.Flags)
+		c.sel.tell(f.meta)
 	}
-	c.enc.Raw("* ").Number(int64(seq)).Raw(" FETCH (")
-	if seen && !req.flags { // RFC 3501 §6.4.5
-		c.flags(meta).SP()
+	c.enc.Raw("* ").Number(int64(f.seq)).Raw(" FETCH (")
+	if f.seen && !req.flags { // RFC 3501 §6.4.5
+		c.flags(f.meta).SP()
 	}
 	for i := range req.items {
 		if i > 0 {
@@ -27,7 +26,7 @@ func (c *conn) writeFetch(seq int, meta mailbox.Meta, m *message, req fetchReque
 		if it := &req.items[i]; it.kind == fetchSection {
 			c.writeSection(m, it, m.sections[i])
 		} else {
-			c.writeItem(meta, m, it.kind)
+			c.writeItem(f.meta, m, it.kind)
 		}
 	}
 	c.enc.Raw(")\r\n")
