@@ -67,7 +67,7 @@ func (c *conn) searchRequest(req *searchRequest) bool {
 				return false
 			}
 			continue
-		} else if !c.searchKeyNamed(req, word, can, 0, &req.keys) {
+		} else if !c.searchKeyNamed(req, word, 0, &req.keys) {
 			return false
 		}
 		if !c.dec.Accept(' ') {
@@ -116,11 +116,12 @@ func (c *conn) searchReturn(req *searchRequest) bool {
 
 // searchKey reads one search-key and puts it at the end of keys.
 func (c *conn) searchKey(req *searchRequest, depth int, keys *[]searchKey) bool {
-	word, isWord := c.searchWord()
-	return c.searchKeyNamed(req, word, isWord, depth, keys)
+	word, _ := c.searchWord()
+	return c.searchKeyNamed(req, word, depth, keys)
 }
 
-func (c *conn) searchKeyNamed(req *searchRequest, word string, isWord bool, depth int, keys *[]searchKey) bool {
+// searchKeyNamed is searchKey behind the key's first word, which is empty where a set or a list follows.
+func (c *conn) searchKeyNamed(req *searchRequest, word string, depth int, keys *[]searchKey) bool {
 	if c.dec.Err() != nil {
 		return false
 	}
@@ -128,7 +129,7 @@ func (c *conn) searchKeyNamed(req *searchRequest, word string, isWord bool, dept
 		return c.dec.Fail("search is too complex")
 	}
 	var key searchKey
-	if !isWord {
+	if word == "" {
 		if !c.searchSetOrList(req, depth, &key) {
 			return false
 		}

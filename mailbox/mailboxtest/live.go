@@ -160,14 +160,14 @@ func testSessions(w *world) {
 // testConcurrent has many sessions append, flag, copy and expunge at once, each only its own messages.
 func testConcurrent(w *world) {
 	w.begin()
-	const workers, rounds = 8, 6
+	const workers = 8
 	var mu sync.Mutex
 	want := map[mailbox.UID]string{}
 	var wg sync.WaitGroup
 	for n := range workers {
 		s := w.session()
 		wg.Go(func() {
-			if err := work(w, s, n, rounds, func(uid mailbox.UID, text string) {
+			if err := work(w, s, n, func(uid mailbox.UID, text string) {
 				mu.Lock()
 				defer mu.Unlock()
 				if old, ok := want[uid]; ok {
@@ -194,14 +194,17 @@ func testConcurrent(w *world) {
 	check()
 }
 
-func work(w *world, s mailbox.Store, worker, rounds int, left func(mailbox.UID, string)) error {
+// concurrentRounds is how often each worker of testConcurrent does what it does.
+const concurrentRounds = 6
+
+func work(w *world, s mailbox.Store, worker int, left func(mailbox.UID, string)) error {
 	b, err := s.Open(w.ctx, mailbox.Inbox)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	flag := mailbox.FlagChange{Op: mailbox.AddFlags, Flags: []mailbox.Flag{mailbox.Flagged}}
-	for round := range rounds {
+	for round := range concurrentRounds {
 		text := message(worker*1000 + round)
 		uid, err := b.Append(w.ctx, strings.NewReader(text), mailbox.AppendOptions{Size: int64(len(text))})
 		if err != nil {
