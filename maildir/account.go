@@ -229,22 +229,7 @@ func (a *account) removeTree(dir string) error {
 	if !info.IsDir() {
 		return a.fs().Remove(dir)
 	}
-	entries, err := a.fs().ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if e.IsDir() {
-			err = a.removeTree(path)
-		} else {
-			err = a.fs().Remove(path)
-		}
-		if err != nil && !isNotExist(err) {
-			return err
-		}
-	}
-	return a.fs().Remove(dir)
+	return durable.RemoveTree(a.fs(), dir)
 }
 
 // folder gives a folder in memory, with one more user; it is not loaded yet.

@@ -143,7 +143,7 @@ func (b *backup) run(ctx context.Context, address string) (BackupStats, error) {
 	if before.tree != "" {
 		b.old = filepath.Join(dir, before.tree)
 	}
-	defer func() { _ = removeTree(b.files, b.staged) }() // it is gone if all went well, and if it stays the next run removes it
+	defer func() { _ = durable.RemoveTree(b.files, b.staged) }() // it is gone if all went well, and if it stays the next run removes it
 	if err := b.stage(ctx); err != nil {
 		return b.stats, err
 	}

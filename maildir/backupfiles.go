@@ -11,29 +11,6 @@ import (
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
-// removeTree removes a folder with all in it; it does nothing if there is none.
-func removeTree(fsys durable.FS, dir string) error {
-	entries, err := fsys.ReadDir(dir)
-	if isNotExist(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if e.IsDir() {
-			err = removeTree(fsys, path)
-		} else {
-			err = fsys.Remove(path)
-		}
-		if err != nil && !isNotExist(err) {
-			return err
-		}
-	}
-	return fsys.Remove(dir)
-}
-
 // copier copies files; they are on disk when its Batch has finished.
 type copier struct{ durable.Batch }
 

@@ -26,7 +26,7 @@ func (b *backup) removeOthers(tree string) {
 		if _, ok := treeNumber(name); !ok || name == tree {
 			continue
 		}
-		if err := removeTree(b.files, filepath.Join(b.dir, name)); err != nil {
+		if err := durable.RemoveTree(b.files, filepath.Join(b.dir, name)); err != nil {
 			b.account.maildir.logger().Warn("maildir: old backup is still there", "folder", filepath.Join(b.dir, name), "error", err)
 		}
 	}
@@ -52,7 +52,7 @@ func (b *backup) place(ctx context.Context, before backupHead) (string, error) {
 	if err := b.files.Rename(b.staged, to); err != nil {
 		b.copies.Dir = b.dir
 		if err := errors.Join(b.copyTree(ctx, to), b.copies.Finish()); err != nil {
-			_ = removeTree(b.files, to)
+			_ = durable.RemoveTree(b.files, to)
 			return "", err
 		}
 	}

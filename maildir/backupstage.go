@@ -12,7 +12,7 @@ import (
 // stage puts the account together beside it: first all messages that are there, while others work, then, with all
 // mailboxes locked, what has changed since, and the files that are written to.
 func (b *backup) stage(ctx context.Context) error {
-	if err := removeTree(b.files, b.staged); err != nil {
+	if err := durable.RemoveTree(b.files, b.staged); err != nil {
 		return err
 	}
 	if err := b.files.Mkdir(b.staged, folderPerm); err != nil {
@@ -42,7 +42,7 @@ func (b *backup) stage(ctx context.Context) error {
 	}
 	for _, folder := range folders {
 		if !slices.Contains(now, folder) {
-			if err := removeTree(b.files, filepath.Join(b.staged, folder)); err != nil {
+			if err := durable.RemoveTree(b.files, filepath.Join(b.staged, folder)); err != nil {
 				return err
 			}
 		}

@@ -108,7 +108,7 @@ func (c *check) checkAccount() error {
 		case !e.IsDir() || !strings.HasPrefix(e.Name(), "."):
 		case strings.HasPrefix(e.Name(), hiddenPrefix):
 			if e.Name() != stagedBackup {
-				c.found(Note, path, "is what was left of a mailbox that was made or deleted", func() error { return removeTree(a.fs(), path) })
+				c.found(Note, path, "is what was left of a mailbox that was made or deleted", func() error { return durable.RemoveTree(a.fs(), path) })
 			}
 		default:
 			c.checkDir(e.Name())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // purgedPrefix is of folders beside the accounts' that are on their way out; no account's name begins like this.
@@ -25,7 +27,7 @@ func (m *Maildir) Purge(ctx context.Context, address string) error {
 		return fmt.Errorf("maildir: purge %.200q: %w", address, err)
 	}
 	for _, prefix := range []string{restoredPrefix, restoringPrefix, replacedPrefix} { // of a Restore that was interrupted
-		if err := removeTree(m.files, gone.beside(prefix)); err != nil {
+		if err := durable.RemoveTree(m.files, gone.beside(prefix)); err != nil {
 			return fmt.Errorf("maildir: purge %.200q: %w", address, err)
 		}
 	}

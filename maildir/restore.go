@@ -114,10 +114,10 @@ func (r *restore) replace(ctx context.Context) error {
 	a := r.account
 	began := a.maildir.names.next()
 	temp := a.beside(restoringPrefix)
-	if err := removeTree(r.files, temp); err != nil {
+	if err := durable.RemoveTree(r.files, temp); err != nil {
 		return err
 	}
-	defer func() { _ = removeTree(r.files, temp) }() // it has another name if all went well
+	defer func() { _ = durable.RemoveTree(r.files, temp) }() // it has another name if all went well
 	if err := r.copyTo(ctx, temp); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (r *restore) replace(ctx context.Context) error {
 		return err
 	}
 	a.changed(r.names...)
-	return ignoreNotExist(removeTree(r.files, a.beside(replacedPrefix)))
+	return ignoreNotExist(durable.RemoveTree(r.files, a.beside(replacedPrefix)))
 }
 
 // copyTo makes a tree of the backup, and of what the account has beside mail and the backup has not.

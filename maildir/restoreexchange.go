@@ -2,6 +2,8 @@ package maildir
 
 import (
 	"path/filepath"
+
+	"github.com/mailbricks/mailbricks/internal/durable"
 )
 
 // Folders beside an account's that Restore makes; the rest of their names is the account's.
@@ -20,7 +22,7 @@ func (a *account) beside(prefix string) string {
 // opens it next goes on where this ended.
 func (r *restore) exchange(temp string) error {
 	a := r.account
-	if err := removeTree(r.files, a.beside(replacedPrefix)); err != nil {
+	if err := durable.RemoveTree(r.files, a.beside(replacedPrefix)); err != nil {
 		return err
 	}
 	if err := r.files.Rename(temp, a.beside(restoredPrefix)); err != nil {
@@ -45,7 +47,7 @@ func (a *account) finishRestore() error {
 	}
 	if err := fsys.Rename(a.dir, a.beside(replacedPrefix)); err != nil && !isNotExist(err) {
 		// What was replaced by a restore before may still be there.
-		if err := removeTree(fsys, a.beside(replacedPrefix)); err != nil {
+		if err := durable.RemoveTree(fsys, a.beside(replacedPrefix)); err != nil {
 			return err
 		}
 		if err := fsys.Rename(a.dir, a.beside(replacedPrefix)); err != nil {
@@ -71,7 +73,7 @@ func (a *account) removeReplaced() {
 	}
 	err := fsys.SyncDir(filepath.Dir(a.dir)) // the account is there for certain
 	if err == nil {
-		err = ignoreNotExist(removeTree(fsys, replaced)) // Restore may be doing that as well
+		err = ignoreNotExist(durable.RemoveTree(fsys, replaced)) // Restore may be doing that as well
 	}
 	if err != nil {
 		a.maildir.logger().Warn("maildir: what was replaced is still on disk", "folder", replaced, "error", err)

@@ -33,7 +33,7 @@ func createDir(fsys durable.FS, path string, format func(dir string) dirWriter) 
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	w := &treeWriter{fsys: fsys, path: path, temp: path + partial}
-	err := removeTree(fsys, w.temp) // left by one that was interrupted
+	err := durable.RemoveTree(fsys, w.temp) // left by one that was interrupted
 	if err == nil {
 		err = fsys.Mkdir(w.temp, 0o700)
 	}
@@ -78,28 +78,5 @@ func (w *treeWriter) Close() error {
 	}
 	w.done = true
 	w.abort()
-	return removeTree(w.fsys, w.temp)
-}
-
-// removeTree removes a folder with all in it, or does nothing if there is none.
-func removeTree(fsys durable.FS, dir string) error {
-	entries, err := fsys.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if e.IsDir() {
-			err = removeTree(fsys, path)
-		} else {
-			err = fsys.Remove(path)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return fsys.Remove(dir)
+	return durable.RemoveTree(w.fsys, w.temp)
 }
