@@ -440,3 +440,43 @@ func TestDamagedMessageIsAnErrorOfItsOwn(t *testing.T) {
 	require.ErrorContains(t, err, "damaged")
 	require.Contains(t, contentOf(t, b, uids[1]), "secret body")
 }
+
+// What only begins like an encrypted message, and has a name without sizes, keeps nobody from the others.
+func TestWhatLooksEncryptedIsOneBadMessage(t *testing.T) {
+	t.Parallel()
+	m, root, _ := lockedAccount(t)
+	dir := filepath.Join(root, "example.com", "ann")
+	path, err := maildir.FileOf(dir, 1)
+	require.NoError(t, err)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	change := func(at int, with string) string { return string(data[:at]) + with + string(data[at+len(with):]) }
+	bad := map[string]string{
+		"1700000001.M1P1.host": change(3, "\x86"),                      // a bit of the first line
+		"1700000002.M1P1.host": change(len("mailbricks-sealed "), "9"), // a newer version
+		"1700000003.M1P1.host": change(len("mailbricks-sealed 1 f\n"), "other keys"),
+	}
+	for name, text := range bad {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "cur", name+":2,S"), []byte(text), 0o600))
+	}
+	require.NoError(t, m.Unlock(t.Context(), ann, password))
+	b := open(t, m, mailbox.Inbox)
+	status, err := b.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3+len(bad), status.Messages)
+	uids := uidsOf(t, b)
+	metas, err := b.Messages(t.Context(), uids)
+	require.NoError(t, err)
+	require.Len(t, metas, 3+len(bad))
+	unreadable := 0
+	for _, uid := range uids {
+		c, err := b.Content(t.Context(), uid)
+		if err == nil {
+			require.NoError(t, c.Close())
+			continue
+		}
+		require.NotErrorIs(t, err, mailbox.ErrExpunged)
+		unreadable++
+	}
+	require.Equal(t, len(bad), unreadable)
+}

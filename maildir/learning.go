@@ -147,9 +147,11 @@ func (s *session) learnOrGuess(e *entry) error {
 }
 
 // isBadMessage says whether an error is about one message's file: it may not be read or is no file, the disk has a bad spot, or
-// what is encrypted is damaged.
+// what is encrypted is damaged, of a newer version or for other keys.
 func isBadMessage(err error) bool {
-	for _, bad := range []error{durable.ErrNotRegular, fs.ErrPermission, syscall.EIO, sealed.ErrDamaged, io.ErrUnexpectedEOF} {
+	for _, bad := range []error{
+		durable.ErrNotRegular, fs.ErrPermission, syscall.EIO, sealed.ErrDamaged, sealed.ErrNewer, sealed.ErrNoKey, io.ErrUnexpectedEOF,
+	} {
 		if errors.Is(err, bad) {
 			return true
 		}

@@ -240,7 +240,8 @@ func sameFile(a, b fs.FileInfo) bool {
 	return a != nil && b != nil && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && durable.SameFile(a, b)
 }
 
-// sized gives what Stat says of a file that may be sealed.
+// sized gives what Stat says of a file that may be sealed. A message that cannot be read has the size it has on disk, so that there
+// can be told of it; who opens it gets the error.
 func (f *FS) sized(p place, was fs.FileInfo) (fs.FileInfo, error) {
 	f.mu.Lock()
 	known, ok := f.sizes[p.path]
@@ -250,6 +251,9 @@ func (f *FS) sized(p place, was fs.FileInfo) (fs.FileInfo, error) {
 	f.mu.Unlock()
 	if !ok || !sameFile(known.info, was) {
 		size, err := f.size(p, was)
+		if err != nil && p.kind == messageKind && !errors.Is(err, fs.ErrNotExist) {
+			return was, nil
+		}
 		if err != nil {
 			return nil, err
 		}
