@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -212,7 +213,7 @@ func (p *poller) lookAtStructure(tell func(...string)) {
 
 func (p *poller) lookAtSubscriptions(tell func(...string)) {
 	a := p.account
-	info, err := statOrNil(a.fs(), filepath.Join(a.dir, subscriptionsFile))
+	info, err := statOrNil(a.fs(), filepath.Join(a.dir, maildirpp.SubscriptionsFile))
 	if err != nil || sameInfo(info, p.subsFile) {
 		return
 	}

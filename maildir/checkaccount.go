@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/internal/sealed"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
@@ -147,7 +148,7 @@ func (c *check) makeDir(dir string) error {
 func (c *check) accountFiles() []keptFile {
 	a := c.account
 	write := func(path string, data []byte) error { return durable.WriteFile(a.fs(), path, data, messagePerm) }
-	subscriptions := filepath.Join(a.dir, subscriptionsFile)
+	subscriptions := filepath.Join(a.dir, maildirpp.SubscriptionsFile)
 	return []keptFile{
 		{path: subscriptions, limit: maxSubscriptionsFile, head: 0,
 			count: func(data []byte) (int, error) {
@@ -162,7 +163,7 @@ func (c *check) accountFiles() []keptFile {
 				if err != nil {
 					return err
 				}
-				return write(subscriptions, formatSubscriptions(names))
+				return write(subscriptions, maildirpp.FormatSubscriptions(names))
 			}},
 		{path: filepath.Join(a.dir, useFileName), limit: maxUseFile, head: 1,
 			count: func(data []byte) (int, error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -31,7 +32,7 @@ func FileOf(dir string, uid uint32) (string, error) {
 		if l.uid != uid {
 			continue
 		}
-		for _, pattern := range []string{"new/" + l.base, "cur/" + l.base + infoSeparator + "2,*"} {
+		for _, pattern := range []string{"new/" + l.base, "cur/" + l.base + maildirpp.InfoSeparator + "2,*"} {
 			found, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(pattern)))
 			if err == nil && len(found) == 1 {
 				return found[0], nil

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 )
 
 // flags are the flags of a message as its file name has them: the five letters of Maildir, 26 keywords, and one letter
@@ -99,11 +101,13 @@ func infoIndex[T string | []byte](name T) int {
 }
 
 // withFlags is the file name of a message in cur.
-func withFlags(base string, f flags) string { return base + infoSeparator + "2," + f.String() }
+func withFlags(base string, f flags) string {
+	return base + maildirpp.InfoSeparator + "2," + f.String()
+}
 
 // isInfo says whether withFlags ends a name like this.
 func isInfo(info string, f flags) bool {
-	letters, ok := strings.CutPrefix(info, infoSeparator+"2,")
+	letters, ok := strings.CutPrefix(info, maildirpp.InfoSeparator+"2,")
 	var buf [len(flagLetters) + maxLetters]byte
 	return ok && letters == string(f.appendTo(buf[:0]))
 }
@@ -136,7 +140,7 @@ func crlfSize(base string) (int64, bool) {
 }
 
 // maxBase is the longest name without flags: all flags must fit behind it.
-const maxBase = maxFileName - len(infoSeparator+"2,") - len(flagLetters) - maxLetters
+const maxBase = maxFileName - len(maildirpp.InfoSeparator+"2,") - len(flagLetters) - maxLetters
 
 // shortName is a name for a file whose own is too long, with the sizes that it has.
 func (n *namer) shortName(base string) string {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/durable/crashfs"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -109,7 +110,7 @@ func TestAccountPath(t *testing.T) {
 		"a\x00\n\x7f@example.com": "example.com/a%00%0A%7F",
 		"x@y@example.com":         "example.com/x@y",
 	} {
-		if notInFileNames != "" && (strings.Contains(address, `"`) || strings.HasPrefix(address, ".")) {
+		if maildirpp.NotInFileNames != "" && (strings.Contains(address, `"`) || strings.HasPrefix(address, ".")) {
 			continue // other characters are escaped as well here
 		}
 		got, err := AccountPath(address)
@@ -336,7 +337,7 @@ func FuzzSubscriptions(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parseSubscriptions(formatSubscriptions(names))
+		again, err := parseSubscriptions(maildirpp.FormatSubscriptions(names))
 		require.NoError(t, err)
 		require.Equal(t, names, again)
 	})

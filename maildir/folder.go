@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -66,7 +67,7 @@ func (e *entry) pathIn(dir string) string {
 	}
 	b = append(b, "cur"...)
 	b = append(append(b, filepath.Separator), e.base...)
-	return string(e.flags.appendTo(append(b, infoSeparator+"2,"...)))
+	return string(e.flags.appendTo(append(b, maildirpp.InfoSeparator+"2,"...)))
 }
 
 // saveDate is when the message came into this mailbox; its date is known.

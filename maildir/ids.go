@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -267,7 +268,7 @@ func parseIDs(data string) (map[string]string, error) {
 
 // isFolderName keeps a damaged file from leading elsewhere.
 func isFolderName(folder string) bool {
-	return strings.HasPrefix(folder, ".") && !strings.HasPrefix(folder, hiddenPrefix) && !strings.ContainsAny(folder, "/\x00"+notInFileNames)
+	return strings.HasPrefix(folder, ".") && !strings.HasPrefix(folder, hiddenPrefix) && !strings.ContainsAny(folder, "/\x00"+maildirpp.NotInFileNames)
 }
 
 // writeIDs writes the file without what is no longer so. The structure lock is held.

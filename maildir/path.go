@@ -9,6 +9,7 @@ import (
 
 	"github.com/mailbricks/mailbricks"
 	"github.com/mailbricks/mailbricks/internal/domainname"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 )
 
 // errAddress says that an address has no place on disk.
@@ -38,8 +39,8 @@ func escapePath(part string) string {
 	var b strings.Builder
 	for i := range len(part) {
 		c := part[i]
-		bad := c < ' ' || c == 0x7f || c == '/' || c == '%' || c == '.' && i == 0 || strings.IndexByte(notInFileNames, c) >= 0
-		if notInFileNames != "" && i == len(part)-1 && (c == '.' || c == ' ') { // Windows drops them
+		bad := c < ' ' || c == 0x7f || c == '/' || c == '%' || c == '.' && i == 0 || strings.IndexByte(maildirpp.NotInFileNames, c) >= 0
+		if maildirpp.NotInFileNames != "" && i == len(part)-1 && (c == '.' || c == ' ') { // Windows drops them
 			bad = true
 		}
 		if bad {

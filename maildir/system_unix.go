@@ -7,12 +7,6 @@ import (
 	"syscall"
 )
 
-// infoSeparator stands between a file's name and its flags.
-const infoSeparator = ":"
-
-// notInFileNames are characters that the system's file names cannot have, besides those that Maildir++ needs itself.
-const notInFileNames = ""
-
 // lockedFoldersMove: a folder in which a file is locked can be renamed.
 const lockedFoldersMove = true
 

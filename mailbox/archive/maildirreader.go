@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/internal/packing"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
@@ -68,12 +69,14 @@ func openMaildir(fsys durable.FS, root string, opts Options) (Reader, error) {
 	if len(r.folders) == 0 {
 		return nil, fmt.Errorf("%w: %s is no Maildir: it has no folder cur", ErrFormat, root)
 	}
-	data, err := durable.ReadFile(fsys, filepath.Join(root, subscriptionsFile), maxSubscriptions)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	data, err := durable.ReadFile(fsys, filepath.Join(root, maildirpp.SubscriptionsFile), maxSubscriptions)
+	r.all = errors.Is(err, fs.ErrNotExist)
+	if err != nil && !r.all {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	r.subscribed = parseSubscriptions(string(data))
-	r.all = err != nil
+	if r.subscribed, err = parseSubscriptions(data); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -83,23 +86,19 @@ func (r *maildirReader) isMaildir(folder string) bool {
 	return err == nil && info.IsDir()
 }
 
-// parseSubscriptions reads Dovecot's file, in version 1 or 2.
-func parseSubscriptions(data string) []string {
-	separator := "."
-	if rest, ok := strings.CutPrefix(data, subscriptionsHead); ok {
-		data, separator = rest, "\t"
+// parseSubscriptions gives the names that can be a mailbox's.
+func parseSubscriptions(data []byte) ([]string, error) {
+	names, err := maildirpp.ParseSubscriptions(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	var out []string
-	for line := range strings.SplitSeq(data, "\n") {
-		levels := strings.Split(line, separator)
-		for i := range levels {
-			levels[i] = decodeLevel(levels[i])
-		}
-		if name, err := mailbox.CleanName(strings.Join(levels, mailbox.Delimiter)); err == nil {
+	for _, name := range names {
+		if name, err := mailbox.CleanName(name); err == nil {
 			out = append(out, name)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // Close implements Reader.

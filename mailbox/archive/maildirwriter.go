@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -27,11 +28,9 @@ const maxKeywords = 26
 
 // Files of a Maildir++ tree, as Dovecot has them.
 const (
-	uidlistFile       = "dovecot-uidlist"
-	keywordsFile      = "dovecot-keywords"
-	subscriptionsFile = "subscriptions"
-	maildirFolder     = "maildirfolder"
-	subscriptionsHead = "V\t2\n\n"
+	uidlistFile   = "dovecot-uidlist"
+	keywordsFile  = "dovecot-keywords"
+	maildirFolder = "maildirfolder"
 )
 
 // maildirWriter writes a Maildir++ tree.
@@ -110,18 +109,8 @@ func (w *maildirWriter) writeSubscriptions() error {
 		return nil
 	}
 	slices.Sort(w.subscribed)
-	var b strings.Builder
-	b.WriteString(subscriptionsHead)
-	for _, name := range slices.Compact(w.subscribed) {
-		for i, level := range strings.Split(name, mailbox.Delimiter) {
-			if i > 0 {
-				b.WriteByte('\t')
-			}
-			b.WriteString(encodeLevel(level))
-		}
-		b.WriteByte('\n')
-	}
-	return durable.WriteFile(w.fsys, filepath.Join(w.root, subscriptionsFile), []byte(b.String()), 0o600)
+	data := maildirpp.FormatSubscriptions(slices.Compact(w.subscribed))
+	return durable.WriteFile(w.fsys, filepath.Join(w.root, maildirpp.SubscriptionsFile), data, 0o600)
 }
 
 func (w *maildirWriter) makeFolders(dir string) error {
@@ -187,7 +176,7 @@ func (w *maildirWriter) message(m *Message) error {
 	size, err := w.writeFile(temp, m, date)
 	base := fmt.Sprintf("%s,S=%d,W=%d", filepath.Base(temp), size, m.Size)
 	if err == nil {
-		err = w.fsys.Rename(temp, filepath.Join(w.dir, "cur", base+infoSeparator+w.letters(m.Flags)))
+		err = w.fsys.Rename(temp, filepath.Join(w.dir, "cur", base+maildirpp.InfoSeparator+w.letters(m.Flags)))
 	}
 	if err != nil {
 		return err

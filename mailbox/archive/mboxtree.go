@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
+	"github.com/mailbricks/mailbricks/internal/maildirpp"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -63,12 +64,12 @@ func (r *mboxTreeReader) find(dir string, levels []string) error {
 				return err
 			}
 			if is {
-				r.add(path, levels, decodeLevel(name))
+				r.add(path, levels, maildirpp.DecodeLevel(name))
 			}
 		case e.IsDir() && isOwn && r.isFile(filepath.Join(path, appleFile)):
 			r.add(filepath.Join(path, appleFile), levels, own)
 		case e.IsDir() && len(levels) < mailbox.MaxLevels:
-			if err := r.find(path, append(slices.Clone(levels), decodeLevel(strings.TrimSuffix(name, sbdSuffix)))); err != nil {
+			if err := r.find(path, append(slices.Clone(levels), maildirpp.DecodeLevel(strings.TrimSuffix(name, sbdSuffix)))); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,7 @@
+package maildirpp
+
+// InfoSeparator stands between a file's name and its flags: a colon has a meaning of its own here.
+const InfoSeparator = ";"
+
+// NotInFileNames are characters that the system's file names cannot have, besides those that Maildir++ needs itself.
+const NotInFileNames = `<>:"\|?*`
