@@ -60,24 +60,6 @@ type Annotator interface {
 	Annotate(ctx context.Context, name string, changes []Annotation) error
 }
 
-// Annotation is a value that belongs to a mailbox or an account.
-type Annotation struct {
-	// Entry is its name in lower case, such as "/private/comment" (RFC 5464 §3.2).
-	Entry string
-	// Value is any sequence of octets; nil: none.
-	Value []byte
-}
-
-// Limits of annotations. Stores may have wider ones, not narrower ones.
-const (
-	// MaxAnnotation is the longest value in octets.
-	MaxAnnotation = 64 << 10
-	// MaxAnnotations is how many a mailbox or an account may have.
-	MaxAnnotations = 100
-	// MaxEntry is the longest name of an annotation in octets.
-	MaxEntry = 255
-)
-
 // Summarizer is the ability of a Mailbox to tell what listing needs of messages' contents without opening them.
 type Summarizer interface {
 	// Summaries gives the summaries of the messages with these UIDs (ascending), in their order, leaving out those that are

@@ -32,7 +32,8 @@
 // All methods may be called from several goroutines at once. A store holds no lock while its caller reads or writes.
 //
 // Mailbox names are UTF-8 with "/" between the levels; INBOX is always written "INBOX". [CleanName], [CleanFlags] and
-// [CleanEntry] make the forms that a store keeps, and refuse what none takes; a store calls them for what it is given.
+// [CleanEntry] make the forms that a store keeps, and refuse what none takes; a store calls them for what it is given, and
+// [ChangeAnnotations] for what it is to annotate.
 //
 // # Abilities
 //

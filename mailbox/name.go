@@ -69,20 +69,3 @@ func ValidID(id string) bool {
 	}
 	return id != "" && len(id) <= MaxID
 }
-
-// CleanEntry gives the form of an annotation's name that stores use: in lower case. It fails with [ErrAnnotation] for one
-// that RFC 5464 §3.2 does not allow: it does not begin with "/private/" or "/shared/", ends with a slash or has two in a row,
-// holds "*", "%", control characters or octets above 127, or is longer than [MaxEntry].
-func CleanEntry(entry string) (string, error) {
-	clean := strings.ToLower(entry)
-	if len(entry) > MaxEntry || !strings.HasPrefix(clean, "/private/") && !strings.HasPrefix(clean, "/shared/") ||
-		strings.HasSuffix(clean, "/") || strings.Contains(clean, "//") {
-		return "", fmt.Errorf("%w: name %.100q", ErrAnnotation, entry)
-	}
-	for i := range len(entry) {
-		if c := entry[i]; c < ' ' || c >= 0x7f || c == '*' || c == '%' {
-			return "", fmt.Errorf("%w: name %.100q", ErrAnnotation, entry)
-		}
-	}
-	return clean, nil
-}

@@ -63,7 +63,7 @@ func (s *store) Annotate(ctx context.Context, name string, changes []mailbox.Ann
 		return err
 	}
 	before := maps.Clone(values)
-	if err := annotate(values, changes); err != nil {
+	if err := mailbox.ChangeAnnotations(values, changes); err != nil {
 		return err
 	}
 	if maps.EqualFunc(before, values, slices.Equal) {
@@ -73,28 +73,6 @@ func (s *store) Annotate(ctx context.Context, name string, changes []mailbox.Ann
 		return fmt.Errorf("maildir: annotations: %w", err)
 	}
 	s.annotated(name)
-	return nil
-}
-
-// annotate makes the changes, within the limits.
-func annotate(values map[string][]byte, changes []mailbox.Annotation) error {
-	for _, c := range changes {
-		entry, err := mailbox.CleanEntry(c.Entry)
-		if err != nil {
-			return err
-		}
-		if len(c.Value) > mailbox.MaxAnnotation {
-			return fmt.Errorf("%w: %.100q is longer than %d octets", mailbox.ErrAnnotation, entry, mailbox.MaxAnnotation)
-		}
-		if c.Value == nil {
-			delete(values, entry)
-		} else {
-			values[entry] = c.Value
-		}
-	}
-	if len(values) > mailbox.MaxAnnotations {
-		return fmt.Errorf("%w: more than %d", mailbox.ErrAnnotation, mailbox.MaxAnnotations)
-	}
 	return nil
 }
 

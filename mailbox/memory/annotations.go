@@ -3,7 +3,6 @@ package memory
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -37,22 +36,8 @@ func (s *store) Annotate(_ context.Context, name string, changes []mailbox.Annot
 	if values == nil {
 		values = map[string][]byte{}
 	}
-	for _, c := range changes {
-		entry, err := mailbox.CleanEntry(c.Entry)
-		if err != nil {
-			return err
-		}
-		if len(c.Value) > mailbox.MaxAnnotation {
-			return fmt.Errorf("%w: %.100q is longer than %d octets", mailbox.ErrAnnotation, entry, mailbox.MaxAnnotation)
-		}
-		if c.Value == nil {
-			delete(values, entry)
-		} else {
-			values[entry] = bytes.Clone(c.Value)
-		}
-	}
-	if len(values) > mailbox.MaxAnnotations {
-		return fmt.Errorf("%w: more than %d", mailbox.ErrAnnotation, mailbox.MaxAnnotations)
+	if err := mailbox.ChangeAnnotations(values, changes); err != nil {
+		return err
 	}
 	*at = values
 	if name == "" {
