@@ -82,26 +82,35 @@ func syncTree(fsys durable.FS, root string) error {
 	return syncOthers(fsys, root)
 }
 
+// makeFolders makes the folders of the staged tree in another place, and says which they are.
+func (b *backup) makeFolders(to string) (folders []string, err error) {
+	if folders, err = rawFolders(b.files, b.staged); err != nil {
+		return nil, err
+	}
+	dirs := []string{to}
+	for _, folder := range folders {
+		if folder != "" {
+			dirs = append(dirs, filepath.Join(to, folder))
+		}
+		for _, sub := range []string{"tmp", "new", "cur"} {
+			dirs = append(dirs, filepath.Join(to, folder, sub))
+		}
+	}
+	for _, dir := range dirs {
+		if err := b.files.Mkdir(dir, folderPerm); err != nil {
+			return nil, err
+		}
+	}
+	return folders, nil
+}
+
 // copyTree copies the staged tree to another file system, but for the messages that the backup before has.
 func (b *backup) copyTree(ctx context.Context, to string) error {
-	if err := b.files.Mkdir(to, folderPerm); err != nil {
-		return err
-	}
-	folders, err := rawFolders(b.files, b.staged)
+	folders, err := b.makeFolders(to)
 	if err != nil {
 		return err
 	}
 	for _, folder := range folders {
-		if folder != "" {
-			if err := b.files.Mkdir(filepath.Join(to, folder), folderPerm); err != nil {
-				return err
-			}
-		}
-		for _, sub := range []string{"tmp", "new", "cur"} {
-			if err := b.files.Mkdir(filepath.Join(to, folder, sub), folderPerm); err != nil {
-				return err
-			}
-		}
 		if err := b.copyFiles(filepath.Join(b.staged, folder), filepath.Join(to, folder)); err != nil {
 			return err
 		}

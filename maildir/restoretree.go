@@ -7,19 +7,11 @@ import (
 
 // linkTree is copyTree with links where that is possible.
 func (b *backup) linkTree(ctx context.Context, to string) error {
-	if err := b.files.Mkdir(to, folderPerm); err != nil {
-		return err
-	}
-	folders, err := rawFolders(b.files, b.staged)
+	folders, err := b.makeFolders(to)
 	if err != nil {
 		return err
 	}
 	for _, folder := range folders {
-		if folder != "" {
-			if err := b.files.Mkdir(filepath.Join(to, folder), folderPerm); err != nil {
-				return err
-			}
-		}
 		if err := b.copyFiles(filepath.Join(b.staged, folder), filepath.Join(to, folder)); err != nil {
 			return err
 		}
@@ -34,9 +26,6 @@ func (b *backup) linkTree(ctx context.Context, to string) error {
 }
 
 func (b *backup) linkNames(ctx context.Context, sub, to string) error {
-	if err := b.files.Mkdir(filepath.Join(to, sub), folderPerm); err != nil {
-		return err
-	}
 	names, err := b.files.ReadNames(filepath.Join(b.staged, sub))
 	if err != nil {
 		return err
