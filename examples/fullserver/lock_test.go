@@ -47,6 +47,7 @@ func TestACommandWaitsForAServerThatBegins(t *testing.T) {
 			context.AfterFunc(ctx, func() { _ = control.Close() })
 			a.serveControl(ctx, control)
 		}
+		close(begun)
 	})
 	_, errs, code := run(t, "", "-config", file, "alias", "add", "a@example.com", "b@example.net")
 	require.Equal(t, exitOK, code, errs)
@@ -55,6 +56,7 @@ func TestACommandWaitsForAServerThatBegins(t *testing.T) {
 	_, err = lockData(t.Context(), c)
 	require.ErrorIs(t, err, errAnswers, "nobody waits for a server that runs")
 	cancel()
+	<-begun
 	a.background.Wait()
 	require.NoError(t, a.close())
 }

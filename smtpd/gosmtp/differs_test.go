@@ -2,6 +2,7 @@ package gosmtp_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -162,6 +163,7 @@ func lastReply(t *testing.T, send string, serve func(net.Listener) error) string
 	require.NoError(t, err)
 	defer conn.Close()
 	r := bufio.NewReader(conn)
+	var missing int // octets of a chunk
 	code := replyCode(r)
 	for _, line := range strings.SplitAfter(send, "\n") { // one after the other, but for a message
 		if line == "" {
@@ -171,10 +173,11 @@ func lastReply(t *testing.T, send string, serve func(net.Listener) error) string
 		if err != nil {
 			break
 		}
-		if code == "354" && line != ".\r\n" || strings.HasPrefix(code, "BDAT") {
+		if code == "354" && line != ".\r\n" || code == "BDAT" {
+			missing -= len(line)
 			continue
 		}
-		if strings.HasPrefix(line, "BDAT") {
+		if n, _ := fmt.Sscanf(line, "BDAT %d", &missing); n == 1 {
 			code = "BDAT"
 			continue
 		}
@@ -185,7 +188,9 @@ func lastReply(t *testing.T, send string, serve func(net.Listener) error) string
 		code = next
 	}
 	if code == "BDAT" {
-		require.NoError(t, conn.(interface{ CloseWrite() error }).CloseWrite())
+		if missing > 0 {
+			require.NoError(t, conn.(interface{ CloseWrite() error }).CloseWrite())
+		}
 		if code = replyCode(r); code == "" {
 			code = "250" // the last one before
 		}
