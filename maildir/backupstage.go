@@ -2,6 +2,8 @@ package maildir
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,10 +70,10 @@ func rawFolders(fsys durable.FS, root string) ([]string, error) {
 			continue
 		}
 		info, err := statOrNil(fsys, filepath.Join(root, e.Name(), "cur"))
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrPermission) { // else what is in it fails alone
 			return nil, err
 		}
-		if info != nil && info.IsDir() {
+		if err != nil || info != nil && info.IsDir() {
 			folders = append(folders, e.Name())
 		}
 	}

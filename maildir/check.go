@@ -163,7 +163,7 @@ func (c *check) run(ctx context.Context) error {
 	for _, folder := range folders {
 		for _, sub := range []string{"new", "cur"} {
 			names, err := a.fs().ReadNames(filepath.Join(a.path(folder), sub))
-			if err != nil && !isNotExist(err) {
+			if err != nil && !isNotExist(err) && !isBadFolder(err) {
 				return err
 			}
 			c.total += len(names)
@@ -179,6 +179,10 @@ func (c *check) run(ctx context.Context) error {
 			if _, statErr := a.fs().Stat(a.path(folder)); isNotExist(statErr) {
 				continue
 			}
+		}
+		if isBadFolder(err) { // the others are looked at all the same
+			c.found(Damage, a.path(folder), "cannot be looked at: "+err.Error(), nil)
+			continue
 		}
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ type folderCheck struct {
 	files   []found           // messages
 	lies    map[string]string // base names that say a wrong length, and what they should be
 	double  map[string]bool   // base names that two files have
+	taken   map[string]bool   // base names that files have or are to get
 	drop    map[uint32]bool   // UIDs of messages that have another one, too
 	rewrite bool              // uidlist and index are to be written anew
 	again   bool              // all files are to be looked at
@@ -81,6 +82,7 @@ func (c *folderCheck) names(ctx context.Context) error {
 				return err
 			}
 		}
+		c.takenNames()
 		c.doubles()
 		c.uidlist()
 		c.index()
@@ -159,6 +161,14 @@ func (c *folderCheck) temp(path string) {
 	}
 	if c.isOld(info) {
 		c.found(Note, path, fmt.Sprintf("was left by a delivery that did not end, %s ago", c.age(info)), func() error { return c.account.fs().Remove(path) })
+	}
+}
+
+// takenNames notes the names that no other file may get.
+func (c *folderCheck) takenNames() {
+	c.taken = make(map[string]bool, len(c.files))
+	for i := range c.files {
+		c.taken[c.files[i].base] = true
 	}
 }
 

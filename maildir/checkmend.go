@@ -76,7 +76,8 @@ func (c *folderCheck) rename() error {
 				continue
 			}
 			if err := fsys.Rename(filepath.Join(c.dir, sub, name), filepath.Join(c.dir, sub, to+name[len(base):])); err != nil {
-				return err
+				delete(c.lies, base) // it keeps the name that the list has
+				c.found(Warning, filepath.Join(c.dir, sub, name), "cannot get another name: "+err.Error(), nil)
 			}
 		}
 		if err := fsys.SyncDir(filepath.Join(c.dir, sub)); err != nil {

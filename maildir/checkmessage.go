@@ -47,8 +47,8 @@ func (c *folderCheck) message(f *found) error {
 		c.found(Damage, path, "was "+packing.Plugin(how)+": it cannot be read until doveadm backup converts it", nil)
 		return nil // its name alone says how long it is
 	}
-	named, ok := nameSize(f.base, 'S')
-	crlf, hasCRLF := nameSize(f.base, 'W')
+	named, ok := saidSize(f.base, 'S')
+	crlf, hasCRLF := saidSize(f.base, 'W')
 	switch {
 	case ok && named > size:
 		c.lie(f, Damage, size, bare, fmt.Sprintf("has %d octets, fewer than the %d that its name says: it was cut off", size, named))
@@ -67,9 +67,31 @@ func (c *folderCheck) lie(f *found, severity Severity, size, bare int64, what st
 	if c.double[f.base] {
 		return // one of them gets another name, which says nothing of its length
 	}
-	stem, _, _ := strings.Cut(f.base, ",")
-	c.lies[f.base] = withSizes(stem, size, size+bare) + otherParts(f.base)
+	to := c.trueName(f.base, size, size+bare)
+	c.taken[to] = true
+	c.lies[f.base] = to
 	c.found(severity, filepath.Join(c.dir, f.path()), what, c.later)
+}
+
+// trueName is a name with the right sizes that no file has. It has the same stem, so that it is the same message for who has the
+// mailbox open, and no sizes where there is no room for them.
+func (c *folderCheck) trueName(base string, size, crlfSize int64) string {
+	for n := 1; ; n++ {
+		mark := otherParts(base)
+		if n > 1 {
+			mark += fmt.Sprintf(",%d", n)
+		}
+		to := withSizes(stem(base), size, crlfSize) + mark
+		if len(to) > maxBase {
+			to = stem(base) + mark
+		}
+		if len(to) > maxBase {
+			return withSizes(c.account.maildir.names.next(), size, crlfSize)
+		}
+		if !c.taken[to] {
+			return to
+		}
+	}
 }
 
 // otherParts is what a name has behind its first comma besides sizes.

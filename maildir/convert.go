@@ -37,7 +37,8 @@ type conversion struct {
 	layer   *sealedfs.FS
 	began   *sealed.KeyFile // when it began
 	changed int             // files that were, or are to be looked at again
-	failed  int
+	failed  int             // files and mailboxes that cannot be converted
+	cause   error           // of the first of them
 }
 
 // convertInBackground does what is left to do.
@@ -138,7 +139,7 @@ func (a *account) convert(ctx context.Context) error {
 			return err
 		}
 		if c.failed > 0 {
-			return fmt.Errorf("maildir: %d files could not be converted", c.failed)
+			return fmt.Errorf("maildir: %d files could not be converted, the first: %w", c.failed, c.cause)
 		}
 		if c.changed == 0 && run > 1 {
 			if err := c.converted(); !errors.Is(err, errKeysChanged) {
@@ -175,7 +176,7 @@ func (a *account) startProgress() error {
 	for _, folder := range append([]string{""}, mapValues(folders)...) {
 		for _, sub := range []string{"", "new", "cur"} {
 			names, err := a.fs().ReadNames(filepath.Join(a.path(folder), sub))
-			if err != nil && !isNotExist(err) {
+			if err != nil && !isNotExist(err) && !isBadFolder(err) {
 				return err
 			}
 			total += len(names)
@@ -233,7 +234,10 @@ func (c *conversion) all(ctx context.Context, first bool) error {
 		return err
 	}
 	for _, folder := range append([]string{""}, mapValues(folders)...) {
-		if err := c.mailbox(ctx, folder, first); err != nil && !errors.Is(err, mailbox.ErrNoMailbox) {
+		err := c.mailbox(ctx, folder, first)
+		if isBadFolder(err) {
+			c.fail(c.path(folder), err)
+		} else if err != nil && !errors.Is(err, mailbox.ErrNoMailbox) {
 			return err
 		}
 	}
@@ -368,9 +372,11 @@ func (c *conversion) small(path string, lock func(func() error) error) error {
 	})
 }
 
-// fail notes a file that cannot be converted.
+// fail notes a file, or a mailbox, that cannot be converted.
 func (c *conversion) fail(path string, err error) {
-	c.failed++
+	if c.failed++; c.cause == nil {
+		c.cause = err
+	}
 	c.maildir.logger().Warn("maildir: file cannot be converted", "file", path, "error", err)
 }
 
@@ -418,7 +424,7 @@ func (c *conversion) batch(f *folder, sub string, names []string) error {
 		switch {
 		case isNotExist(err): // it has another name now, or is gone
 			c.changed++
-		case errors.Is(err, sealed.ErrDamaged) || errors.Is(err, sealed.ErrNoKey) || errors.Is(err, sealed.ErrNewer):
+		case isBadMessage(err):
 			c.fail(path, err)
 		case err != nil:
 			c.discard(batch)

@@ -112,8 +112,18 @@ func isInfo(info string, f flags) bool {
 	return ok && letters == string(f.appendTo(buf[:0]))
 }
 
+// maxSize is the longest that a message may say it is, 4 TiB. What says more is not believed: one file must not keep the account
+// from having room, nor make a sum of sizes none.
+const maxSize = 1 << 42
+
 // nameSize finds a size in the name of a file: key S is its length, W what it has with CRLF line ends.
 func nameSize(base string, key byte) (int64, bool) {
+	n, ok := saidSize(base, key)
+	return n, ok && n <= maxSize
+}
+
+// saidSize is nameSize also for what cannot be.
+func saidSize(base string, key byte) (int64, bool) {
 	for {
 		at := strings.IndexByte(base, ',')
 		if at < 0 {

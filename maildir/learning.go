@@ -159,6 +159,13 @@ func isBadMessage(err error) bool {
 	return false
 }
 
+// isBadFolder says whether an error is about one mailbox's folder: it may not be read, or what is in it is damaged or of a newer
+// version.
+func isBadFolder(err error) bool {
+	return isBadMessage(err) || errors.Is(err, errNewer) || errors.Is(err, durable.ErrTooLarge) ||
+		errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENOTDIR)
+}
+
 // learn looks at the file of a message for its size and date.
 func (s *session) learn(e *entry) error {
 	l := learned{size: e.size, date: e.date}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 )
@@ -542,6 +543,11 @@ func (tx *tx) takeIn(fresh map[string]*found) error {
 		}
 		info, err := tx.f.fs().Lstat(filepath.Join(tx.dir, file.path()))
 		if isNotExist(err) {
+			continue
+		}
+		if errors.Is(err, syscall.EIO) { // a bad spot of the disk is one message's
+			tx.f.rescan = true
+			tx.f.account.maildir.logger().Warn("maildir: file cannot be looked at", "folder", tx.dir, "file", file.path(), "error", err)
 			continue
 		}
 		if err != nil {

@@ -66,6 +66,28 @@ func TestPipeAndLinkAreNoMessages(t *testing.T) {
 	})
 }
 
+// What is no file is not copied or moved as if it were one, also where its length is known.
+func TestPipeAndLinkAreNotCopied(t *testing.T) {
+	t.Parallel()
+	m, dir := plainTree(t, "3 V5 N3 G0123\n1 W5 :pipe\n2 W5 :link\n")
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "cur", "pipe:2,S"), 0o600))
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "cur", "link:2,S")))
+	inTime(t, func() {
+		b := open(t, m, mailbox.Inbox)
+		for _, uid := range []mailbox.UID{1, 2} {
+			_, err := b.Copy(t.Context(), []mailbox.UID{uid}, "Trash")
+			require.ErrorIs(t, err, durable.ErrNotRegular)
+			_, err = b.Move(t.Context(), []mailbox.UID{uid}, "Trash")
+			require.ErrorIs(t, err, durable.ErrNotRegular)
+		}
+		require.Empty(t, uidsOf(t, open(t, m, "Trash")))
+		left, err := os.ReadDir(filepath.Join(dir, ".Trash", "tmp"))
+		require.NoError(t, err)
+		require.Empty(t, left)
+		require.Equal(t, []mailbox.UID{1, 2}, uidsOf(t, b))
+	})
+}
+
 // The same in the place of the files that tell of a mailbox.
 func TestPipeIsNoIndex(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -127,6 +128,9 @@ func (a *account) stageLink(path string, e *entry, dir string) (*staged, error) 
 // name says. Where the old name was wrong about that, it is not believed in its other size either.
 func (a *account) measure(s *staged, e *entry) error {
 	info, err := a.fs().Lstat(s.temp)
+	if err == nil && !info.Mode().IsRegular() { // pipes and symbolic links can have another name as well
+		err = fmt.Errorf("maildir: %s: %w", e.path(), durable.ErrNotRegular)
+	}
 	if err != nil {
 		return err
 	}

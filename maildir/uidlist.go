@@ -297,7 +297,7 @@ func (l *uidLine) extension(ext []byte) {
 		l.flags = parseFlags(string(value))
 		return
 	case 'W':
-		if n, ok := parseNumber(value, math.MaxInt64); ok {
+		if n, ok := parseNumber(value, maxSize); ok {
 			l.size = int64(n)
 			return
 		}

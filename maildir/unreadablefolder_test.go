@@ -69,19 +69,3 @@ func TestLinkToItself(t *testing.T) {
 		require.NotEqual(t, "Loop", info.Name)
 	}
 }
-
-// Names that say that files are larger than can be are no room in the account.
-func TestSizesInNamesDoNotOverflow(t *testing.T) {
-	t.Parallel()
-	m := newMaildir(t, t.TempDir(), 1000)
-	open(t, m, mailbox.Inbox)
-	dir := filepath.Join(m.Root, "example.com", "ann")
-	for _, name := range []string{"a", "b"} {
-		put(t, filepath.Join(dir, "cur", name+",S=9223372036854775000:2,"), "")
-	}
-	next := newMaildir(t, m.Root, 1000)
-	_ = os.Remove(filepath.Join(dir, "maildirsize"))
-	u := usageOf(t, next)
-	require.Positive(t, u[0])
-	require.ErrorIs(t, next.Accepts(t.Context(), ann, 10), mailbox.ErrQuota)
-}
