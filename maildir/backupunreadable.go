@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// ErrUnreadable: a backup was made, but some files could not be read.
+// ErrUnreadable: a backup was made, or put back with Merge, but some files could not be read.
 var ErrUnreadable = errors.New("maildir: files cannot be read")
 
 // instead does what can be done where from could not be copied to to: if that is because from cannot be read, the file is taken

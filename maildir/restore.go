@@ -42,7 +42,8 @@ type RestoreStats struct {
 // A backup that has fewer messages or mailboxes than when it was made fails with ErrDamagedBackup: without Merge nothing is
 // changed then, with Merge what is there has come back.
 //
-// With Merge a message is missing if no message of the mailbox has its file name and no other one of the account its
+// With Merge, messages of the backup that cannot be read are left out, and Restore fails with ErrUnreadable when all others have come
+// back. A message is missing if no message of the mailbox has its file name and no other one of the account its
 // content; restoring twice brings nothing twice.
 //
 // What was encrypted in the backup needs the keys, of an open session or Maildir.ServerKey: with Merge always, otherwise unless
@@ -106,7 +107,9 @@ type restore struct {
 	from    string   // the backup's tree
 	back    *account // likewise, for merge
 	names   []string // of the mailboxes that were or are there
-	stats   RestoreStats
+
+	unreadable int // messages of the backup, for merge
+	stats      RestoreStats
 }
 
 // replace puts the backup's tree in the place of the account's.

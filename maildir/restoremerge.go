@@ -79,6 +79,9 @@ func (r *restore) merge(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.unreadable > 0 {
+		return fmt.Errorf("%w: %d", ErrUnreadable, r.unreadable)
+	}
 	return r.head.whole(len(folders), messages)
 }
 
@@ -181,11 +184,16 @@ func (r *restore) recognize(path string, bySize map[int64][]*lost) error {
 			return nil
 		}
 		if sum == nil {
-			if sum, err = fileHash(r.account.fs(), path); err != nil {
+			if sum, err = fileHash(r.account.fs(), path); isBadMessage(err) { // it stands for no message
+				return nil
+			} else if err != nil {
 				return err
 			}
 		}
 		other, err := fileHash(r.back.fs(), l.path)
+		if isBadMessage(err) { // putBatch tells of it
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -239,7 +247,6 @@ func (r *restore) putBack(ctx context.Context, folder string, messages []*lost) 
 		if err := r.putBatch(f, batch, back, kw); err != nil {
 			return err
 		}
-		r.stats.Messages += len(batch)
 	}
 	return nil
 }
@@ -264,7 +271,7 @@ func (r *restore) openOrMake(name string) (*folder, error) {
 	return a.open(name)
 }
 
-// putBatch puts some messages into a mailbox: all or none.
+// putBatch puts some messages into a mailbox: all or none of those that can be read.
 func (r *restore) putBatch(to *folder, messages []*lost, back numbering, kw *keywords) error {
 	dates := map[string]int64{}
 	words := map[string][]mailbox.Flag{}
@@ -286,19 +293,31 @@ func (r *restore) putBatch(to *folder, messages []*lost, back numbering, kw *key
 			e.date = date
 		}
 		if named, ok := nameSize(l.base, 'S'); !ok || named == l.info.Size() {
-			if n, ok := nameSize(l.base, 'W'); ok {
+			if n, ok := crlfSize(l.base); ok {
 				e.size = n
 			}
 		}
 		s, err := r.stage(l.path, &e, to.dir())
+		if err != nil && r.isUnreadable(l.path) {
+			a.maildir.logger().Warn("maildir: message of a backup cannot be read", "file", l.path, "error", err)
+			r.unreadable++
+			continue
+		}
 		if err != nil {
 			return discardAll(a, staged, err)
 		}
 		s.flags = append(kw.decode(l.flags, nil), words[l.base]...)
 		staged = append(staged, s)
 	}
-	_, err := to.place(staged)
+	placed, err := to.place(staged)
+	r.stats.Messages += len(placed)
 	return err
+}
+
+// isUnreadable says whether it is the backup's file that is bad.
+func (r *restore) isUnreadable(path string) bool {
+	_, err := fileHash(r.back.fs(), path)
+	return isBadMessage(err)
 }
 
 // stage puts a message of the backup into the tmp of a folder.
