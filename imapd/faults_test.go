@@ -124,6 +124,11 @@ func (c faultyContent) ReadAt(p []byte, off int64) (int, error) {
 	if err := c.faults.at("ReadAt"); err != nil {
 		return 0, err
 	}
+	if len(p) > 1 {
+		if err := c.faults.at("ReadAt of many"); err != nil {
+			return 0, err
+		}
+	}
 	return c.Content.ReadAt(p, off)
 }
 
@@ -169,11 +174,55 @@ func TestContentThatBreaksInTheMiddle(t *testing.T) {
 	w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return faultyBox{b, f} })
 	w.put("Subject: x\n\n" + strings.Repeat("x", 1<<20))
 	c := w.selected()
-	f.set("ReadAt")
+	f.set("ReadAt of many")
 	c.send("a FETCH 1 BODY.PEEK[]\r\n")
 	got, _ := io.ReadAll(c.Reader)
 	require.NotContains(t, string(got), "a OK")
 	require.Less(t, len(got), 1<<20)
+}
+
+// damagedContent has a piece that cannot be read.
+type damagedContent struct {
+	mailbox.Content
+	from, to int64
+}
+
+func (c damagedContent) ReadAt(p []byte, off int64) (int, error) {
+	if off < c.to && off+int64(len(p)) > c.from {
+		return 0, errors.New("a damaged piece")
+	}
+	return c.Content.ReadAt(p, off)
+}
+
+type damagedBox struct{ mailbox.Mailbox }
+
+func (b damagedBox) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content, error) {
+	c, err := b.Mailbox.Content(ctx, uid)
+	if err == nil && uid == 1 {
+		c = damagedContent{c, 32 << 10, 48 << 10}
+	}
+	return c, err
+}
+
+// A client that fetches all messages gets those behind one of which a piece cannot be read, and of that what can be.
+func TestFetchPassesDamagedMessages(t *testing.T) {
+	t.Parallel()
+	w := startWrapped(t, func(b mailbox.Mailbox) mailbox.Mailbox { return damagedBox{b} })
+	w.put("Subject: x\n\n" + strings.Repeat("x", 1<<20))
+	w.put("Subject: y\n\nBody of y.\n")
+	w.selected().Talk(`
+		C: a FETCH 1:2 BODY.PEEK[TEXT]
+		S: * 2 FETCH (BODY[TEXT] {12}
+		S: Body of y.
+		S: )
+		S: a NO [UNAVAILABLE] Some messages cannot be read now
+		C: b FETCH 1 BODY.PEEK[]<49140.24>
+		S: b NO [UNAVAILABLE] Some messages cannot be read now
+		C: c FETCH 1 BODY.PEEK[]<49152.3>
+		S: * 1 FETCH (BODY[]<49152> {3}
+		S: xxx)
+		S: c OK FETCH completed
+	`)
 }
 
 // What messages are gone by the time a command gets to them is no error of the client's.

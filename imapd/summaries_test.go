@@ -287,7 +287,7 @@ func TestPartsAreFoundWithSummary(t *testing.T) {
 	c.Talk("C: a FETCH 1 (BODY.PEEK[1] BODY.PEEK[2.MIME] BODY.PEEK[HEADER.FIELDS (Subject)])\n" +
 		"S: * 1 FETCH (BODY[1] {3}\nS: one BODY[2.MIME] {8}\nS: X: y\nS: \nS:  BODY[HEADER.FIELDS (Subject)] {14}\nS: Subject: a\nS: \nS: )\nS: a OK FETCH completed")
 	size := int64(len("Subject: a\r\nContent-Type: multipart/mixed; boundary=A\r\n\r\n--A\r\n\r\none\r\n--A\r\nX: y\r\n\r\n--A--\r\n") + 5*50_000)
-	require.Equal(t, size+3+8, read.Load(), "once for the summary, and the parts")
+	require.Equal(t, size+(3+2)+(8+2), read.Load(), "once for the summary, and the parts, of which the first and the last octet are read before")
 }
 
 // countingBox counts the octets that are read of its messages.

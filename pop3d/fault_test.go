@@ -55,6 +55,32 @@ func TestMessageEndsEarly(t *testing.T) {
 	})
 }
 
+// TestDamagedMessage: a message that is damaged in its middle is refused, and the client gets to those behind it.
+func TestDamagedMessage(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.put("a: b\n\n"+strings.Repeat("line\n", 20000), "a: 2\n\ntwo\n")
+		w.store.damaged = 1
+		w.talk(login + `
+			C: RETR 1
+			S: -ERR [SYS/TEMP] Message cannot be read now
+			C: TOP 1 0
+			S: +OK *
+			S: a: b
+			S:
+			S: .
+			C: RETR 2
+			S: +OK *
+			S: a: 2
+			S:
+			S: two
+			S: .
+			C: QUIT
+			S: +OK Bye
+		`)
+		require.Equal(t, []mailbox.UID{2}, w.seen())
+	})
+}
+
 func TestUpdateFails(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.put("a: 1\n\n", "a: 2\n\n", "a: 3\n\n")

@@ -76,7 +76,9 @@ type store struct {
 	panics string           // the method that panics
 	slow   string           // the method that never returns
 	short  bool             // contents end before their size
-	opened int              // stores and mailboxes that were not closed
+	// damaged is a message of which a piece cannot be read.
+	damaged mailbox.UID
+	opened  int // stores and mailboxes that were not closed
 }
 
 // at is called by each method.
@@ -145,6 +147,9 @@ func (b *box) Content(ctx context.Context, uid mailbox.UID) (mailbox.Content, er
 	if err == nil && b.s.short {
 		c = shortContent{c}
 	}
+	if err == nil && b.s.damaged == uid {
+		c = damagedContent{c}
+	}
 	return c, err
 }
 
@@ -167,10 +172,13 @@ func (b *box) Close() error {
 	return b.Mailbox.Close()
 }
 
-// shortContent has less than it says.
+// shortContent has less than it says, but only when it is read for good.
 type shortContent struct{ mailbox.Content }
 
 func (c shortContent) ReadAt(p []byte, off int64) (int, error) {
+	if len(p) == 1 {
+		return c.Content.ReadAt(p, off)
+	}
 	have := c.Size() - 3 - off
 	if have <= 0 {
 		return 0, io.EOF
@@ -180,6 +188,16 @@ func (c shortContent) ReadAt(p []byte, off int64) (int, error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// damagedContent cannot be read around its octet 40,000.
+type damagedContent struct{ mailbox.Content }
+
+func (c damagedContent) ReadAt(p []byte, off int64) (int, error) {
+	if off < 48<<10 && off+int64(len(p)) > 32<<10 {
+		return 0, errors.New("a damaged piece")
+	}
+	return c.Content.ReadAt(p, off)
 }
 
 // put stores messages, whose lines end in LF here.

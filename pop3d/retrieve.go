@@ -42,8 +42,17 @@ func (c *conn) top(arg string) {
 func (c *conn) send(m *message, reply string, top *topOf) {
 	var content mailbox.Content
 	err := c.step("content", func(ctx context.Context) (err error) {
-		content, err = c.drop.box.Content(ctx, m.uid)
-		return err
+		if content, err = c.drop.box.Content(ctx, m.uid); err != nil {
+			return err
+		}
+		need := content.Size()
+		if top != nil {
+			need = min(need, probeStep)
+		}
+		if err = probe(content, need); err != nil {
+			return errors.Join(err, content.Close())
+		}
+		return nil
 	})
 	sent := int64(0)
 	if err == nil {
@@ -66,6 +75,22 @@ func (c *conn) send(m *message, reply string, top *topOf) {
 	if t := c.set.Trace.Retrieved; t != nil {
 		t(c.session, m.uid, sent, err)
 	}
+}
+
+// probeStep is how far apart are the octets that probe reads.
+const probeStep = 16 << 10
+
+// probe reads some of the first n octets of a message. When it has begun to be sent nothing but the end of the connection tells that
+// it cannot be read, and a client that comes again meets the same message and gets to none behind it. A file that was cut, or is
+// encrypted and damaged, is found out so.
+func probe(content mailbox.Content, n int64) error {
+	var octet [1]byte
+	for at := int64(0); at < n; at = min(at+probeStep, max(n-1, at+1)) { // the last one, too
+		if got, err := content.ReadAt(octet[:], at); got == 0 {
+			return fmt.Errorf("pop3d: read message: %w", errors.Join(err, io.ErrUnexpectedEOF))
+		}
+	}
+	return nil
 }
 
 // unreadable is the reply for a message that cannot be opened.
