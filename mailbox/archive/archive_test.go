@@ -388,6 +388,64 @@ func TestMessagesThatCannotBeReadAreLeftOutIfSo(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrPermission)
 }
 
+// badBoxes is a store with mailboxes that cannot be read.
+type badBoxes struct {
+	mailbox.Store
+	mailbox.Organizer
+	err error
+}
+
+func (s badBoxes) Open(ctx context.Context, name string) (mailbox.Mailbox, error) {
+	if name == "Bad" {
+		return nil, s.err
+	}
+	box, err := s.Store.Open(ctx, name)
+	if err == nil && name == "Worse" {
+		box = badBox{box, s.err}
+	}
+	return box, err
+}
+
+type badBox struct {
+	mailbox.Mailbox
+	err error
+}
+
+func (b badBox) Messages(context.Context, []mailbox.UID) ([]mailbox.Meta, error) { return nil, b.err }
+
+func TestMailboxesThatCannotBeReadAreLeftOutIfSo(t *testing.T) {
+	t.Parallel()
+	store := newStore()
+	for _, name := range []string{"Aa", "Bad", "Cc", "Worse", "Zz"} {
+		require.NoError(t, store.(mailbox.Organizer).Create(t.Context(), name, ""))
+		put(t, store, name, "Subject: "+name+"\r\n\r\n", day(1))
+	}
+	bad := badBoxes{store, store.(mailbox.Organizer), fs.ErrPermission}
+	var told []string
+	leave := archive.ExportOptions{Unreadable: func(where string, err error) { told = append(told, where+": "+err.Error()) }}
+	to := newStore()
+	stats, err := archive.Copy(t.Context(), archive.IntoStore(to, archive.ImportOptions{}), archive.OutOfStore(bad, leave), nil)
+	require.NoError(t, err)
+	require.Equal(t, 3, stats.Messages)
+	require.Len(t, told, 2)
+	require.Contains(t, told[0], `mailbox "Bad": `)
+	require.Contains(t, told[1], `mailbox "Worse": `)
+	have := strings.Join(snapshot(t, to), "")
+	for _, name := range []string{"Aa", "Cc", "Zz"} {
+		require.Contains(t, have, "Subject: "+name)
+	}
+	n, err := archive.Count(t.Context(), bad)
+	require.NoError(t, err)
+	require.Equal(t, 4, n)
+	_, err = archive.Copy(t.Context(), archive.IntoStore(newStore(), archive.ImportOptions{}), archive.FromStore(bad), nil)
+	require.ErrorIs(t, err, fs.ErrPermission)
+	bad.err = mailbox.ErrLocked
+	_, err = archive.Copy(t.Context(), archive.IntoStore(newStore(), archive.ImportOptions{}), archive.OutOfStore(bad, leave), nil)
+	require.ErrorIs(t, err, mailbox.ErrLocked)
+	_, err = archive.Count(t.Context(), bad)
+	require.ErrorIs(t, err, mailbox.ErrLocked)
+}
+
 // choosy refuses a keyword, as a store with few of them does, before or after it has read the message.
 type choosy struct {
 	mailbox.Store

@@ -45,8 +45,9 @@ func FromStore(store mailbox.Store, names ...string) Reader {
 type ExportOptions struct {
 	// Mailboxes are the names of the only ones that are read; empty: all are.
 	Mailboxes []string
-	// Unreadable is told of each message that cannot be read and is left out for that, where it is, and why; nil: the first
-	// one ends the reading. What cannot be read for another reason than its file, such as that the account is locked, ends it always.
+	// Unreadable is told of each message, or whole mailbox, that cannot be read and is left out for that, where it is, and why;
+	// nil: the first one ends the reading. What cannot be read for another reason than its files, such as that the account is
+	// locked, ends it always.
 	Unreadable func(where string, err error)
 }
 
@@ -55,28 +56,31 @@ func OutOfStore(store mailbox.Store, opts ExportOptions) Reader {
 	return &storeReader{store: store, opts: opts}
 }
 
-// Count is how many messages FromStore would give now.
+// Count is how many messages FromStore would give now. Mailboxes that cannot be read have none: who reads them is told.
 func Count(ctx context.Context, store mailbox.Store, names ...string) (int, error) {
-	r := &storeReader{store: store, opts: ExportOptions{Mailboxes: names}}
+	r := &storeReader{store: store, opts: ExportOptions{Mailboxes: names, Unreadable: func(string, error) {}}}
 	if _, err := r.begin(ctx); err != nil {
 		return 0, err
 	}
 	n := 0
 	for _, info := range r.infos {
-		box, err := store.Open(ctx, info.Name)
-		if errors.Is(err, mailbox.ErrNoMailbox) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		uids, _, err := box.UIDs(ctx)
-		if err := errors.Join(err, box.Close()); err != nil {
+		uids, err := uidsIn(ctx, store, info.Name)
+		if err != nil && !errors.Is(err, mailbox.ErrNoMailbox) && !r.leaveOut(ctx, err) {
 			return 0, err
 		}
 		n += len(uids)
 	}
 	return n, nil
+}
+
+// uidsIn are those of a mailbox.
+func uidsIn(ctx context.Context, store mailbox.Store, name string) ([]mailbox.UID, error) {
+	box, err := store.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	uids, _, err := box.UIDs(ctx)
+	return uids, errors.Join(err, box.Close())
 }
 
 // Close implements Reader.
@@ -118,7 +122,12 @@ func (r *storeReader) Next(ctx context.Context) (Entry, error) {
 		}
 		info := r.infos[0]
 		r.infos = r.infos[1:]
-		if e, ok, err := r.enter(ctx, info); ok || err != nil {
+		e, ok, err := r.enter(ctx, info)
+		if err != nil && r.leaveOut(ctx, err) {
+			r.leaveOutRest(info.Name, err)
+			continue
+		}
+		if ok || err != nil {
 			return e, err
 		}
 	}
@@ -225,7 +234,12 @@ func (r *storeReader) nextMessage(ctx context.Context) (e Entry, ok bool, err er
 				return Entry{}, false, nil
 			}
 			n := min(metaBatch, len(r.uids))
-			if r.metas, err = r.box.Messages(ctx, r.uids[:n]); err != nil {
+			r.metas, err = r.box.Messages(ctx, r.uids[:n])
+			if err != nil && r.leaveOut(ctx, err) {
+				r.leaveOutRest(r.name, err)
+				return Entry{}, false, nil
+			}
+			if err != nil {
 				return Entry{}, false, fmt.Errorf("archive: mailbox %.100q: %w", r.name, err)
 			}
 			r.uids = r.uids[n:]
@@ -283,7 +297,13 @@ func (r *storeReader) content() (io.Reader, error) {
 	return io.NewSectionReader(r.open, 0, size), err
 }
 
-// leaveOut says whether a message is left out as it cannot be read.
+// leaveOutRest leaves out what is still to come of a mailbox.
+func (r *storeReader) leaveOutRest(name string, err error) {
+	r.uids, r.metas = nil, nil
+	r.opts.Unreadable(fmt.Sprintf("mailbox %.100q", name), err)
+}
+
+// leaveOut says whether a message or mailbox is left out as it cannot be read.
 func (r *storeReader) leaveOut(ctx context.Context, err error) bool {
 	return r.opts.Unreadable != nil && ctx.Err() == nil && !errors.Is(err, mailbox.ErrLocked) && !errors.Is(err, mailbox.ErrNoMailbox) &&
 		!errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE)
