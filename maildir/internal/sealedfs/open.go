@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/mailbricks/mailbricks/internal/durable"
 	"github.com/mailbricks/mailbricks/internal/sealed"
@@ -209,7 +210,10 @@ func (f *FS) form(base string, p place, file durable.File) (sealed.Form, sealed.
 			return sealed.Plain, sealed.ID{}, nil
 		}
 	}
-	if _, ours := f.madeBy(p.path); p.temp && !ours && err != nil { // what is written now is of this version
+	if !errors.Is(err, sealed.ErrNewer) && !errors.Is(err, sealed.ErrDamaged) {
+		return form, id, err
+	}
+	if _, ours := f.madeBy(p.path); p.temp && !ours { // what is written now is of this version
 		return sealed.Plain, sealed.ID{}, nil
 	}
 	return form, id, err
@@ -240,6 +244,20 @@ func sameFile(a, b fs.FileInfo) bool {
 	return a != nil && b != nil && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && durable.SameFile(a, b)
 }
 
+// isUnreadable says whether an error is about one message, which is not being written: it is damaged or of a newer version, may not
+// be read, or the disk has a bad spot.
+func isUnreadable(p place, err error) bool {
+	if p.kind != messageKind || p.temp {
+		return false
+	}
+	for _, bad := range []error{sealed.ErrDamaged, sealed.ErrNewer, fs.ErrPermission, syscall.EIO} {
+		if errors.Is(err, bad) {
+			return true
+		}
+	}
+	return false
+}
+
 // sized gives what Stat says of a file that may be sealed. A message that cannot be read has the size it has on disk, so that there
 // can be told of it; who opens it gets the error.
 func (f *FS) sized(p place, was fs.FileInfo) (fs.FileInfo, error) {
@@ -251,7 +269,7 @@ func (f *FS) sized(p place, was fs.FileInfo) (fs.FileInfo, error) {
 	f.mu.Unlock()
 	if !ok || !sameFile(known.info, was) {
 		size, err := f.size(p, was)
-		if err != nil && p.kind == messageKind && !errors.Is(err, fs.ErrNotExist) {
+		if isUnreadable(p, err) {
 			return was, nil
 		}
 		if err != nil {
