@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -759,4 +760,28 @@ func FuzzDisk(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A message that cannot be read is told of with its size on disk; what is on its way into a mailbox is not, as that would be its size
+// from then on.
+func TestSizeOfAMessageThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	keys := newPair(t)
+	disk := newDisk(t)
+	require.NoError(t, put(layerOver(disk, keys.mode()), "/a/tmp/1", "/a/cur/1", "one"))
+	require.NoError(t, disk.Link("/a/cur/1", "/a/tmp/2"))
+	disk.Fail(func(op crashfs.Op) error {
+		if op.Kind == "read" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	l := layerOver(disk, keys.mode())
+	onDisk, err := disk.Stat("/a/cur/1")
+	require.NoError(t, err)
+	info, err := l.Lstat("/a/cur/1")
+	require.NoError(t, err)
+	require.Equal(t, onDisk.Size(), info.Size())
+	_, err = l.Lstat("/a/tmp/2")
+	require.ErrorIs(t, err, syscall.EIO)
 }
