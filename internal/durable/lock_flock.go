@@ -22,11 +22,20 @@ func tryLock(name string, flag int) (io.Closer, error) {
 	}
 	switch err {
 	case nil:
-		return f, nil // closing the only descriptor ends the lock
+		return flocked{f}, nil
 	case syscall.EWOULDBLOCK:
 		f.Close()
 		return nil, fmt.Errorf("%w: %s", ErrLocked, name)
 	}
 	f.Close()
 	return nil, &os.PathError{Op: "flock", Path: name, Err: err}
+}
+
+// flocked is a file that is locked.
+type flocked struct{ *os.File }
+
+// Close ends the lock. Closing the descriptor alone would not, where another process that is about to begin has it for a moment.
+func (l flocked) Close() error {
+	_ = syscall.Flock(int(l.Fd()), syscall.LOCK_UN) // if not, closing does
+	return l.File.Close()
 }
