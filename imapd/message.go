@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/mailbricks/mailbricks/internal/mimeindex"
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -91,7 +92,9 @@ func (m *message) prepareItem(ctx context.Context, items []fetchItem, i int) err
 		data, err := m.section(ctx, &it.section)
 		if err == nil && data.found && data.bytes == nil {
 			off, n := it.section.cut(data.n)
-			err = m.probe(data.off+off, n)
+			if err = serving.Probe(m.content, data.off+off, n); err != nil {
+				err = fmt.Errorf("imapd: read message: %w", err)
+			}
 		}
 		m.sections[i] = data
 		return err
@@ -250,31 +253,6 @@ func (m *message) section(ctx context.Context, s *section) (data sectionData, er
 		}
 	}
 	return data, nil
-}
-
-// probeStep is how far apart are the octets that probe reads.
-const probeStep = 16 << 10
-
-// probe reads some of n octets, as nothing but the end of the connection tells a client that it does not get all that were
-// announced, and when it comes again it meets the same message. A file that was cut, or is encrypted and damaged, is found out so.
-func (m *message) probe(off, n int64) error {
-	var octet [1]byte
-	for at := int64(0); at < n; at += probeStep {
-		if err := readOctet(m.content, octet[:], off+at); err != nil {
-			return err
-		}
-	}
-	if n > 0 {
-		return readOctet(m.content, octet[:], off+n-1)
-	}
-	return nil
-}
-
-func readOctet(r io.ReaderAt, octet []byte, at int64) error {
-	if n, err := r.ReadAt(octet, at); n == 0 {
-		return fmt.Errorf("imapd: read message: %w", errors.Join(err, io.ErrUnexpectedEOF))
-	}
-	return nil
 }
 
 // subset makes it the fields of a header that are asked for.

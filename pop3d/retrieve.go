@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/mailbricks/mailbricks/internal/serving"
 	"github.com/mailbricks/mailbricks/mailbox"
 )
 
@@ -47,10 +48,10 @@ func (c *conn) send(m *message, reply string, top *topOf) {
 		}
 		need := content.Size()
 		if top != nil {
-			need = min(need, probeStep)
+			need = min(need, serving.ProbeStep)
 		}
-		if err = probe(content, need); err != nil {
-			return errors.Join(err, content.Close())
+		if err = serving.Probe(content, 0, need); err != nil {
+			return errors.Join(fmt.Errorf("pop3d: read message: %w", err), content.Close())
 		}
 		return nil
 	})
@@ -75,22 +76,6 @@ func (c *conn) send(m *message, reply string, top *topOf) {
 	if t := c.set.Trace.Retrieved; t != nil {
 		t(c.session, m.uid, sent, err)
 	}
-}
-
-// probeStep is how far apart are the octets that probe reads.
-const probeStep = 16 << 10
-
-// probe reads some of the first n octets of a message. When it has begun to be sent nothing but the end of the connection tells that
-// it cannot be read, and a client that comes again meets the same message and gets to none behind it. A file that was cut, or is
-// encrypted and damaged, is found out so.
-func probe(content mailbox.Content, n int64) error {
-	var octet [1]byte
-	for at := int64(0); at < n; at = min(at+probeStep, max(n-1, at+1)) { // the last one, too
-		if got, err := content.ReadAt(octet[:], at); got == 0 {
-			return fmt.Errorf("pop3d: read message: %w", errors.Join(err, io.ErrUnexpectedEOF))
-		}
-	}
-	return nil
 }
 
 // unreadable is the reply for a message that cannot be opened.

@@ -7,6 +7,8 @@
 // [Conn] is the server's end of a connection: deadlines, TLS, and an end by which the peer gets the last reply. [LineConn]
 // adds what protocols of lines need, above all to notice that the peer leaves while the server works for it.
 //
+// [Probe] finds out, before a message is announced, whether it can be read.
+//
 // The rest are the helpers that give a Server's fields their defaults and compare with limits, and [Guard], which keeps a
 // panic of one session, or of the code that it calls, from the others.
 package serving
