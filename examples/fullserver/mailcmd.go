@@ -47,7 +47,7 @@ func (c *mailExport) streamOn(ctx context.Context, a *app, s *serverStream) (err
 	if err := s.endData(); err != nil || unreadable == 0 {
 		return err
 	}
-	return fmt.Errorf("%s left out as unreadable; all else is there", plural(unreadable, "message was", "messages were"))
+	return fmt.Errorf("%s left out as unreadable; all else is there", plural(unreadable, "message or mailbox was", "messages or mailboxes were"))
 }
 
 // mailOf opens the mail of an account.

@@ -147,7 +147,7 @@ func TestExportNamesWhatCannotBeRead(t *testing.T) {
 		_, errs, code := do("", "mail", "export", "ann@example.com", path)
 		require.Equal(t, exitError, code)
 		require.Contains(t, errs, `left out: mailbox "INBOX", UID 3: `)
-		require.Contains(t, errs, "1 message was left out as unreadable")
+		require.Contains(t, errs, "1 message or mailbox was left out as unreadable")
 		out, errs, code := do("", "mail", "import", "ann@example.com", path)
 		require.Equal(t, exitOK, code, errs)
 		require.Equal(t, "imported 0 messages, 2 were there already\n", out)
