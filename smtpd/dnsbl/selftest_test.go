@@ -302,7 +302,11 @@ func TestListThatDoesNotAnswerIsSwitchedOff(t *testing.T) {
 				v.leave()
 				s := status(t, c, dnsbl.IPv4)
 				require.Equal(t, i >= dnsbl.DefaultMaxUnanswered, s.State == dnsbl.Down, "the last one, after the test: %d", i)
-				require.EqualValues(t, min(i, dnsbl.DefaultMaxUnanswered)+1, s.Unanswered)
+				if i < dnsbl.DefaultMaxUnanswered {
+					require.EqualValues(t, i+1, s.Unanswered)
+				} else { // a test that fails at once may be over before its session asks
+					require.Contains(t, []uint64{dnsbl.DefaultMaxUnanswered, dnsbl.DefaultMaxUnanswered + 1}, s.Unanswered)
+				}
 			}
 			require.LessOrEqual(t, waited, (dnsbl.DefaultMaxUnanswered+1)*dnsbl.DefaultMaxTime)
 			var warnings []string
