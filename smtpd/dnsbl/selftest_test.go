@@ -157,10 +157,12 @@ func TestListThatGoesBadAndComesBack(t *testing.T) {
 			}, lines, fault.name)
 
 			*dns = *newDNS("a.example").list("a.example") //nolint:govet // nobody uses it now
+			dns.set(test4+"a.example", entry{codes: []string{someCode}, after: time.Millisecond})
 			time.Sleep(10 * dnsbl.RetryTime)
 			v := arrive(t, c.Check(), client)
 			_, err = v.mail("ann@example.net", "bob@example.com")
 			require.NoError(t, err, "nobody waits for the test of a list that is off")
+			time.Sleep(time.Millisecond)
 			synctest.Wait()
 			v.leave()
 			r, _ = visit(t, c, client)
@@ -393,8 +395,11 @@ func TestListMayHaveOnlyIPv4(t *testing.T) {
 		dns.remove(test6 + "a.example")
 		c := newChecker(t, dnsbl.Options{Resolver: dns, Logger: log.logger()}, "a.example")
 		for range 3 {
-			_, err := visit(t, c, "2001:db8::1")
+			v := arrive(t, c.Check(), "2001:db8::1")
+			_, err := v.mail("ann@example.net", "bob@example.com")
 			require.NoError(t, err)
+			synctest.Wait() // a session that ends gives up the test that it makes
+			v.leave()
 			r, _ := visit(t, c, client)
 			require.Equal(t, 1, r.Score)
 			r, _ = visit(t, c, "::ffff:"+client)
